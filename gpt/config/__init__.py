@@ -1,0 +1,22 @@
+"""Every knob of a run, as frozen dataclasses that are checked when they are made.
+
+They live together, apart from the code that obeys them, for one reason: nothing in this package
+imports torch, so studies load and `--plan` answers at once.
+"""
+
+from gpt.config.corpus import CorpusConfig
+from gpt.config.model import ModelConfig
+from gpt.config.optimizer import OptimizerConfig
+from gpt.config.run import RunConfig
+from gpt.config.tokenizer import TokenizerConfig
+from gpt.config.train import Budget, TrainConfig
+
+__all__ = [
+    "Budget",
+    "CorpusConfig",
+    "ModelConfig",
+    "OptimizerConfig",
+    "RunConfig",
+    "TokenizerConfig",
+    "TrainConfig",
+]

@@ -1,0 +1,48 @@
+"""How weights move."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gpt.config import check
+
+OptimizerKind = Literal["adamw"]
+Schedule = Literal["constant", "cosine", "linear"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """AdamW and the schedule of its learning rate. Fractions are of the run's budget."""
+
+    kind: OptimizerKind = "adamw"
+    """The update rule."""
+
+    learning_rate: float = 1e-3
+    """Peak learning rate."""
+
+    schedule: Schedule = "cosine"
+    """What follows the warm-up: nothing, or decay to `final_fraction` of the peak."""
+
+    warmup_fraction: float = 0.05
+    """Share of the budget over which the rate rises linearly from near zero."""
+
+    final_fraction: float = 0.1
+    """The rate at the end, as a share of the peak."""
+
+    weight_decay: float = 0.1
+    """Decoupled decay, on matrices alone unless `decay_all`."""
+
+    decay_all: bool = False
+    """Decay vectors and norms too, as torch's AdamW does by default (the originals)."""
+
+    beta1: float = 0.9
+    """Decay of the first moment."""
+
+    beta2: float = 0.99
+    """Decay of the second moment."""
+
+    grad_clip: float = 1.0
+    """Largest norm of the whole gradient; 0 leaves it alone."""
+
+    def __post_init__(self) -> None:
+        check.within(0.0, 1.0, self, "warmup_fraction", "beta1", "beta2")
+        check.at_least(0, self, "learning_rate", "final_fraction", "weight_decay", "grad_clip")

@@ -1,0 +1,98 @@
+"""How long, how wide, where, and how often to look."""
+
+from dataclasses import dataclass, field, fields
+from typing import Literal
+
+from gpt.config import check
+from gpt.errors import ConfigError
+
+Unit = Literal["steps", "tokens", "bytes", "flops", "seconds"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Dtype = Literal["float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How much training a run gets, in exactly one unit: `Budget(steps=2000)`."""
+
+    steps: int | None = None
+    """Optimizer steps."""
+
+    tokens: int | None = None
+    """Training tokens."""
+
+    bytes: int | None = None
+    """Bytes of training text, by the tokenizer's average over the training part."""
+
+    flops: float | None = None
+    """Floating-point operations of the matrix products, forward and backward."""
+
+    seconds: float | None = None
+    """Seconds of training steps; evaluation and logging don't count."""
+
+    def __post_init__(self) -> None:
+        given = [f.name for f in fields(self) if getattr(self, f.name) is not None]
+        if len(given) != 1:
+            raise ConfigError(
+                "a budget must be given in exactly one of steps, tokens, bytes, flops or seconds "
+                f"but got {', '.join(given) or 'none'}"
+            )
+        if self.amount <= 0:
+            raise ConfigError(f"a budget must be positive but got {self}")
+
+    @property
+    def unit(self) -> str:
+        """The one field that is set."""
+        return next(f.name for f in fields(self) if getattr(self, f.name) is not None)
+
+    @property
+    def amount(self) -> float:
+        """Its value."""
+        value: float = getattr(self, self.unit)
+        return value
+
+    def __str__(self) -> str:
+        return f"{self.amount:,g} {self.unit}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The training loop: budget, batch, evaluation, seed, device and precision."""
+
+    budget: Budget = field(default_factory=lambda: Budget(steps=2000))
+    """When to stop."""
+
+    batch_size: int = 12
+    """Sequences B in a step."""
+
+    seed: int = 0
+    """Seeds the initial weights, the order of the data and dropout."""
+
+    device: Device = "auto"
+    """`auto` takes CUDA, then MPS, then the CPU; the others are never replaced by another."""
+
+    dtype: Dtype = "float32"
+    """Precision of the matrix products (autocast); the weights stay in float32."""
+
+    log_interval: int = 10
+    """Steps between two points of the training curve."""
+
+    evaluations: int = 4
+    """Whole-split evaluations, spread evenly over the budget; the last is at its end."""
+
+    eval_stride: int | None = None
+    """Tokens by which the evaluation's window moves; each token is predicted once, with at least
+    block_size − stride tokens before it. None: block_size, windows side by side."""
+
+    estimate_batches: int = 0
+    """Random batches of each split for the originals' noisy `estimate_loss`, at each evaluation; 0
+    leaves it out."""
+
+    sample_tokens: int = 200
+    """Length of the text sampled at the end."""
+
+    def __post_init__(self) -> None:
+        check.at_least(1, self, "batch_size", "log_interval", "evaluations")
+        check.at_least(0, self, "seed", "estimate_batches", "sample_tokens")
+        if self.eval_stride is not None:
+            check.at_least(1, self, "eval_stride")
