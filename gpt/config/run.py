@@ -1,0 +1,177 @@
+"""One run, whole: the join of the configs, its stable key and its JSON form."""
+
+import ast
+import dataclasses
+import difflib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from gpt.config.corpus import CorpusConfig
+from gpt.config.model import ModelConfig
+from gpt.config.optimizer import OptimizerConfig
+from gpt.config.tokenizer import TokenizerConfig
+from gpt.config.train import Budget, TrainConfig
+from gpt.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """All that decides what a run computes; two runs with equal keys compute the same."""
+
+    corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    """Which text."""
+
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    """How it becomes tokens."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """What learns it."""
+
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """How its weights move."""
+
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """How long, how wide and where."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    def __post_init__(self) -> None:
+        stride, block_size = self.train.eval_stride, self.model.block_size
+        if stride is not None and self.model.context_bytes is None and stride > block_size:
+            raise ConfigError(
+                f"eval_stride must not exceed block_size but got {stride} and {block_size}"
+            )
+
+    def replace(self, **sections: Any) -> "RunConfig":
+        """A copy with whole sections replaced: `replace(model=ModelConfig(n_layer=2))`."""
+        return dataclasses.replace(self, **sections)
+
+    def with_seed(self, seed: int) -> "RunConfig":
+        """A copy that differs in the seed alone."""
+        return self.replace(train=dataclasses.replace(self.train, seed=seed))
+
+    def canonical(self) -> "RunConfig":
+        """A copy without what the tokenizer's kind ignores, so that equal runs have equal keys."""
+        return self.replace(tokenizer=self.tokenizer.canonical())
+
+    @property
+    def key(self) -> str:
+        """A stable name of this run: 12 hexadecimal digits of its content's SHA-256."""
+        content = json.dumps(dataclasses.asdict(self.canonical()), sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+    @property
+    def cell_key(self) -> str:
+        """The key that the runs of one cell share, whatever their seed."""
+        return self.with_seed(0).key
+
+    def to_json(self) -> str:
+        """The config as JSON; `from_json` reads it back."""
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> "RunConfig":
+        """Read `to_json`'s form, with types taken strictly.
+
+        Raises:
+            ConfigError: on a field that is unknown or of another type.
+        """
+        try:
+            return TypeAdapter(cls).validate_json(text, strict=True)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the whole"
+            raise ConfigError(f"not a run's config: {where}: {first['msg']}") from None
+
+    def flat(self) -> dict[str, Any]:
+        """Field name -> value, as shown and logged; a section's kind or name goes by the section.
+
+        The budget appears once, as text with its unit.
+        """
+        return {
+            name: str(value) if isinstance(value := getattr(section, leaf), Budget) else value
+            for name, (section, leaf) in _leaves(self)
+        }
+
+    def override(self, values: Mapping[str, str]) -> "RunConfig":
+        """A copy with fields set from text: `{"n_head": "8", "model.bias": "True"}`.
+
+        Values are Python literals, and must have the field's own type: `1e3` is no int and `false`
+        no bool. A unit (`steps`, `tokens`, `bytes`, `flops`, `seconds`) replaces the budget.
+
+        Raises:
+            ConfigError: on an unknown key (naming the nearest), or a value of another type.
+        """
+        changes: dict[str, dict[str, Any]] = {}
+        for key, text in values.items():
+            section, leaf = _find(self, key)
+            if section == "budget":
+                value = Budget(**{leaf: _parse(key, text, _hint(Budget, leaf))})
+                section, leaf = "train", "budget"
+            else:
+                value = _parse(key, text, _hint(type(getattr(self, section)), leaf))
+            changes.setdefault(section, {})[leaf] = value
+        return self.replace(
+            **{s: dataclasses.replace(getattr(self, s), **c) for s, c in changes.items()}
+        )
+
+
+def flat_name(section: str, leaf: str) -> str:
+    """The name by which a field is shown: `tokenizer.kind` is `tokenizer`, `model.bias` `bias`."""
+    return section if leaf in ("kind", "name") else leaf
+
+
+def _leaves(config: RunConfig) -> Iterator[tuple[str, tuple[Any, str]]]:
+    for part in dataclasses.fields(config):
+        section = getattr(config, part.name)
+        for leaf in dataclasses.fields(section):
+            yield flat_name(part.name, leaf.name), (section, leaf.name)
+
+
+@cache
+def _paths() -> dict[str, tuple[str, str]]:
+    """Every key that an override may use -> (section, field)."""
+    paths: dict[str, tuple[str, str]] = {}
+    for section, hint in get_type_hints(RunConfig).items():
+        for leaf in dataclasses.fields(hint):
+            if leaf.name == "budget":
+                continue
+            paths[f"{section}.{leaf.name}"] = (section, leaf.name)
+            paths[flat_name(section, leaf.name)] = (section, leaf.name)
+    for unit in dataclasses.fields(Budget):
+        paths[unit.name] = paths[f"train.budget.{unit.name}"] = ("budget", unit.name)
+    return paths
+
+
+def _find(config: RunConfig, key: str) -> tuple[str, str]:
+    paths = _paths()
+    if key in paths:
+        return paths[key]
+    nearest = difflib.get_close_matches(key, paths, n=1, cutoff=0.5)
+    known = ", ".join(sorted(name for name in paths if "." not in name))
+    hint = f"did you mean {nearest[0]}?" if nearest else f"known: {known}"
+    raise ConfigError(f"an override must name a field of the config but got {key!r}; {hint}")
+
+
+def _hint(config: type, leaf: str) -> Any:
+    return get_type_hints(config)[leaf]
+
+
+def _parse(key: str, text: str, hint: Any) -> Any:
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    try:
+        return TypeAdapter(hint).validate_python(value, strict=True)
+    except ValidationError as error:
+        wanted = getattr(hint, "__name__", None) or str(hint).replace("typing.", "")
+        literal = "; write True or False" if hint is bool else ""
+        reason = "" if hint in (int, float, bool) else f" ({error.errors()[0]['msg']})"
+        raise ConfigError(f"{key} takes {wanted} but got {text}{literal}{reason}") from None

@@ -1,0 +1,91 @@
+"""Which devices are there, when are they done, and how much memory did they need?
+
+Devices compute asynchronously: a time read without `synchronize` is the time to queue the work,
+not to do it.
+"""
+
+import resource
+import sys
+from pathlib import Path
+
+import torch
+
+from gpt.errors import MachineError
+
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+_STATUS = Path("/proc/self/status")
+
+
+def available_devices() -> list[str]:
+    """The kinds of device of this machine, best first; the CPU is always among them."""
+    devices = ["cpu"]
+    if torch.backends.mps.is_available():
+        devices.insert(0, "mps")
+    if torch.cuda.is_available():
+        devices.insert(0, "cuda")
+    return devices
+
+
+def resolve_device(requested: str) -> torch.device:
+    """The device asked for; `auto` is the best there is.
+
+    Raises:
+        MachineError: if it is not there. It is never replaced by another.
+    """
+    available = available_devices()
+    if requested == "auto":
+        return torch.device(available[0])
+    if requested not in available:
+        raise MachineError(
+            f"device must be one of this machine's ({', '.join(available)}) but got {requested}"
+        )
+    return torch.device(requested)
+
+
+def device_name(device: torch.device) -> str:
+    """The hardware behind a device, as its maker calls it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return "Apple GPU"
+    return torch.cpu.get_capabilities().get("cpu_name") or _cpu_model()
+
+
+def _cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "unknown CPU")
+
+
+def synchronize(device: torch.device) -> None:
+    """Return when the device has done all that was asked of it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Begin a new measurement of peak memory, where the system can."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif device.type == "cpu" and _CLEAR_REFS.exists():
+        _CLEAR_REFS.write_text("5")  # Linux: sets the high-water mark to what is in use now
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """The most memory in use since `reset_peak_memory`.
+
+    On CUDA, torch's own allocations; on MPS, what the driver holds now (it keeps no peak); on the
+    CPU, the process's resident set, the interpreter and torch included.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if device.type == "mps":
+        return torch.mps.driver_allocated_memory()
+    if _STATUS.exists():
+        high_water = next(line for line in _STATUS.read_text().splitlines() if "VmHWM" in line)
+        return int(high_water.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

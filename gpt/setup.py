@@ -1,0 +1,91 @@
+"""From a config to what training needs: the text as tokens, a fresh model, a device.
+
+Everything that a config leaves to the text or the machine is settled here, and the settled config
+is kept: it is what gets logged, and it runs the same again.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from gpt.cache import default_cache
+from gpt.config import RunConfig
+from gpt.corpora import Corpus, load_corpus
+from gpt.data import EncodedCorpus, load_or_encode
+from gpt.device import resolve_device
+from gpt.errors import ConfigError
+from gpt.model import LanguageModel, build_model
+from gpt.tokenizers import Tokenizer, load_or_train_tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    """A corpus, its tokenizer and the tokens that it became."""
+
+    corpus: Corpus
+    tokenizer: Tokenizer
+    encoded: EncodedCorpus
+
+
+def load_text(
+    config: RunConfig, *, corpora_dir: Path | None = None, cache: Path | None = None
+) -> Text:
+    """Load, tokenize and encode the text of a run, each made once and then read from the cache.
+
+    Raises:
+        DataError: the text can't be used, or is too short for the block.
+        InfeasibleError: it can't give the tokenizer its vocabulary.
+    """
+    cache = cache or default_cache()
+    corpus = load_corpus(config.corpus, corpora_dir=corpora_dir, cache=cache)
+    tokenizer = load_or_train_tokenizer(config.tokenizer, corpus, cache)
+    encoded = load_or_encode(corpus, tokenizer, cache)
+    encoded.require_longer_than(resolve_block_size(config, encoded))
+    return Text(corpus=corpus, tokenizer=tokenizer, encoded=encoded)
+
+
+def resolve_block_size(config: RunConfig, encoded: EncodedCorpus) -> int:
+    """The context in tokens: as given, or what holds `context_bytes` of text on average."""
+    if config.model.context_bytes is None:
+        return config.model.block_size
+    return max(1, round(config.model.context_bytes / encoded.bytes_per_token))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """All that a run of training needs; `model` is trained in place."""
+
+    config: RunConfig
+    """The config with block size and device settled."""
+
+    text: Text
+    model: LanguageModel
+    device: torch.device
+
+
+def set_up(
+    config: RunConfig, *, corpora_dir: Path | None = None, cache: Path | None = None
+) -> Setup:
+    """Settle the config on this text and machine, and build the model from the seed.
+
+    Raises:
+        DataError, InfeasibleError: as `load_text`.
+        MachineError: the device is not there.
+        ConfigError: the block size in bytes leaves no room for the evaluation's stride.
+    """
+    device = resolve_device(config.train.device)
+    text = load_text(config, corpora_dir=corpora_dir, cache=cache)
+    block_size = resolve_block_size(config, text.encoded)
+    stride = config.train.eval_stride
+    if stride is not None and stride > block_size:
+        raise ConfigError(f"eval_stride must not exceed block_size but got {stride}, {block_size}")
+    settled = config.replace(
+        model=dataclasses.replace(config.model, block_size=block_size),
+        train=dataclasses.replace(config.train, device=device.type),
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.train.seed)
+        model = build_model(settled.model, text.tokenizer.vocab_size)
+    return Setup(config=settled, text=text, model=model.to(device), device=device)

@@ -1,0 +1,253 @@
+"""Training, as a plain generator of points: the caller pulls, and decides what to do with them.
+
+    setup = set_up(config)
+    for point in train(setup):
+        print(point.step, point.train_loss)
+
+Steps run in stretches from one point to the next. Batches of a stretch are gathered at once, and
+the losses come back from the device once, so nothing inside a stretch waits for Python. The first
+step makes a stretch of its own: it trains like the others, but its time is warm-up.
+
+Left out on purpose: tracking, pruning, checkpoints. They live in the caller, and the time they
+take is logging, not training.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gpt.clock import Clock
+from gpt.config import RunConfig
+from gpt.data import sample_batches
+from gpt.device import peak_memory_bytes, reset_peak_memory, synchronize
+from gpt.errors import DivergedError
+from gpt.evaluate import Evaluation, estimate_loss, evaluate
+from gpt.optim import build_optimizer, learning_rate_at
+from gpt.rng import PrivateRandomState
+from gpt.setup import Setup
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """What is known after a stretch of steps."""
+
+    step: int
+    """Optimizer steps so far."""
+
+    progress: float
+    """Share of the budget spent, in [0, 1]."""
+
+    n_tokens: int
+    """Training tokens so far."""
+
+    n_bytes: float
+    """Bytes of training text so far, by the average of the training part."""
+
+    train_loss: float
+    """Mean loss in nats per token over the stretch."""
+
+    learning_rate: float
+    """Of the last step."""
+
+    grad_norm: float
+    """Norm of the whole gradient before clipping, of the last step."""
+
+    step_milliseconds: float
+    """Mean time of a step of this stretch; evaluation, data and logging don't count."""
+
+    tokens_per_second: float
+    """Training tokens of the stretch over the time of its steps alone."""
+
+    evaluation: Evaluation | None
+    """Over the whole validation split, where one was due."""
+
+    estimate: tuple[float, float] | None
+    """The originals' noisy loss on training and validation batches, where one was due."""
+
+    seconds: dict[str, float]
+    """Total time by bucket of `gpt.clock.BUCKETS`, up to this point."""
+
+    peak_memory_bytes: int
+    """Most memory in use so far."""
+
+
+def planned_steps(setup: Setup) -> int | None:
+    """The steps that spend the budget, at least one; None where only time can tell."""
+    budget, encoded = setup.config.train.budget, setup.text.encoded
+    per_step = {
+        "steps": 1.0,
+        "tokens": _tokens_per_step(setup.config),
+        "bytes": _tokens_per_step(setup.config) * encoded.bytes_per_token,
+        "flops": _tokens_per_step(setup.config)
+        * setup.model.flops_per_token(setup.config.model.block_size),
+    }
+    if budget.unit == "seconds":
+        return None
+    return max(1, round(budget.amount / per_step[budget.unit]))
+
+
+def _tokens_per_step(config: RunConfig) -> int:
+    return config.train.batch_size * config.model.block_size
+
+
+def train(setup: Setup) -> Iterator[Point]:
+    """Train `setup.model` in place and yield a point every `log_interval` steps.
+
+    Evaluations are spread evenly over the budget, the last one on the last point. On the CPU, with
+    one number of threads, the same config gives the same points to the bit, times aside.
+
+    Raises:
+        DivergedError: at the first step with a loss that is not finite.
+    """
+    run = _Run(setup)
+    while run.progress < 1.0:
+        point = run.advance()
+        with run.clock.measure("logging"):
+            yield point
+
+
+class _Run:
+    """The state of one run between two points."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.config = setup.config
+        self.clock = Clock(lambda: synchronize(setup.device))
+        self.n_steps = planned_steps(setup)
+        self.step = 0
+        self.evaluations_done = 0
+        seed = self.config.train.seed
+        self.batches = torch.Generator().manual_seed(seed)
+        self.estimates = torch.Generator().manual_seed(seed)
+        self.random = PrivateRandomState(setup.device, seed)
+        with self.clock.measure("warm_up"):
+            reset_peak_memory(setup.device)
+            self.optimizer = build_optimizer(setup.model, self.config.optimizer)
+            self.scaler = torch.amp.GradScaler(
+                setup.device.type, enabled=self.config.train.dtype == "float16"
+            )
+
+    @property
+    def progress(self) -> float:
+        """Share of the budget spent."""
+        if self.n_steps is not None:
+            return self.step / self.n_steps
+        budget = self.config.train.budget.amount
+        spent = self.clock.seconds["step"] + self.clock.seconds["warm_up"]
+        return min(1.0, spent / budget)
+
+    def advance(self) -> Point:
+        """Train up to the next point, and evaluate if that is due."""
+        n_steps = self._stretch()
+        bucket = "step" if self.step else "warm_up"
+        before = self.clock.seconds[bucket]
+        with self.clock.measure("data"):
+            x, y = self._batches(n_steps)  # (n, B, T)
+        with self.clock.measure(bucket), self.random:
+            losses = self._steps(x, y)
+        step_seconds = (self.clock.seconds[bucket] - before) / n_steps
+        evaluation = estimate = None
+        if self.progress >= (self.evaluations_done + 1) / self.config.train.evaluations:
+            self.evaluations_done = int(self.progress * self.config.train.evaluations)
+            with self.clock.measure("evaluation"):
+                evaluation, estimate = self._evaluate()
+        n_tokens = self.step * _tokens_per_step(self.config)
+        return Point(
+            step=self.step,
+            progress=self.progress,
+            n_tokens=n_tokens,
+            n_bytes=n_tokens * self.setup.text.encoded.bytes_per_token,
+            train_loss=sum(losses) / n_steps,
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+            grad_norm=float(self.grad_norm),
+            step_milliseconds=1000 * step_seconds,
+            tokens_per_second=_tokens_per_step(self.config) / step_seconds,
+            evaluation=evaluation,
+            estimate=estimate,
+            seconds=dict(self.clock.seconds),
+            peak_memory_bytes=peak_memory_bytes(self.setup.device),
+        )
+
+    def _stretch(self) -> int:
+        """Steps to the next point: a multiple of the interval, an evaluation or the end."""
+        interval = self.config.train.log_interval
+        if self.step == 0:
+            return 1
+        stops = [interval - self.step % interval]
+        if self.n_steps is not None:
+            share = (self.evaluations_done + 1) / self.config.train.evaluations
+            stops.append(math.ceil(share * self.n_steps) - self.step)
+        return max(1, min(stops))
+
+    def _batches(self, n_steps: int) -> tuple[Tensor, Tensor]:
+        x, y = sample_batches(
+            self.setup.text.encoded.train,
+            self.config.model.block_size,
+            self.config.train.batch_size,
+            n_steps,
+            self.batches,
+        )
+        return x.to(self.setup.device), y.to(self.setup.device)
+
+    def _steps(self, xs: Tensor, ys: Tensor) -> list[float]:
+        """One optimizer step for each batch; returns their losses, in nats per token."""
+        model, optimizer, scaler = self.setup.model, self.optimizer, self.scaler
+        losses = []
+        for x, y in zip(xs, ys, strict=True):
+            rate = learning_rate_at(self.config.optimizer, self.progress)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            with self._autocast():
+                loss = model(x, y)
+            optimizer.zero_grad(set_to_none=True)
+            scaler.scale(loss).backward()
+            scaler.unscale_(optimizer)
+            self.grad_norm = torch.nn.utils.clip_grad_norm_(
+                model.parameters(), self.config.optimizer.grad_clip or math.inf
+            )
+            scaler.step(optimizer)
+            scaler.update()
+            self.step += 1
+            losses.append(loss.detach())
+        values: list[float] = torch.stack(losses).tolist()
+        for i, value in enumerate(values):
+            if not math.isfinite(value):
+                raise DivergedError(self.step - len(values) + i + 1, value)
+        return values
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        dtype = getattr(torch, self.config.train.dtype)
+        return torch.autocast(
+            self.setup.device.type, dtype=dtype, enabled=dtype is not torch.float32
+        )
+
+    def _evaluate(self) -> tuple[Evaluation, tuple[float, float] | None]:
+        text, config = self.setup.text.encoded, self.config.train
+        evaluation = evaluate(
+            self.setup.model,
+            text.val,
+            previous_token=int(text.train[-1]),
+            n_bytes=text.val_bytes,
+            device=self.setup.device,
+            stride=config.eval_stride,
+            autocast=self._autocast,
+        )
+        if not config.estimate_batches:
+            return evaluation, None
+        train_estimate, val_estimate = (
+            estimate_loss(
+                self.setup.model,
+                tokens,
+                n_batches=config.estimate_batches,
+                batch_size=config.batch_size,
+                generator=self.estimates,
+                device=self.setup.device,
+                autocast=self._autocast,
+            )
+            for tokens in (text.train, text.val)
+        )
+        return evaluation, (train_estimate, val_estimate)
