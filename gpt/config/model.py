@@ -1,14 +1,26 @@
 """The shape of a language model. Letters in comments: B batch, T time, C = n_embd, H = n_head,
 D = C / H head size, V vocabulary."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields, replace
+from typing import Literal, get_args, get_origin
 
 from gpt.config import check
 from gpt.errors import ConfigError
 
 ModelKind = Literal["gpt", "bigram"]
 AttentionLayout = Literal["fused", "per_head"]
+KernelName = Literal[
+    "per_head",
+    "matmul",
+    "sdpa",
+    "sdpa_math",
+    "sdpa_flash",
+    "sdpa_efficient",
+    "sdpa_cudnn",
+    "flex",
+    "online",
+    "incremental",
+]
 AttentionScale = Literal["head_size", "n_embd", "none"]
 Norm = Literal["layernorm", "rmsnorm"]
 FinalNorm = Literal["applied", "unused", "none"]
@@ -25,7 +37,8 @@ class ModelConfig:
     """
 
     kind: ModelKind = "gpt"
-    """`gpt`, or `bigram`: a (V, V) table of next-token logits that ignores all that follows."""
+    """`gpt`, or `bigram`: a (V, V) table of next-token logits, for which only `block_size`,
+    `context_bytes` and `init` count."""
 
     block_size: int = 64
     """Longest context T, in tokens."""
@@ -49,12 +62,15 @@ class ModelConfig:
     bias: bool = False
     """Bias in layer norms, projections, MLP and head."""
 
+    qkv_bias: bool = False
+    """Bias in the projections to q, k and v; the originals have none there, whatever `bias`."""
+
     attention: AttentionLayout = "fused"
     """`fused`: one matrix for q, k and v of all heads; `per_head`: a module a head, as in the
     originals. Same function, same weights up to a rearrangement."""
 
-    kernel: str = "sdpa"
-    """Which attention kernel the fused layout calls, by its name in `gpt.attention`."""
+    kernel: KernelName = "sdpa"
+    """Which attention kernel the fused layout calls, by its name in `gpt.attention.KERNELS`."""
 
     attention_scale: AttentionScale = "head_size"
     """Scores are multiplied by this size ** -0.5, or left as they are."""
@@ -67,10 +83,10 @@ class ModelConfig:
     Shakespeare original); or absent."""
 
     qk_norm: bool = False
-    """Normalise q and k of each head before their product."""
+    """Divide q and k of each head by their root mean square before their product; no weights."""
 
     activation: Activation = "gelu"
-    """The MLP's non-linearity."""
+    """The MLP's non-linearity; `gelu` is the exact one (erf), `relu2` is relu(x)²."""
 
     position: Position = "learned"
     """A learned embedding per position, or rotation of q and k."""
@@ -79,13 +95,17 @@ class ModelConfig:
     """Whether dropout also follows the embeddings (nanoGPT does so, the originals don't)."""
 
     tied_head: bool = False
-    """Share the token embedding with the head."""
+    """Share the token embedding with the head. With `init="torch"`, whose embeddings have unit
+    variance, the logits then start with variance C and the first loss is far above ln V."""
 
     init: Init = "gpt2"
     """`torch`: each module's own default; `gpt2`: normal(0.02), residual projections scaled by
     (2 n_layer) ** -0.5; `zero_projections`: as `gpt2` with the residual projections zero."""
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            if get_origin(field.type) is Literal:
+                check.one_of(get_args(field.type), self, field.name)
         check.at_least(1, self, "block_size", "n_layer", "n_head", "n_embd")
         check.within(0.0, 1.0, self, "dropout")
         if self.context_bytes is not None:
@@ -96,6 +116,20 @@ class ModelConfig:
             )
         if self.position == "rotary" and self.head_size % 2:
             raise ConfigError(f"rotary positions need an even head size but got {self.head_size}")
+
+    def canonical(self) -> "ModelConfig":
+        """The same model without the fields that it ignores: two configs that differ only in those
+        are one cell, not two."""
+        if self.kind == "bigram":
+            return ModelConfig(
+                kind="bigram",
+                block_size=self.block_size,
+                context_bytes=self.context_bytes,
+                init="torch" if self.init == "torch" else "gpt2",
+            )
+        if self.attention == "per_head":
+            return replace(self, kernel="per_head")
+        return self
 
     @property
     def head_size(self) -> int:

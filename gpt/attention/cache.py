@@ -1,0 +1,52 @@
+"""Keys and values remembered, so that generation computes each token once.
+
+Without a cache, the n-th token costs a forward pass over n tokens; with it, over one. For a model
+with learned positions a cache ends with the block: beyond it the window slides, every position
+changes, and all must be computed anew.
+"""
+
+import torch
+from torch import Tensor
+
+from gpt.errors import ConfigError
+
+
+class LayerCache:
+    """The keys and values of one layer, for up to `block_size` tokens. Inference only."""
+
+    def __init__(self, block_size: int) -> None:
+        self.block_size = block_size
+        self.length = 0
+        self._keys_values: Tensor | None = None  # (2, B, H, block_size, D)
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, *, scale: float) -> Tensor:
+        """Append S new tokens and let them attend to all so far: (B, H, S, D) -> (B, H, S, D).
+
+        Raises:
+            ConfigError: if they don't fit.
+        """
+        S, T = q.shape[-2], self.length + q.shape[-2]
+        if self.block_size < T:
+            raise ConfigError(f"a cache must hold at most {self.block_size} tokens but got {T}")
+        if self._keys_values is None:
+            B, H, _, D = k.shape
+            self._keys_values = k.new_empty(2, B, H, self.block_size, D)
+        new = torch.stack((k, v)).detach()  # (2, B, H, S, D)
+        self._keys_values[..., self.length : T, :] = new
+        self.length = T
+        keys, values = self._keys_values[..., :T, :].unbind(0)  # (B, H, T, D) each
+        future = torch.ones(S, T, dtype=torch.bool, device=q.device).triu(T - S + 1)
+        scores = (q @ keys.transpose(-2, -1) * scale).masked_fill(future, float("-inf"))
+        return scores.softmax(dim=-1) @ values  # (B, H, S, T) @ (B, H, T, D)
+
+
+class KVCache:
+    """One `LayerCache` for each layer of a model."""
+
+    def __init__(self, n_layer: int, block_size: int) -> None:
+        self.layers = [LayerCache(block_size) for _ in range(n_layer)]
+
+    @property
+    def length(self) -> int:
+        """Tokens seen so far."""
+        return self.layers[-1].length

@@ -1,0 +1,98 @@
+"""What every attention kernel is: a name, a function, and an honest answer to "does it run here?".
+
+Letters: B batch, H heads, T time, D head size. A kernel computes, for each head,
+
+    softmax(q kᵀ · scale + causal mask) v
+
+with dropout on the softmax's output when `dropout_p` is above 0.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Attend(Protocol):
+    """The signature that all kernels share."""
+
+    def __call__(
+        self, q: Tensor, k: Tensor, v: Tensor, *, scale: float, dropout_p: float = 0.0
+    ) -> Tensor:
+        """q, k, v (B, H, T, D) of one dtype and device -> (B, H, T, D)."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kernel:
+    """One way to compute causal attention."""
+
+    name: str
+    """As in `KERNELS` and in `ModelConfig.kernel`."""
+
+    description: str
+    """What it does, in one line."""
+
+    attend: Attend
+    """The function."""
+
+    devices: tuple[str, ...] | None = None
+    """The device types that it was written for; None: all."""
+
+    forward_only: str | None = None
+    """Why it has no backward pass on any device; None: it has one."""
+
+    def unavailable(
+        self,
+        device: torch.device | str,
+        dtype: torch.dtype,
+        *,
+        head_size: int = 32,
+        dropout_p: float = 0.0,
+        backward: bool = True,
+    ) -> str | None:
+        """Why the kernel can't be used so, in one line; None if it can.
+
+        Beyond what the kernel says of itself, it is tried on a few tokens: torch decides by
+        version, device, dtype, head size and dropout, and a table of that would go out of date.
+        """
+        device = torch.device(device)
+        if self.devices is not None and device.type not in self.devices:
+            return f"{self.name} exists for {' and '.join(self.devices)}, not for {device.type}"
+        if backward and self.forward_only is not None:
+            return f"{self.name} has no backward pass: {self.forward_only}"
+        return _complaint(lambda: self._try(device, dtype, head_size, dropout_p, backward))
+
+    def _try(
+        self,
+        device: torch.device,
+        dtype: torch.dtype,
+        head_size: int,
+        dropout_p: float,
+        backward: bool,
+    ) -> None:
+        shape = (1, 2, 8, head_size)
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            q, k, v = (
+                torch.randn(shape, device=device, dtype=dtype, requires_grad=backward)
+                for _ in range(3)
+            )
+            out = self.attend(q, k, v, scale=head_size**-0.5, dropout_p=dropout_p)
+            if backward:
+                torch.autograd.grad(out.sum(), (q, k, v))
+
+
+def _complaint(attempt: Callable[[], None]) -> str | None:
+    """What went wrong in `attempt`, with the warnings in which torch hides its reasons."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            attempt()
+        except Exception as error:  # whatever it raises is the answer
+            reasons = [str(error), *(str(warning.message) for warning in caught)]
+            lines = [(reason.splitlines() or [""])[0] for reason in reasons]
+            return "; ".join(dict.fromkeys(line.split(" (Triggered")[0] for line in lines))
+    return None

@@ -1,0 +1,85 @@
+"""What a transformer block is made of, attention aside: norms, the MLP, rotary positions.
+
+Unusual here: norms and MLP are picked by name, so that a study can put them side by side; the norm
+of q and k has no weights.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gpt.config import ModelConfig
+
+
+def make_norm(config: ModelConfig) -> nn.Module:
+    """(B, T, C) -> (B, T, C), each row normalised over its C channels, then scaled by weights."""
+    if config.norm == "rmsnorm":
+        return nn.RMSNorm(config.n_embd)
+    return nn.LayerNorm(config.n_embd, bias=config.bias)
+
+
+def relu_squared(x: Tensor) -> Tensor:
+    """relu(x)², elementwise (So et al. 2021, Primer, https://arxiv.org/abs/2109.08668)."""
+    return F.relu(x).square()
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "relu2": relu_squared,
+}
+
+
+class MLP(nn.Module):
+    """(B, T, C) -> (B, T, C): each token alone, through a hidden layer four times as wide."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        C = config.n_embd
+        self.expand = nn.Linear(C, 4 * C, bias=config.bias)
+        self.activation = ACTIVATIONS[config.activation]
+        self.projection = nn.Linear(4 * C, C, bias=config.bias)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.activation(self.expand(x))  # (B, T, 4C)
+        out: Tensor = self.dropout(self.projection(x))  # (B, T, C)
+        return out
+
+
+class QueryKeyTransform(nn.Module):
+    """(..., T, D) -> (..., T, D): what happens to q, and to k, on the way to their product.
+
+    Rotary positions turn each pair of channels (d, d + D/2) by an angle that grows with the
+    position, so that a score depends on the distance of two tokens alone (Su et al. 2021,
+    https://arxiv.org/abs/2104.09864). The norm divides by the root mean square over D (Henry et
+    al. 2020, https://arxiv.org/abs/2010.04245, here without weights). Either, both or neither.
+    """
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, config: ModelConfig, base: float = 10_000.0) -> None:
+        super().__init__()
+        self.rotary = config.position == "rotary"
+        self.norm = config.qk_norm
+        if self.rotary:
+            D = config.head_size
+            frequencies = base ** (-torch.arange(0, D, 2) / D)  # (D/2,)
+            angles = torch.outer(torch.arange(config.block_size), frequencies)  # (block, D/2)
+            self.register_buffer("cos", angles.cos(), persistent=False)
+            self.register_buffer("sin", angles.sin(), persistent=False)
+
+    def forward(self, x: Tensor, start: int = 0) -> Tensor:
+        """`x` holds the tokens at positions start, start + 1, …; its dtype is kept."""
+        dtype = x.dtype
+        if self.rotary:
+            T = x.shape[-2]
+            cos, sin = self.cos[start : start + T], self.sin[start : start + T]  # (T, D/2)
+            first, second = x.chunk(2, dim=-1)  # (..., T, D/2) each
+            x = torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
+        if self.norm:
+            x = F.rms_norm(x, x.shape[-1:])
+        return x.to(dtype)
