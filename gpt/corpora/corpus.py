@@ -1,0 +1,152 @@
+"""What is a corpus, once it is found: one file of valid UTF-8, its digest and its splits.
+
+The text is split on raw bytes, at a character boundary, before anything else looks at it. It is
+read in binary and decoded here, so that line ends, NUL and a byte-order mark come through as they
+are; and in a stream, so that its size does not matter. What a token is, is not known here.
+"""
+
+import codecs
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from gpt.errors import ConfigError, DataError
+
+Split = Literal["train", "val"]
+
+BLOCK_BYTES = 1 << 20
+LONGEST_CHARACTER_BYTES = 4
+
+
+class Span(NamedTuple):
+    """The bytes [start, stop) of a corpus file; both ends lie between characters."""
+
+    start: int
+    stop: int
+
+    @property
+    def n_bytes(self) -> int:
+        """Length in bytes."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text on disk that has been read through once and found to be valid UTF-8."""
+
+    name: str
+    """What reports call it; letters, digits, dots, dashes and underscores."""
+
+    path: Path
+    """The file with the raw bytes."""
+
+    digest: str
+    """SHA-256 of the raw bytes, in hexadecimal."""
+
+    n_bytes: int
+    """Length of the whole text."""
+
+    splits: Mapping[Split, Span]
+    """Which bytes belong to which split."""
+
+    degenerate: bool
+    """Whether the text is one distinct character, over and over."""
+
+    def split(self, name: Split) -> Span:
+        """The byte range of a split."""
+        return self.splits[name]
+
+    def read(self, span: Span) -> str:
+        """The text of a span, at once; for spans that fit into memory."""
+        return "".join(self.chunks(span))
+
+    def chunks(self, span: Span, n_bytes: int = BLOCK_BYTES) -> Iterator[str]:
+        """The text of a span, at most `n_bytes` at a time; joined, the chunks are the text.
+
+        A chunk ends after its last newline, or between two characters where it has none.
+        """
+        if n_bytes < LONGEST_CHARACTER_BYTES:
+            raise ConfigError(
+                f"a chunk must hold {LONGEST_CHARACTER_BYTES} bytes or more but got {n_bytes}"
+            )
+        with self.path.open("rb") as file:
+            start = span.start
+            while start < span.stop:
+                file.seek(start)
+                block = file.read(min(n_bytes + 1, span.stop - start))
+                if len(block) > n_bytes:
+                    newline = block.rfind(b"\n", 0, n_bytes)
+                    block = block[: newline + 1 or character_start(block, n_bytes)]
+                yield block.decode()
+                start += len(block)
+
+
+def open_corpus(name: str, path: Path, *, val_fraction: float) -> Corpus:
+    """Read a file through once, check it, and split it; the last `val_fraction` is held out.
+
+    Raises `DataError` if the file can't be read, is not UTF-8, or has no text in it.
+    """
+    try:
+        digest, n_bytes, degenerate = _scan(path)
+        cut = _character_start_in(path, int(n_bytes * (1 - val_fraction)))
+    except OSError as error:
+        raise DataError(f"a corpus must be a readable file but got {path}: {error}") from error
+    if not 0 < cut < n_bytes:
+        raise DataError(
+            f"both splits must hold text but {path} has {n_bytes} bytes: give a longer text"
+        )
+    splits: dict[Split, Span] = {"train": Span(0, cut), "val": Span(cut, n_bytes)}
+    return Corpus(name, path, digest, n_bytes, splits, degenerate)
+
+
+def character_start(block: bytes, index: int) -> int:
+    """The start of the character that the byte at `index` belongs to, in valid UTF-8."""
+    while index > 0 and block[index] & 0b1100_0000 == 0b1000_0000:
+        index -= 1
+    return index
+
+
+def _character_start_in(path: Path, index: int) -> int:
+    start = max(0, index - LONGEST_CHARACTER_BYTES)
+    with path.open("rb") as file:
+        file.seek(start)
+        return start + character_start(file.read(LONGEST_CHARACTER_BYTES + 1), index - start)
+
+
+def _scan(path: Path) -> tuple[str, int, bool]:
+    """Digest, length in bytes, and whether there is one distinct character, in one pass."""
+    sha256 = hashlib.sha256()
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    n_bytes, first, blank, degenerate = 0, "", True, True
+    with path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            sha256.update(block)
+            text = _decode(decoder, block, n_bytes, path)
+            n_bytes += len(block)
+            first = first or text[:1]
+            blank = blank and not text.strip()
+            degenerate = degenerate and text.count(first) == len(text)
+        _decode(decoder, b"", n_bytes, path)
+    if blank:
+        raise DataError(
+            f"a corpus must hold text but {path} has {n_bytes} bytes, "
+            f"{'all of them white space' if n_bytes else 'it is empty'}: name another corpus"
+        )
+    return sha256.hexdigest(), n_bytes, degenerate
+
+
+def _decode(
+    decoder: codecs.IncrementalDecoder, block: bytes, n_bytes_before: int, path: Path
+) -> str:
+    carried = len(decoder.getstate()[0])  # bytes of a character that the last block began
+    try:
+        return decoder.decode(block, final=not block)
+    except UnicodeDecodeError as error:
+        offset = n_bytes_before - carried + error.start
+        raise DataError(
+            f"a corpus must be UTF-8 but {path} is not at byte offset {offset} "
+            f"(0x{error.object[error.start]:02x}, {error.reason})\n"
+            "convert it first, for example with iconv -t UTF-8"
+        ) from error

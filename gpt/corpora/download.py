@@ -1,0 +1,96 @@
+"""How does a known text get here, and is it the right one?
+
+A text is known by its SHA-256, wherever it comes from: a folder of local copies is looked through
+first, by file name, then the cache, then the network. A file with another checksum is never used,
+nor is a part of one. Mirrors, retries and credentials are left to whoever fills the local folder.
+"""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pooch
+import requests
+
+from gpt.errors import DataError
+
+TIMEOUT_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Source:
+    """A text that is downloaded once."""
+
+    file: str
+    """Its name in a folder of local copies, and in the cache."""
+
+    url: str
+    """Where it is downloaded from."""
+
+    sha256: str
+    """What it must be."""
+
+
+SOURCES = {
+    "tinyshakespeare": Source(
+        file="tinyshakespeare.txt",
+        url="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/"
+        "tinyshakespeare/input.txt",
+        sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+    ),
+    "don_quixote": Source(
+        file="don_quixote.txt",
+        url="https://raw.githubusercontent.com/nvilacla04/quixote-gpt/main/don-quixote.txt",
+        sha256="cccdfc63500c5dc6a3208b8489561c5be3bf9980d646bef891c61b4aa67b200a",
+    ),
+}
+
+
+def fetch(source: Source, *, corpora_dir: Path | None, cache: Path) -> Path:
+    """The file of a known text, from the local folder, the cache or the network.
+
+    Raises `DataError` if a copy has another checksum, or none can be had.
+    """
+    if corpora_dir is not None and (local := corpora_dir / source.file).is_file():
+        _check(local, source, came_from=str(local))
+        return local
+    pooch.get_logger().setLevel(logging.WARNING)
+    try:
+        path = pooch.retrieve(
+            source.url,
+            known_hash=source.sha256,
+            fname=source.file,
+            path=cache / "corpora",
+            downloader=_download,
+        )
+    except (requests.RequestException, OSError) as error:
+        raise DataError(
+            f"{source.file} must be downloaded from {source.url} but that failed "
+            f"({type(error).__name__})\n"
+            f"put a copy into a folder and name it with --corpora-dir, or use the embedded "
+            "corpus pydocs, which needs no network"
+        ) from error
+    return Path(path)
+
+
+def _download(url: str, output_file: str, retriever: Any) -> None:
+    """Pooch's downloader, with a check that says more; pooch renames the file if it passes."""
+    pooch.HTTPDownloader(timeout=TIMEOUT_SECONDS)(url, output_file, retriever)
+    source = next(s for s in SOURCES.values() if s.url == url)
+    _check(Path(output_file), source, came_from=url)
+
+
+def _check(path: Path, source: Source, *, came_from: str) -> None:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found == source.sha256:
+            return
+        file.seek(0)
+        is_page = file.read(256).lstrip().lower().startswith((b"<!doctype html", b"<html"))
+    raise DataError(
+        f"{source.file} must have SHA-256 {source.sha256} but {came_from} has {found}"
+        f"{' (it is an HTML page)' if is_page else ''}\n"
+        "it was not used: put the right file into a folder and name it with --corpora-dir"
+    )

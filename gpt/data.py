@@ -1,0 +1,172 @@
+"""What does training read? Each split as one memory-mapped array of token ids, and random windows.
+
+A text is encoded once, in a stream, and kept in the cache under the digests of corpus and
+tokenizer. On the way it is checked: a tokenizer that claims to be lossless must give the held-out
+text back and account for every byte of the training text, or it is refused before anything is
+trained on it. The order of evaluation is not decided here.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gpt.cache import atomic_folder, key_of
+from gpt.corpora import Corpus, Split
+from gpt.errors import DataError
+from gpt.tokenizers import TokenArray, Tokenizer
+
+METADATA_FILE = "metadata.json"
+
+RECIPE = 1
+"""Part of every key: raise it when the same text and tokenizer come to give other ids."""
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedCorpus:
+    """A corpus in the ids of one tokenizer, mapped into memory read-only."""
+
+    train: TokenArray
+    """Ids of the training part."""
+
+    val: TokenArray
+    """Ids of the held-out part."""
+
+    train_bytes: int
+    """Bytes of the raw training text, the same for every tokenizer."""
+
+    val_bytes: int
+    """Bytes of the raw held-out text, the denominator of bits per byte."""
+
+    round_trip: bool
+    """Whether decoding gave the whole held-out text back; False only for a lossy tokenizer."""
+
+    degenerate: bool
+    """Whether the text is one distinct character, over and over."""
+
+    @property
+    def bytes_per_token(self) -> float:
+        """Average bytes of training text in a token."""
+        return self.train_bytes / len(self.train)
+
+    def require_longer_than(self, block_size: int) -> None:
+        """Raise `DataError` unless each split has a window of `block_size` and a next token."""
+        if min(len(self.train), len(self.val)) <= block_size:
+            raise DataError(
+                f"each split must be longer than block_size {block_size} but the training part "
+                f"has {len(self.train)} tokens and the held-out part {len(self.val)}: "
+                "give a longer text or a smaller block_size"
+            )
+
+
+def load_or_encode(corpus: Corpus, tokenizer: Tokenizer, cache: Path) -> EncodedCorpus:
+    """The encoded corpus from the cache, encoded and put there on the first call.
+
+    Raises `DataError` if the tokenizer loses text that it claims to keep, or refuses it.
+    """
+    key = key_of(RECIPE, corpus.digest, corpus.split("train"), tokenizer.digest)
+    folder = cache / "encoded" / key
+    if not folder.is_dir():
+        with atomic_folder(folder) as partial:
+            _encode(corpus, tokenizer, partial)
+    metadata = json.loads((folder / METADATA_FILE).read_bytes())
+    return EncodedCorpus(
+        train=_mapped(folder, "train", metadata["train"]["n_tokens"], tokenizer),
+        val=_mapped(folder, "val", metadata["val"]["n_tokens"], tokenizer),
+        train_bytes=metadata["train"]["n_bytes"],
+        val_bytes=metadata["val"]["n_bytes"],
+        round_trip=metadata["round_trip"],
+        degenerate=corpus.degenerate,
+    )
+
+
+def sample_batch(
+    tokens: TokenArray, block_size: int, batch_size: int, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random windows (B, T) and the same windows one token on (B, T), as int64.
+
+    A window's place is drawn as a fraction of the text, so that one seed visits the same places
+    whatever the tokenizer.
+    """
+    x, y = sample_batches(tokens, block_size, batch_size, 1, generator)
+    return x[0], y[0]
+
+
+def sample_batches(
+    tokens: TokenArray, block_size: int, batch_size: int, n: int, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What `n` calls of `sample_batch` would give, stacked (n, B, T), in one gather."""
+    places = len(tokens) - block_size
+    if places <= 0:
+        raise DataError(
+            f"a split must be longer than block_size but got {len(tokens)} tokens and {block_size}"
+        )
+    fractions = torch.rand(n, batch_size, dtype=torch.float64, generator=generator)
+    offsets = (fractions * places).long().numpy()
+    windows = offsets[..., None] + np.arange(block_size + 1)  # (n, B, T + 1)
+    gathered = torch.from_numpy(tokens[windows].astype(np.int64))
+    return gathered[..., :-1].contiguous(), gathered[..., 1:].contiguous()
+
+
+def _encode(corpus: Corpus, tokenizer: Tokenizer, folder: Path) -> None:
+    train_tokens, _ = _write(corpus, "train", tokenizer, folder)
+    val_tokens, round_trip = _write(corpus, "val", tokenizer, folder)
+    metadata = {
+        "train": {"n_tokens": train_tokens, "n_bytes": corpus.split("train").n_bytes},
+        "val": {"n_tokens": val_tokens, "n_bytes": corpus.split("val").n_bytes},
+        "round_trip": round_trip,
+        "corpus": corpus.digest,
+        "tokenizer": tokenizer.digest,
+    }
+    (folder / METADATA_FILE).write_text(json.dumps(metadata, indent=1), "utf-8")
+
+
+def _write(corpus: Corpus, split: Split, tokenizer: Tokenizer, folder: Path) -> tuple[int, bool]:
+    """Write the ids of a split; how many they are, and whether they hold the text."""
+    n_tokens, holds = 0, True
+    with _ids_file(folder, split).open("wb") as file:
+        for text in corpus.chunks(corpus.split(split)):
+            ids = tokenizer.encode(text)
+            file.write(ids.tobytes())
+            n_tokens += len(ids)
+            holds = holds and _holds(ids, text, tokenizer, split)
+            if tokenizer.lossless and not holds:
+                raise _loss(ids, text, tokenizer)
+    if n_tokens == 0:
+        raise DataError(
+            f"each split must have tokens but {corpus.name}'s {split} part has none for a "
+            f"{tokenizer.kind} tokenizer: give a longer text"
+        )
+    return n_tokens, holds
+
+
+def _holds(ids: TokenArray, text: str, tokenizer: Tokenizer, split: Split) -> bool:
+    """Whether decoding gives the text back; of the training part only the bytes are counted."""
+    if split == "val":
+        return tokenizer.decode(ids) == text
+    return int(tokenizer.token_lengths[ids].sum()) == len(text.encode())
+
+
+def _loss(ids: TokenArray, text: str, tokenizer: Tokenizer) -> DataError:
+    decoded = tokenizer.decode(ids)
+    pairs = enumerate(zip(text, decoded, strict=False))
+    same = next((i for i, (a, b) in pairs if a != b), min(len(text), len(decoded)))
+    near = slice(max(0, same - 10), same + 10)
+    return DataError(
+        f"a {tokenizer.kind} tokenizer must give the text back but decoding {text[near]!r} gave "
+        f"{decoded[near]!r}: use another tokenizer"
+    )
+
+
+def _ids_file(folder: Path, split: Split) -> Path:
+    return folder / f"{split}.bin"
+
+
+def _mapped(folder: Path, split: Split, n_tokens: int, tokenizer: Tokenizer) -> TokenArray:
+    path = _ids_file(folder, split)
+    n_bytes = n_tokens * tokenizer.dtype.itemsize
+    if not path.is_file() or path.stat().st_size != n_bytes:
+        raise DataError(f"{path} must have {n_bytes} bytes but is damaged: delete {folder}")
+    return np.memmap(path, dtype=tokenizer.dtype, mode="r")

@@ -1,0 +1,94 @@
+"""Which text does a tokenizer see? The training part alone, and of a huge one an even share.
+
+Left out: the choice of a vocabulary size, which is the study's.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import sentencepiece as spm
+
+from gpt.cache import atomic_folder, key_of
+from gpt.config.tokenizer import TokenizerConfig
+from gpt.corpora import Corpus, Span
+from gpt.errors import ConfigError, DataError
+from gpt.tokenizers.base import JSON_FILE, Tokenizer
+from gpt.tokenizers.byte import ByteTokenizer
+from gpt.tokenizers.char import CharTokenizer
+from gpt.tokenizers.original import OriginalUnigramTokenizer
+from gpt.tokenizers.sentencepiece import MODEL_FILE, SentencePieceTokenizer
+
+TRAINED_BYTES_LIMIT = 100_000_000
+"""SentencePiece learns from about this much text at most; a tokenizer says how much it saw."""
+
+RECIPE = 1
+"""Part of every key: raise it when the same config comes to mean another tokenizer."""
+
+
+def train_tokenizer(config: TokenizerConfig, corpus: Corpus) -> Tokenizer:
+    """Train on the training split (and on the held-out one too if `config.sees_validation`).
+
+    Raises `InfeasibleError` for a vocabulary size that can't be had on this text, `DataError` for
+    a text that can't be trained on.
+    """
+    seen = Span(0, corpus.n_bytes) if config.sees_validation else corpus.split("train")
+    match config.kind:
+        case "byte":
+            return ByteTokenizer()
+        case "char":
+            return CharTokenizer.train(corpus.chunks(seen), byte_fallback=config.byte_fallback)
+        case "unigram" | "bpe":
+            cls = SentencePieceTokenizer
+        case "original-unigram":
+            cls = OriginalUnigramTokenizer
+    if config.vocab_size is None:
+        raise ConfigError(f"a {config.kind} tokenizer needs a vocab_size but got None")
+    text = even_share(corpus, seen, TRAINED_BYTES_LIMIT)
+    return cls.train(config.kind, text, vocab_size=config.vocab_size)
+
+
+def load_or_train_tokenizer(config: TokenizerConfig, corpus: Corpus, cache: Path) -> Tokenizer:
+    """The tokenizer from the cache, trained and put there on the first call."""
+    seen = None if config.sees_validation else corpus.split("train")
+    key = key_of(RECIPE, corpus.digest, seen, asdict(config.canonical()), spm.__version__)
+    folder = cache / "tokenizers" / key
+    if not folder.is_dir():
+        with atomic_folder(folder) as partial:
+            train_tokenizer(config, corpus).save(partial)
+    return load_tokenizer(folder)
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer that was saved into `folder`, whatever its kind.
+
+    Raises `DataError` if there is none, or a part of it is missing.
+    """
+    try:
+        fields = json.loads((folder / JSON_FILE).read_bytes())
+        match fields.pop("kind"):
+            case "byte":
+                return ByteTokenizer()
+            case "char":
+                return CharTokenizer(**fields)
+            case "original-unigram" as kind:
+                return OriginalUnigramTokenizer(kind, _model(folder), **fields)
+            case kind:
+                return SentencePieceTokenizer(kind, _model(folder), **fields)
+    except (OSError, ValueError, LookupError, TypeError, RuntimeError) as error:
+        raise DataError(
+            f"{folder} must hold a saved tokenizer but it can't be read ({error}): delete it"
+        ) from error
+
+
+def even_share(corpus: Corpus, span: Span, limit_bytes: int) -> Iterator[str]:
+    """The chunks of a span, or every so many of them, so that they come to `limit_bytes`."""
+    share = min(1.0, limit_bytes / span.n_bytes)
+    for index, chunk in enumerate(corpus.chunks(span)):
+        if int((index + 1) * share) > int(index * share):
+            yield chunk
+
+
+def _model(folder: Path) -> bytes:
+    return (folder / MODEL_FILE).read_bytes()
