@@ -43,7 +43,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """
     partial = _partial(path)
     try:
-        with _refusals(path):
+        with cache_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with partial.open("xb") as file:
                 yield file
@@ -61,7 +61,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     """
     partial = _partial(folder)
     try:
-        with _refusals(folder):
+        with cache_errors(folder):
             partial.mkdir(parents=True)
             yield partial
             try:
@@ -73,12 +73,9 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{uuid4().hex}")
-
-
 @contextmanager
-def _refusals(path: Path) -> Iterator[None]:
+def cache_errors(path: Path) -> Iterator[None]:
+    """Turn a file system's refusal to write `path` into a `MachineError`."""
     try:
         yield
     except OSError as error:
@@ -86,3 +83,7 @@ def _refusals(path: Path) -> Iterator[None]:
             f"the cache {path.parent} must be writable and have room but got: {error}\n"
             f"free some, or name another folder in {CACHE_VARIABLE}"
         ) from error
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid4().hex}")

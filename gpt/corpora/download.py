@@ -8,12 +8,13 @@ nor is a part of one. Mirrors, retries and credentials are left to whoever fills
 import hashlib
 import logging
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pooch
 import requests
 
+from gpt.cache import cache_errors
 from gpt.errors import DataError
 
 TIMEOUT_SECONDS = 30
@@ -57,28 +58,29 @@ def fetch(source: Source, *, corpora_dir: Path | None, cache: Path) -> Path:
         _check(local, source, came_from=str(local))
         return local
     pooch.get_logger().setLevel(logging.WARNING)
-    try:
-        path = pooch.retrieve(
+    path = cache / "corpora" / source.file
+    with cache_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pooch.retrieve(
             source.url,
             known_hash=source.sha256,
-            fname=source.file,
-            path=cache / "corpora",
-            downloader=_download,
+            fname=path.name,
+            path=path.parent,
+            downloader=partial(_download, source),
         )
-    except (requests.RequestException, OSError) as error:
+    return path
+
+
+def _download(source: Source, url: str, output_file: str, retriever: pooch.Pooch | None) -> None:
+    """Download to a temporary name; pooch renames it if this returns, or else deletes it."""
+    try:
+        pooch.HTTPDownloader(timeout=TIMEOUT_SECONDS)(url, output_file, retriever)
+    except requests.RequestException as error:
         raise DataError(
-            f"{source.file} must be downloaded from {source.url} but that failed "
-            f"({type(error).__name__})\n"
-            f"put a copy into a folder and name it with --corpora-dir, or use the embedded "
-            "corpus pydocs, which needs no network"
+            f"{source.file} must be downloaded from {url} but got {type(error).__name__}\n"
+            "put a copy into a folder and name it with --corpora-dir, or use the embedded corpus "
+            "pydocs, which needs no network"
         ) from error
-    return Path(path)
-
-
-def _download(url: str, output_file: str, retriever: Any) -> None:
-    """Pooch's downloader, with a check that says more; pooch renames the file if it passes."""
-    pooch.HTTPDownloader(timeout=TIMEOUT_SECONDS)(url, output_file, retriever)
-    source = next(s for s in SOURCES.values() if s.url == url)
     _check(Path(output_file), source, came_from=url)
 
 

@@ -6,6 +6,7 @@ the cache, named after what the listing says of them (path, size, time of change
 changed folder is another file and an unchanged one is not read twice.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from gpt.cache import atomic_write, key_of
@@ -31,7 +32,8 @@ def join_folder(folder: Path, cache: Path) -> Path:
             )
     path = cache / "corpora" / f"folder-{key_of(str(root), [_listing(f) for f in files])}.txt"
     if not path.is_file():
-        _join(files, path)
+        with atomic_write(path) as joined:
+            joined.writelines(_blocks(files))
     return path
 
 
@@ -40,14 +42,15 @@ def _listing(file: Path) -> tuple[str, int, int]:
     return str(file), status.st_size, status.st_mtime_ns
 
 
-def _join(files: list[Path], path: Path) -> None:
+def _blocks(files: list[Path]) -> Iterator[bytes]:
     last = b"\n"
-    with atomic_write(path) as joined:
-        for file in files:
-            if last != b"\n":
-                joined.write(b"\n")
-                last = b"\n"
+    for file in files:
+        if not last.endswith(b"\n"):
+            yield b"\n"
+        try:
             with file.open("rb") as part:
                 while block := part.read(BLOCK_BYTES):
-                    joined.write(block)
-                    last = block[-1:]
+                    yield block
+                    last = block
+        except OSError as error:
+            raise DataError(f"a corpus file must be readable but got: {error}") from error
