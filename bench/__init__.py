@@ -1,0 +1,1 @@
+"""The harness: from a study's question to recorded, comparable results."""

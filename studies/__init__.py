@@ -1,0 +1,1 @@
+"""One file a question. A study imports `bench.spec` and gpt's configs, nothing else."""

@@ -110,7 +110,7 @@ class RunConfig:
         """
         changes: dict[str, dict[str, Any]] = {}
         for key, text in values.items():
-            section, leaf = _find(self, key)
+            section, leaf = _find(key)
             if section == "budget":
                 value = Budget(**{leaf: _parse(key, text, _hint(Budget, leaf))})
                 section, leaf = "train", "budget"
@@ -125,6 +125,16 @@ class RunConfig:
 def flat_name(section: str, leaf: str) -> str:
     """The name by which a field is shown: `tokenizer.kind` is `tokenizer`, `model.bias` `bias`."""
     return section if leaf in ("kind", "name") else leaf
+
+
+def field_name(key: str) -> str:
+    """The name in `RunConfig.flat` of what an override's key sets; a unit sets the budget.
+
+    Raises:
+        ConfigError: on an unknown key, naming the nearest.
+    """
+    section, leaf = _find(key)
+    return section if section == "budget" else flat_name(section, leaf)
 
 
 def _leaves(config: RunConfig) -> Iterator[tuple[str, tuple[Any, str]]]:
@@ -149,7 +159,7 @@ def _paths() -> dict[str, tuple[str, str]]:
     return paths
 
 
-def _find(config: RunConfig, key: str) -> tuple[str, str]:
+def _find(key: str) -> tuple[str, str]:
     paths = _paths()
     if key in paths:
         return paths[key]

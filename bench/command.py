@@ -1,0 +1,110 @@
+"""From a plan to its end: make ready, launch, show what came of it."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from bench import identity, leaderboard
+from bench.executor import LocalExecutor, cpu_count
+from bench.interrupt import Interruption
+from bench.launch import Launch, prepare_texts, refuse_absent_device
+from bench.ledger import Entry, Ledger
+from bench.plan import Command, Plan, make_plan
+from bench.progress import Progress
+from bench.recorder import Recorder
+from bench.tracking import Tracker
+from bench.work import Place
+from gpt.cache import default_cache
+from gpt.config import RunConfig
+from gpt.device import available_devices
+
+STORE = Path("mlruns")
+"""Everything that a study leaves lies here, but MLflow's database, which lies beside it."""
+
+EXIT_INCOMPLETE = 5
+
+
+def run_study(command: Command, console: Console) -> int:
+    """Run what is left of a command's study and print what came of it; returns the exit code.
+
+    Raises:
+        GptBenchError: what was asked can't be done; nothing was trained.
+    """
+    plan = make_plan(command)
+    configs = [cell.config for cell in plan.grid.cells]
+    refuse_absent_device(configs)
+    n_workers = command.workers or _default_workers(configs)
+    executor = LocalExecutor(n_workers, n_threads=max(1, cpu_count() // n_workers))
+    progress = Progress(Console(stderr=True))
+    place = Place(cache=default_cache(), corpora_dir=command.corpora_dir)
+    try:
+        texts = prepare_texts(configs, executor, place, progress)
+        with (
+            Ledger.open(
+                STORE / "ledger" / f"{plan.ledger_name}.journal",
+                plan.study,
+                seeds=plan.seeds,
+                overrides=plan.overrides,
+                identity={
+                    "grid": plan.identity,
+                    "corpus": texts.corpus_digests,
+                    "code": identity.code_digest(),
+                },
+                fresh=command.fresh,
+            ) as ledger,
+            Interruption() as interruption,
+            tempfile.TemporaryDirectory(prefix="gpt-bench-") as folder,
+        ):
+            ledger.enqueue(plan.grid.cells)
+            tracker = Tracker(plan.name, plan.description)
+            recorder = Recorder(
+                tracker,
+                plan.ledger_name,
+                plan.study,
+                ledger=ledger.id,
+                environment=identity.environment(),
+            )
+            Launch(
+                ledger=ledger,
+                executor=executor,
+                recorder=recorder,
+                progress=progress,
+                metric=plan.study.metric,
+                infeasible=texts.infeasible,
+                place=place,
+                folder=Path(folder),
+            ).run(interruption)
+            entries = ledger.entries()
+            dropped = [*plan.grid.dropped, *ledger.dropped()]
+            board = leaderboard.show(plan.name, entries, dropped, plan.study, n_workers)
+            console.print(board, highlight=False)
+            link = recorder.close(_as_text(board, console), interrupted=interruption.requested)
+            console.print(
+                f"Browse it: mlflow ui, then open {link}", highlight=False, soft_wrap=True
+            )
+    finally:
+        executor.close()
+    if interruption.requested:
+        console.print("Stopped. The same command goes on from here.")
+        return interruption.exit_code
+    return 0 if _all_answered(entries, plan) else EXIT_INCOMPLETE
+
+
+def _default_workers(configs: Sequence[RunConfig]) -> int:
+    """One run a core on the CPU, where two threads are worth less than two runs; one on a GPU."""
+    best = available_devices()[0]
+    devices = {best if c.train.device == "auto" else c.train.device for c in configs}
+    return cpu_count() if devices == {"cpu"} else 1
+
+
+def _all_answered(entries: Sequence[Entry], plan: Plan) -> bool:
+    answered = sum(entry.outcome.answers for entry in entries)
+    return answered >= plan.n_runs and not plan.grid.dropped
+
+
+def _as_text(board: object, console: Console) -> str:
+    with console.capture() as captured:
+        console.print(board, highlight=False)
+    return captured.get()

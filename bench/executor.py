@@ -1,0 +1,159 @@
+"""Who computes? A pool of worker processes on this machine.
+
+An executor takes tasks and gives back messages as they come, each with the name of its task. A
+process that dies is an event like any other (`Died`), and its place is filled anew. The standard
+pools give up all their work when one process is killed; a killed trial is what a sweep must
+survive.
+
+Processes are forked from a server that has torch imported (on Linux; started afresh elsewhere), so
+a replacement takes milliseconds. They end when their pipe to the parent breaks.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
+
+import torch
+
+from bench.work import Finished, Message, Task, perform
+
+
+@dataclass(frozen=True)
+class Died:
+    """The process that worked on a task is gone, and there will be no `Finished`."""
+
+    reason: str
+
+
+Event = Message | Died
+
+
+def cpu_count() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class _Worker:
+    process: BaseProcess
+    pipe: "Connection[Task | None, Message]"
+
+
+class LocalExecutor:
+    """Worker processes on this machine.
+
+    Args:
+        n_workers: processes at work at the same time.
+        n_threads: torch's threads in each of them.
+    """
+
+    def __init__(self, n_workers: int, n_threads: int) -> None:
+        self._context = _context()
+        self._n_threads = n_threads
+        self._waiting: deque[tuple[str, Task]] = deque()
+        self._busy: dict[str, _Worker] = {}
+        self._idle = [self._start() for _ in range(n_workers)]
+
+    @property
+    def n_free(self) -> int:
+        """Workers that a further task would find idle."""
+        return max(0, len(self._idle) - len(self._waiting))
+
+    def submit(self, name: str, task: Task) -> None:
+        """Give a task to the next free worker."""
+        self._waiting.append((name, task))
+        self._assign()
+
+    def events(self, timeout_seconds: float) -> Iterator[tuple[str, Event]]:
+        """What has come in; waits for the first that does, up to a time."""
+        names = {worker.pipe: name for name, worker in self._busy.items()}
+        for pipe in wait(list(names), timeout_seconds):
+            name = names[pipe]  # type: ignore[index]
+            yield name, self._receive(name)
+
+    def stop(self, name: str) -> None:
+        """Ask a run to end at its next point; it answers with a `Finished`."""
+        if name in self._busy:
+            with contextlib.suppress(OSError):
+                self._busy[name].pipe.send(None)
+
+    def close(self) -> None:
+        """End every process, at work or not, and wait until all are gone."""
+        workers = [*self._idle, *self._busy.values()]
+        for worker in workers:
+            worker.process.kill()
+        for worker in workers:
+            worker.process.join()
+            worker.pipe.close()
+        self._idle.clear()
+        self._busy.clear()
+        self._waiting.clear()
+
+    def _receive(self, name: str) -> Event:
+        worker = self._busy[name]
+        try:
+            event: Event = worker.pipe.recv()
+        except (EOFError, OSError):
+            worker.process.join()
+            worker.pipe.close()
+            worker, event = self._start(), Died(_cause(worker.process.exitcode))
+        if isinstance(event, Finished | Died):
+            del self._busy[name]
+            self._idle.append(worker)
+            self._assign()
+        return event
+
+    def _assign(self) -> None:
+        while self._idle and self._waiting:
+            name, task = self._waiting.popleft()
+            self._busy[name] = worker = self._idle.pop()
+            with contextlib.suppress(OSError):  # it died while idle: reading will find out
+                worker.pipe.send(task)
+
+    def _start(self) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_serve, args=(theirs, self._n_threads), daemon=True)
+        process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+
+def _context() -> ForkServerContext | SpawnContext:
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["bench.work"])
+    return context
+
+
+def _serve(pipe: "Connection[Message, Task | None]", n_threads: int) -> None:
+    """A worker's life: take a task, do it, take the next, until the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    torch.set_num_threads(n_threads)
+
+    def send(message: Message) -> bool:
+        pipe.send(message)
+        asked_to_stop = pipe.poll() and pipe.recv() is None
+        return not asked_to_stop
+
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while True:
+            task = pipe.recv()
+            if task is not None:  # a request to stop that came too late
+                perform(task, send)
+
+
+def _cause(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        return f"its process was killed by {signal.Signals(-exit_code).name}"
+    return f"its process ended with exit code {exit_code}"

@@ -1,0 +1,155 @@
+"""Which cells does a study have? Walk its define-by-run space once, and train nothing."""
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.distributions import CategoricalDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler
+
+from bench.spec import Study, Trial
+from gpt.config import RunConfig
+from gpt.config.run import field_name
+from gpt.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One point of a study's space."""
+
+    params: dict[str, Any]
+    """What the study's `cell` asked its trial for, and got."""
+
+    config: RunConfig
+    """What it made of it, overrides included, seed 0."""
+
+    @property
+    def key(self) -> str:
+        """Stable name of the cell."""
+        return self.config.cell_key
+
+    @property
+    def label(self) -> str:
+        """The cell as a person would say it: `bpe vocab_size 1024`."""
+        return label(self.params)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropped:
+    """A point of the space that makes no valid config."""
+
+    label: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """All cells of a study, each once, and the points that gave none."""
+
+    cells: list[Cell]
+    dropped: list[Dropped]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Point:
+    rank: tuple[int, ...]
+    params: dict[str, Any]
+    config: RunConfig | ConfigError
+
+
+def label(params: Mapping[str, Any]) -> str:
+    """A point's values, numbers with their names; a choice not taken (None) is left out."""
+    parts = (
+        value if isinstance(value, str) else f"{name} {value}"
+        for name, value in params.items()
+        if value is not None
+    )
+    return " ".join(parts) or "single"
+
+
+def enumerate_grid(study: Study, overrides: Mapping[str, str]) -> Grid:
+    """Every cell of a grid study once, in the order in which its choices are written.
+
+    Points whose configs differ only in what their tokenizer ignores are one cell. A point that
+    makes no valid config is dropped and listed.
+
+    Raises:
+        ConfigError: no cell is valid, or an override sets what the study varies. What the study
+            itself raises is passed on, a space that is not finite among it.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        sampler = optuna.samplers.BruteForceSampler(seed=0)
+    return _as_grid(_visit(study.cell, sampler), overrides)
+
+
+def draw_cells(study: Study, overrides: Mapping[str, str], n_points: int = 32) -> Grid:
+    """Some points of a search's space, to find what is wrong with it before it runs.
+
+    Raises:
+        ConfigError: as `enumerate_grid`.
+    """
+    return _as_grid(_visit(study.cell, optuna.samplers.RandomSampler(seed=0), n_points), overrides)
+
+
+def refuse_varied(overrides: Mapping[str, str], configs: Iterable[RunConfig]) -> None:
+    """Raise `ConfigError` if an override would make unlike cells alike."""
+    flats = [config.flat() for config in configs]
+    for key in overrides:
+        values = {repr(flat[field_name(key)]) for flat in flats}
+        if len(values) > 1:
+            raise ConfigError(
+                f"--set can't fix what the study varies but got {key} "
+                f"(it takes {', '.join(sorted(values))})"
+            )
+
+
+def _as_grid(points: Sequence[_Point], overrides: Mapping[str, str]) -> Grid:
+    refuse_varied(overrides, [p.config for p in points if isinstance(p.config, RunConfig)])
+    cells: dict[str, Cell] = {}
+    dropped = []
+    for point in points:
+        try:
+            if isinstance(point.config, ConfigError):
+                raise point.config
+            config = point.config.override(overrides).canonical().with_seed(0)
+            cell = Cell(params=point.params, config=config)
+            cells.setdefault(cell.key, cell)
+        except ConfigError as error:
+            dropped.append(Dropped(label=label(point.params), reason=str(error)))
+    if not cells:
+        raise ConfigError(f"no cell of the study is valid: {dropped[0].reason}")
+    return Grid(cells=list(cells.values()), dropped=dropped)
+
+
+def _visit(
+    cell: Callable[[Trial], RunConfig], sampler: BaseSampler, n_points: int | None = None
+) -> list[_Point]:
+    """What the study makes of the points that a sampler comes to."""
+    found: list[_Point] = []
+
+    def visit(trial: Trial) -> float:
+        try:
+            config: RunConfig | ConfigError = cell(trial)
+        except ConfigError as error:
+            config = error
+        if not isinstance(config, RunConfig | ConfigError):
+            raise ConfigError(f"cell must return a RunConfig but got {type(config).__name__}")
+        found.append(_Point(rank=_rank(trial), params=dict(trial.params), config=config))
+        return 0.0
+
+    optuna.create_study(sampler=sampler).optimize(visit, n_points)
+    return sorted(found, key=lambda point: point.rank)
+
+
+def _rank(trial: Trial) -> tuple[int, ...]:
+    """Where each value stands among its choices."""
+    return tuple(
+        distribution.choices.index(trial.params[name])
+        if isinstance(distribution, CategoricalDistribution)
+        else round(1e6 * trial.params[name])
+        for name, distribution in trial.distributions.items()
+    )

@@ -1,0 +1,72 @@
+"""What was this result made with? Code, libraries and machine; nothing of the user's environment.
+
+Environment variables are never recorded: they hold secrets.
+"""
+
+import hashlib
+import importlib.metadata
+import platform
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import gpt
+
+LIBRARIES = ("torch", "numpy", "sentencepiece", "optuna", "mlflow-skinny", "gpt-bench")
+
+
+@cache
+def code_digest() -> str:
+    """Twelve digits that change whenever gpt's source does: what a run computes hangs on it."""
+    root = Path(gpt.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+@cache
+def git_state() -> dict[str, str]:
+    """Commit of the checkout that gpt runs from, and whether it was changed since; {} outside."""
+    root = Path(gpt.__file__).parents[1]
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        dirty = bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return {"git_commit": commit, "git_dirty": str(dirty).lower()}
+
+
+def environment() -> dict[str, Any]:
+    """The machine and the libraries, for the record of a launch."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "libraries": {name: _version(name) for name in LIBRARIES},
+        "code": code_digest(),
+        **git_state(),
+        "cpu_cores": psutil.cpu_count(logical=False),
+        "cpu_threads": psutil.cpu_count(logical=True),
+        "memory_bytes": psutil.virtual_memory().total,
+    }
+
+
+def digest_of(*parts: str) -> str:
+    """Twelve digits that name a sequence of texts."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"

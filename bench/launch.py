@@ -1,0 +1,231 @@
+"""One start of a study, from its cells to its last run.
+
+The parent prepares every text first, so that wrong data ends the command before any run exists;
+then it hands out runs, one a free worker, and records what comes back. It alone writes to the
+ledger and to the tracker.
+"""
+
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.executor import Died, Event, LocalExecutor
+from bench.interrupt import Interruption
+from bench.ledger import Claim, Ledger
+from bench.outcome import Outcome
+from bench.progress import Progress
+from bench.recorder import Recorder
+from bench.spec import Metric
+from bench.work import Finished, Place, Prepare, Prepared, Started, Train
+from gpt.config import RunConfig
+from gpt.device import available_devices
+from gpt.errors import DataError, MachineError
+from gpt.train import Point
+
+POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Texts:
+    """What is known of each text of a study before it trains."""
+
+    ready: Mapping[str, Prepared]
+    """By `text_key`."""
+
+    infeasible: Mapping[str, str]
+    """Text key -> why the text can't be had."""
+
+    @property
+    def corpus_digests(self) -> str:
+        """The raw text, or texts, that the study is about."""
+        return " ".join(sorted({text.corpus_digest[:12] for text in self.ready.values()}))
+
+
+def text_key(config: RunConfig) -> str:
+    """Names the corpus and tokenizer of a run."""
+    return repr((config.corpus, config.tokenizer.canonical()))
+
+
+def prepare_texts(
+    configs: Iterable[RunConfig], executor: LocalExecutor, place: Place, progress: Progress
+) -> Texts:
+    """Train each tokenizer once and encode each text once, in the workers.
+
+    SentencePiece may end its process on odd text; there it takes a worker along, not the study.
+
+    Raises:
+        DataError, MachineError: a text can't be used by any cell.
+    """
+    waiting: dict[str, RunConfig] = {}
+    for config in sorted(configs, key=lambda c: c.model.context_bytes or c.model.block_size):
+        waiting[text_key(config)] = config  # the longest block is kept: it needs the longest text
+    ready: dict[str, Prepared] = {}
+    infeasible: dict[str, str] = {}
+    with progress.preparing(len(waiting)) as advance:
+        for key, config in waiting.items():
+            executor.submit(key, Prepare(config=config, place=place))
+        while waiting:
+            for key, event in executor.events(POLL_SECONDS):
+                if isinstance(event, Prepared):
+                    ready[key] = event
+                elif isinstance(event, Died):
+                    kind = waiting[key].tokenizer.kind
+                    raise DataError(f"making the {kind} tokenizer failed: {event.reason}")
+                elif isinstance(event, Finished):
+                    if event.error is not None:
+                        raise event.error
+                    if event.outcome is Outcome.INFEASIBLE:
+                        infeasible[key] = event.reason
+                    elif event.outcome is Outcome.FAILED:
+                        raise RuntimeError(event.reason)
+                    del waiting[key]
+                    advance()
+    return Texts(ready=ready, infeasible=infeasible)
+
+
+def refuse_absent_device(configs: Iterable[RunConfig]) -> None:
+    """Raise `MachineError` if no cell's device is here; a sweep over devices keeps the others."""
+    available = {"auto", *available_devices()}
+    wanted = {config.train.device for config in configs}
+    if not wanted & available:
+        raise MachineError(
+            f"device must be one of this machine's ({', '.join(available_devices())}) "
+            f"but got {', '.join(sorted(wanted))}"
+        )
+
+
+@dataclass(kw_only=True)
+class _Active:
+    """A run that a worker is at."""
+
+    claim: Claim
+    folder: Path
+    started: Started | None = None
+    points: list[Point] = field(default_factory=list)
+    n_evaluations: int = 0
+    pruned: bool = False
+
+
+class Launch:
+    """Hands out the runs of a ledger until none is left, or a signal says stop.
+
+    Args:
+        metric: what a search is told at each evaluation.
+        infeasible: text key -> why runs on it can't be.
+        folder: where runs keep their files until they are recorded.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        executor: LocalExecutor,
+        recorder: Recorder,
+        progress: Progress,
+        metric: Metric,
+        infeasible: Mapping[str, str],
+        place: Place,
+        folder: Path,
+    ) -> None:
+        self._ledger = ledger
+        self._executor = executor
+        self._recorder = recorder
+        self._progress = progress
+        self._metric = metric
+        self._infeasible = infeasible
+        self._place = place
+        self._folder = folder
+        self._active: dict[str, _Active] = {}
+
+    def run(self, interruption: Interruption) -> None:
+        """Work until every run has been settled, or until interrupted."""
+        with self._progress.running(self._ledger.n_left()):
+            try:
+                while not interruption.now:
+                    if interruption.requested:
+                        self._ask_all_to_stop()
+                    else:
+                        self._fill()
+                    if not self._active:
+                        break
+                    for name, event in self._executor.events(POLL_SECONDS):
+                        self._handle(self._active[name], event)
+            finally:
+                for run in list(self._active.values()):
+                    self._settle(run, Outcome.INTERRUPTED, "the launch was stopped")
+
+    def _ask_all_to_stop(self) -> None:
+        for name in self._active:
+            self._executor.stop(name)
+
+    def _fill(self) -> None:
+        while self._executor.n_free and (claim := self._ledger.claim()):
+            run = _Active(claim=claim, folder=self._folder / claim.name)
+            self._active[claim.name] = run
+            self._progress.begin(claim.name, claim.label, claim.config.train.seed)
+            reason = self._why_not(claim.config)
+            if reason is not None:
+                self._settle(run, Outcome.INFEASIBLE, reason)
+                continue
+            task = Train(config=claim.config, place=self._place, folder=run.folder)
+            self._executor.submit(claim.name, task)
+
+    def _why_not(self, config: RunConfig) -> str | None:
+        if config.train.device not in ("auto", *available_devices()):
+            return f"no such device: {config.train.device}"
+        return self._infeasible.get(text_key(config))
+
+    def _handle(self, run: _Active, event: Event) -> None:
+        if isinstance(event, Started):
+            run.started = event
+            self._recorder.start(run.claim, event)
+        elif isinstance(event, Point):
+            self._on_point(run, event)
+        elif isinstance(event, Died):
+            self._settle(run, Outcome.FAILED, event.reason)
+            if self._ledger.retry(run.claim):
+                self._progress.extend(1)
+        elif isinstance(event, Finished):
+            outcome, reason = event.outcome, event.reason
+            if outcome is Outcome.INTERRUPTED and run.pruned:
+                outcome, reason = Outcome.PRUNED, f"pruned at step {run.points[-1].step}"
+            self._settle(run, outcome, reason, event.summary)
+
+    def _on_point(self, run: _Active, point: Point) -> None:
+        run.points.append(point)
+        self._recorder.log(run.claim, point)
+        self._progress.update(run.claim.name, point, run.started.n_steps if run.started else None)
+        if point.evaluation is None or run.pruned:
+            return
+        run.n_evaluations += 1
+        value = {
+            "val_bits_per_byte": point.evaluation.bits_per_byte,
+            "val_loss": point.evaluation.loss,
+            "tokens_per_second": point.tokens_per_second,
+        }[self._metric]
+        if self._ledger.should_prune(run.claim, run.n_evaluations, value):
+            run.pruned = True
+            self._executor.stop(run.claim.name)
+
+    def _settle(
+        self,
+        run: _Active,
+        outcome: Outcome,
+        reason: str,
+        summary: Mapping[str, float] | None = None,
+    ) -> None:
+        """Write down a run's end in the ledger, then in the tracker, and forget its files."""
+        del self._active[run.claim.name]
+        facts = run.started.facts if run.started else {}
+        self._ledger.settle(run.claim, outcome, reason=reason, facts=facts, summary=summary)
+        self._recorder.finish(
+            run.claim,
+            outcome,
+            reason=reason,
+            points=run.points,
+            summary=summary,
+            folder=run.folder,
+        )
+        self._progress.end(run.claim.name, outcome)
+        shutil.rmtree(run.folder, ignore_errors=True)

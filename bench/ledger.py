@@ -1,0 +1,321 @@
+"""Which runs are done, and which are left? An Optuna study in a journal file.
+
+Only the parent of a launch writes here, under a lock, so no run is given out twice. What a killed
+parent left running is interrupted, and is given out again. A grid's missing runs are enqueued when
+the ledger is opened, and claimed one after another; a search asks its sampler.
+
+A ledger belongs to one grid, one corpus and one version of the code. It refuses to go on over
+others, for half of its runs could not be compared with the other half.
+"""
+
+import json
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial, TrialState
+
+from bench.grid import Cell, Dropped, label
+from bench.outcome import Outcome
+from bench.spec import Study
+from gpt.config import RunConfig
+from gpt.errors import ConfigError, MachineError
+
+MAX_ATTEMPTS = 3
+"""How often a run that fails is tried before it counts as failed for good."""
+
+MAX_SEED = 2**31 - 1
+
+_STATES = {Outcome.COMPLETE: TrialState.COMPLETE, Outcome.PRUNED: TrialState.PRUNED}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A run given out, to be settled by the one who claimed it."""
+
+    trial: optuna.Trial
+    label: str
+    config: RunConfig
+    """Complete, with its seed."""
+
+    @property
+    def name(self) -> str:
+        """Unique in its ledger."""
+        return str(self.trial.number)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What the ledger says of one run: its latest attempt."""
+
+    label: str
+    config: RunConfig
+    outcome: Outcome
+    reason: str
+    summary: Mapping[str, float]
+    facts: Mapping[str, Any]
+
+
+class Ledger:
+    """The runs of one study. Open it by `with Ledger.open(...) as ledger`.
+
+    Args:
+        study: the Optuna study that holds the runs.
+        spec: what the study asks.
+        seeds: runs of each cell.
+        overrides: `--set`, for the cells that a search will draw.
+    """
+
+    def __init__(
+        self, study: optuna.Study, spec: Study, seeds: int, overrides: Mapping[str, str]
+    ) -> None:
+        self._study = study
+        self._spec = spec
+        self._seeds = seeds
+        self._overrides = overrides
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls,
+        path: Path,
+        spec: Study,
+        *,
+        seeds: int,
+        overrides: Mapping[str, str],
+        identity: Mapping[str, str],
+        fresh: bool = False,
+    ) -> Iterator["Ledger"]:
+        """Open or make the ledger at `path`, locked against other launches.
+
+        Args:
+            identity: what all runs must share, by name: the grid, the corpus, the code.
+            fresh: set an existing ledger aside (renamed, not deleted) and begin a new one.
+
+        Raises:
+            ConfigError: the ledger was made for another grid, corpus or code.
+            MachineError: another launch holds it, or its file can't be read.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(path.with_suffix(".lock"), timeout=0):
+                if fresh and path.exists():
+                    path.rename(path.with_suffix(f".{time.strftime('%Y%m%d-%H%M%S')}.journal"))
+                study = _load(path, spec)
+                _refuse_change(study, identity)
+                ledger = cls(study, spec, seeds, overrides)
+                ledger._interrupt_running()
+                yield ledger
+        except Timeout:
+            raise MachineError(
+                f"one launch at a time may work on {path} but another one does; "
+                "wait for it, or start from another folder"
+            ) from None
+
+    @property
+    def id(self) -> str:
+        """Names this ledger among all that the study ever had."""
+        return str(self._study.user_attrs["id"])
+
+    def enqueue(self, cells: Iterable[Cell]) -> None:
+        """Queue what was begun and not ended, and of a grid, seed by seed, what is missing.
+
+        Args:
+            cells: of a grid; a search draws its own.
+        """
+        for _ in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            self._study.tell(self._study.ask(), state=TrialState.FAIL)  # of an earlier launch
+        attempts = self._attempts()
+        if self._spec.search:
+            for tries in attempts.values():
+                if _is_missing(tries):
+                    self._queue(_point(tries[-1]), tries[-1].params["seed"])
+            return
+        cells = list(cells)
+        for seed in range(self._seeds):
+            for cell in cells:
+                if _is_missing(attempts[cell.config.with_seed(seed).key]):
+                    self._queue(cell.params, seed)
+
+    def n_left(self) -> int:
+        """Runs not yet claimed."""
+        waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        if self._spec.search is None:
+            return len(waiting)
+        begun = sum(not _is_missing(tries) for tries in self._attempts(running=True).values())
+        return max(len(waiting), self._spec.search.n_trials - begun)
+
+    def claim(self) -> Claim | None:
+        """Take the next run, or None if all have been claimed.
+
+        A point of a search that makes no valid config is settled as infeasible and passed over.
+        """
+        while self.n_left():
+            trial = self._study.ask()
+            seed = trial.suggest_int("seed", 0, 0 if self._spec.search else MAX_SEED)
+            try:
+                config = self._spec.cell(trial).override(self._overrides)
+            except ConfigError as error:
+                trial.set_user_attr("run", f"invalid {trial.number}")
+                trial.set_user_attr("label", label(_point(trial)))
+                self._settle(trial, Outcome.INFEASIBLE, reason=str(error))
+                continue
+            config = config.canonical().with_seed(seed)
+            trial.set_user_attr("run", config.key)
+            trial.set_user_attr("label", label(_point(trial)))
+            trial.set_user_attr("config", config.to_json())
+            return Claim(trial=trial, label=label(_point(trial)), config=config)
+        return None
+
+    def should_prune(self, claim: Claim, evaluation: int, value: float) -> bool:
+        """Report a search's metric at its n-th evaluation; whether to stop the run there."""
+        if self._spec.search is None:
+            return False
+        claim.trial.report(value, evaluation)
+        return claim.trial.should_prune()
+
+    def settle(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        *,
+        reason: str = "",
+        facts: Mapping[str, Any] | None = None,
+        summary: Mapping[str, float] | None = None,
+    ) -> None:
+        """Write down what became of a claimed run."""
+        for name, value in (("facts", facts), ("summary", summary)):
+            if value is not None:
+                claim.trial.set_user_attr(name, dict(value))
+        value = summary[self._spec.metric] if summary and outcome is Outcome.COMPLETE else None
+        self._settle(claim.trial, outcome, reason=reason, value=value)
+
+    def retry(self, claim: Claim) -> bool:
+        """Queue a failed run once more; False if it was tried often enough."""
+        if not _is_missing(self._attempts()[claim.config.key]):
+            return False
+        self._queue(_point(claim.trial), claim.config.train.seed)
+        return True
+
+    def entries(self) -> list[Entry]:
+        """The latest attempt of each run, in the order in which runs were first begun."""
+        return [
+            Entry(
+                label=tries[-1].user_attrs["label"],
+                config=RunConfig.from_json(tries[-1].user_attrs["config"]),
+                outcome=Outcome(tries[-1].user_attrs["outcome"]),
+                reason=tries[-1].user_attrs["reason"],
+                summary=tries[-1].user_attrs.get("summary", {}),
+                facts=tries[-1].user_attrs.get("facts", {}),
+            )
+            for tries in self._attempts().values()
+            if "config" in tries[-1].user_attrs
+        ]
+
+    def dropped(self) -> list[Dropped]:
+        """The points that a search drew and that make no valid config."""
+        return [
+            Dropped(label=trial.user_attrs["label"], reason=trial.user_attrs["reason"])
+            for tries in self._attempts().values()
+            for trial in tries
+            if "config" not in trial.user_attrs
+        ]
+
+    def _settle(
+        self, trial: optuna.Trial, outcome: Outcome, *, reason: str, value: float | None = None
+    ) -> None:
+        trial.set_user_attr("outcome", outcome.value)
+        trial.set_user_attr("reason", reason)
+        self._study.tell(trial, value, _STATES.get(outcome, TrialState.FAIL))
+
+    def _queue(self, params: Mapping[str, Any], seed: int) -> None:
+        self._study.enqueue_trial({**params, "seed": seed})
+
+    def _interrupt_running(self) -> None:
+        for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            trial = optuna.Trial(self._study, frozen._trial_id)
+            self._settle(trial, Outcome.INTERRUPTED, reason="the launch that ran it was killed")
+
+    def _attempts(self, running: bool = False) -> defaultdict[str, list[FrozenTrial]]:
+        """Run key -> its attempts, oldest first; those under way only if asked for."""
+        wanted = "run" if running else "outcome"
+        attempts: defaultdict[str, list[FrozenTrial]] = defaultdict(list)
+        for trial in self._study.get_trials(deepcopy=False):
+            if wanted in trial.user_attrs and "run" in trial.user_attrs:
+                attempts[trial.user_attrs["run"]].append(trial)
+        return attempts
+
+
+def _point(trial: optuna.Trial | FrozenTrial) -> dict[str, Any]:
+    """What the study asked of a trial; the seed is ours."""
+    return {name: value for name, value in trial.params.items() if name != "seed"}
+
+
+def _is_missing(attempts: Sequence[FrozenTrial]) -> bool:
+    """Whether a run with these attempts should be begun again (or at all)."""
+    outcomes = [Outcome(trial.user_attrs.get("outcome", "complete")) for trial in attempts]
+    if any(outcome.settled for outcome in outcomes):
+        return False
+    return outcomes.count(Outcome.FAILED) < MAX_ATTEMPTS
+
+
+def _load(path: Path, spec: Study) -> optuna.Study:
+    _cut_torn_line(path)
+    try:
+        lock = JournalFileOpenLock(str(path.absolute()))
+        storage = JournalStorage(JournalFileBackend(str(path.absolute()), lock))
+        known = optuna.get_all_study_names(storage)
+        n_trials = (
+            len(optuna.load_study(study_name="ledger", storage=storage).trials) if known else 0
+        )
+        search = spec.search
+        study = optuna.create_study(
+            study_name="ledger",
+            storage=storage,
+            direction=spec.direction,
+            sampler=search.sampler(n_trials) if search else optuna.samplers.RandomSampler(),
+            pruner=search.pruner() if search else optuna.pruners.NopPruner(),
+            load_if_exists=True,
+        )
+    except (json.JSONDecodeError, KeyError, UnicodeDecodeError) as error:
+        raise MachineError(
+            f"the ledger {path} can't be read ({error}); --fresh sets it aside and begins anew"
+        ) from None
+    if "id" not in study.user_attrs:
+        study.set_user_attr("id", uuid.uuid4().hex[:8])
+    return study
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Drop what a killed process left of its last line: a journal can't be appended to after it.
+
+    The journal's own lock may be left too; nobody else can hold it, for we hold the launch's.
+    """
+    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+    if path.exists():
+        content = path.read_bytes()
+        with path.open("r+b") as file:
+            file.truncate(content.rfind(b"\n") + 1)
+
+
+def _refuse_change(study: optuna.Study, identity: Mapping[str, str]) -> None:
+    before = study.user_attrs.get("identity")
+    if before is None:
+        study.set_user_attr("identity", dict(identity))
+        return
+    changed = [name for name in identity if before.get(name) != identity[name]]
+    if changed:
+        details = ", ".join(f"{n} was {before.get(n)} and is {identity[n]}" for n in changed)
+        raise ConfigError(
+            f"a study goes on only over the same grid, corpus and code but {details}; "
+            "--fresh begins a new one (the recorded runs stay)"
+        )

@@ -1,0 +1,35 @@
+"""What became of a run: an explicit vocabulary, so that no run is dropped silently."""
+
+from enum import Enum
+
+
+class Outcome(str, Enum):
+    """The state in which a run ended."""
+
+    COMPLETE = "complete"
+    """Its whole budget was spent."""
+
+    PRUNED = "pruned"
+    """A search stopped it early, as unpromising."""
+
+    DIVERGED = "diverged"
+    """Its loss became NaN or infinite."""
+
+    INFEASIBLE = "infeasible"
+    """It can't exist on this text or machine."""
+
+    FAILED = "failed"
+    """It raised, or its process died, as often as it may be tried."""
+
+    INTERRUPTED = "interrupted"
+    """The study was stopped while it ran; the same command runs it again."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether running it again would find the same."""
+        return self not in (Outcome.FAILED, Outcome.INTERRUPTED)
+
+    @property
+    def answers(self) -> bool:
+        """Whether it fulfilled what the study wanted of it."""
+        return self in (Outcome.COMPLETE, Outcome.PRUNED)

@@ -1,0 +1,159 @@
+"""What of a launch is worth recording, and under which name? The tracker only carries it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.ledger import Claim
+from bench.outcome import Outcome
+from bench.spec import Study
+from bench.tracking import Tracker
+from bench.work import Started
+from gpt.train import Point
+
+STATUS = {
+    Outcome.COMPLETE: "FINISHED",
+    Outcome.PRUNED: "FINISHED",
+    Outcome.DIVERGED: "FAILED",
+    Outcome.INFEASIBLE: "FAILED",
+    Outcome.FAILED: "FAILED",
+    Outcome.INTERRUPTED: "KILLED",
+}
+"""MLflow's word for each outcome; ours is in the tag `outcome`."""
+
+LEADERBOARD_COLUMNS = (
+    "attributes.`Duration`",
+    "metrics.`final/val_bits_per_byte`",
+    "metrics.`final/val_loss`",
+    "metrics.`final/tokens_per_second`",
+    "metrics.`final/n_params`",
+    "params.`tokenizer`",
+    "params.`vocab_size`",
+    "params.`seed`",
+    "tags.`outcome`",
+)
+
+
+def point_metrics(point: Point) -> dict[str, float | None]:
+    """A point as metrics: three prefixes, so that the tracker draws three sections of charts."""
+    evaluation, estimate = point.evaluation, point.estimate
+    return {
+        "train/loss": point.train_loss,
+        "train/learning_rate": point.learning_rate,
+        "train/grad_norm": point.grad_norm,
+        "train/loss_estimate": estimate[0] if estimate else None,
+        "val/loss": evaluation.loss if evaluation else None,
+        "val/bits_per_byte": evaluation.bits_per_byte if evaluation else None,
+        "val/loss_estimate": estimate[1] if estimate else None,
+        "speed/tokens_per_second": point.tokens_per_second,
+        "speed/step_milliseconds": point.step_milliseconds,
+    }
+
+
+class Recorder:
+    """The record of one launch: a parent run, and a child run for each cell and seed.
+
+    Args:
+        name: of the parent run.
+        study: says which metric ranks the runs.
+        ledger: the ledger's id, by which the runs of all its launches are found again.
+        environment: machine and libraries, kept with every run.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        name: str,
+        study: Study,
+        *,
+        ledger: str,
+        environment: Mapping[str, Any],
+    ) -> None:
+        self._tracker = tracker
+        self._name = name
+        self._study = study
+        self._ledger = ledger
+        self._environment = environment
+        self._runs: dict[str, str] = {}
+        tracker.close_stale(ledger)
+        self._launch = tracker.start_launch(
+            name, ledger=ledger, tags=_environment_tags(environment)
+        )
+
+    def start(self, claim: Claim, started: Started | None) -> None:
+        """Open the child run: its params, tags and dataset."""
+        config = started.config if started else claim.config
+        facts = started.facts if started else {}
+        params = {name: value for name, value in config.flat().items() if value is not None}
+        if "vocab_size" in facts:
+            params["vocab_size"] = facts["vocab_size"]
+        run_id = self._tracker.start_run(
+            f"{claim.label} · {config.train.seed}",
+            launch=self._launch,
+            ledger=self._ledger,
+            params=params,
+            tags={"cell": claim.label, "run_key": config.key, **facts},
+        )
+        self._runs[claim.name] = run_id
+        if "corpus_digest" in facts:
+            self._tracker.set_dataset(run_id, facts["corpus"], facts["corpus_digest"])
+
+    def log(self, claim: Claim, point: Point) -> None:
+        """Keep a point's metrics for the next batch."""
+        self._tracker.log(self._runs[claim.name], point.step, point_metrics(point))
+
+    def finish(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        *,
+        reason: str,
+        points: Sequence[Point],
+        summary: Mapping[str, float] | None,
+        folder: Path,
+    ) -> None:
+        """Close the child run with its final metrics, files and outcome."""
+        if claim.name not in self._runs:
+            self.start(claim, None)
+        run_id = self._runs.pop(claim.name)
+        if summary:
+            final = {f"final/{name}": value for name, value in summary.items()}
+            self._tracker.log(run_id, points[-1].step, final)
+        if folder.exists():
+            _write_json(folder / "environment.json", self._environment)
+            if points:
+                rows = [{"step": p.step, **point_metrics(p)} for p in points]
+                pd.DataFrame(rows).to_csv(folder / "curve.csv", index=False)
+        self._tracker.finish(
+            run_id,
+            STATUS[outcome],
+            tags={"outcome": outcome.value, **({"reason": reason} if reason else {})},
+            folder=folder,
+        )
+
+    def close(self, leaderboard: str, *, interrupted: bool) -> str:
+        """Close the parent run, with the leaderboard as its note; returns the table's address."""
+        note = {"mlflow.note.content": f"```\n{leaderboard}\n```"}
+        self._tracker.finish(self._launch, "KILLED" if interrupted else "FINISHED", tags=note)
+        return self._tracker.save_view(
+            f"{self._name}: leaderboard",
+            ledger=self._ledger,
+            order_by=f"final/{self._study.metric}",
+            ascending=self._study.direction == "minimize",
+            columns=LEADERBOARD_COLUMNS,
+        )
+
+
+def _environment_tags(environment: Mapping[str, Any]) -> dict[str, Any]:
+    tags = {name: environment[name] for name in ("python", "platform", "code")}
+    commit = {
+        name: environment[name] for name in ("git_commit", "git_dirty") if name in environment
+    }
+    return {**tags, **commit}
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2), encoding="utf-8")

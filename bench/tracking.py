@@ -1,0 +1,224 @@
+"""What is recorded, and how a person meets it in MLflow. The only module that knows MLflow.
+
+Runs are written by explicit id, never through MLflow's notion of an active run, and metrics are
+kept in a list and sent in batches: one call a metric costs more than a training step, and MLflow's
+asynchronous logging slowed training threefold.
+"""
+
+import base64
+import json
+import logging
+import math
+import os
+import time
+import zlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+import mlflow
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    Metric,
+    Param,
+    Run,
+    RunTag,
+)
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from gpt.config import RunConfig
+from gpt.errors import ConfigError, MachineError
+
+FLUSH_SECONDS = 5.0
+MAX_BATCH = 1000
+"""Metrics in one call; MLflow takes no more."""
+
+UI_ADDRESS = "http://127.0.0.1:5000"
+"""Where `mlflow ui` serves unless told otherwise."""
+
+TAG_LEDGER = "gpt_bench.ledger"
+TAG_ROLE = "gpt_bench.role"
+
+
+class Tracker:
+    """The record of one study in an MLflow experiment.
+
+    Args:
+        study: names the experiment.
+        description: shown at its top, in Markdown.
+
+    Raises:
+        MachineError: the store can't be written, or is not there.
+    """
+
+    def __init__(self, study: str, description: str) -> None:
+        logging.getLogger("alembic").setLevel(logging.ERROR)
+        self._uri = mlflow.get_tracking_uri()
+        self._pending: defaultdict[str, list[Metric]] = defaultdict(list)
+        self._flushed_at = time.monotonic()
+        try:
+            self._client = MlflowClient(self._uri)
+            self.experiment_id = self._experiment(study)
+            self._client.set_experiment_tag(self.experiment_id, "mlflow.note.content", description)
+        except Exception as error:
+            raise MachineError(
+                f"the tracking store must be there and writable but {self._uri} is not "
+                f"({_first_line(error)}); set MLFLOW_TRACKING_URI or start from another folder"
+            ) from error
+
+    def _experiment(self, study: str) -> str:
+        """The experiment's id; made if it is not there, restored if it was deleted."""
+        found = self._client.get_experiment_by_name(study)
+        if found is None:
+            root = Path("mlruns").absolute() / study
+            local = self._uri.startswith(("sqlite:", "file:"))
+            return self._client.create_experiment(study, root.as_uri() if local else None)
+        if found.lifecycle_stage == "deleted":
+            self._client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+
+    def start_launch(self, name: str, *, ledger: str, tags: Mapping[str, Any]) -> str:
+        """The parent run of one start of the command."""
+        run = self._create(name, {**tags, TAG_LEDGER: ledger, TAG_ROLE: "launch"})
+        return str(run.info.run_id)
+
+    def start_run(
+        self,
+        name: str,
+        *,
+        launch: str,
+        ledger: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, Any],
+    ) -> str:
+        """The run of one cell and seed."""
+        role = {"mlflow.parentRunId": launch, TAG_LEDGER: ledger, TAG_ROLE: "run"}
+        run_id = str(self._create(name, {**tags, **role}).info.run_id)
+        self._client.log_batch(
+            run_id, params=[Param(name, str(value)) for name, value in params.items()]
+        )
+        return run_id
+
+    def set_dataset(self, run_id: str, name: str, digest: str) -> None:
+        """Say which text a run was trained on."""
+        dataset = Dataset(
+            name=name,
+            digest=digest[:36],
+            source_type="local",
+            source=json.dumps({"name": name, "sha256": digest}),
+        )
+        tag = InputTag("mlflow.data.context", "training")
+        self._client.log_inputs(run_id, [DatasetInput(dataset, [tag])])
+
+    def set_tags(self, run_id: str, tags: Mapping[str, Any]) -> None:
+        """Add tags to a run."""
+        self._client.log_batch(run_id, tags=_tags(tags))
+
+    def log(self, run_id: str, step: int, metrics: Mapping[str, float | None]) -> None:
+        """Keep metrics for the next batch; what is None or not finite is left out.
+
+        MLflow stores an infinity as 1.8e308, which ruins every chart.
+        """
+        now = int(time.time() * 1000)
+        self._pending[run_id] += [
+            Metric(name, value, now, step)
+            for name, value in metrics.items()
+            if value is not None and math.isfinite(value)
+        ]
+        if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is kept."""
+        for run_id, metrics in self._pending.items():
+            for start in range(0, len(metrics), MAX_BATCH):
+                self._client.log_batch(run_id, metrics=metrics[start : start + MAX_BATCH])
+        self._pending.clear()
+        self._flushed_at = time.monotonic()
+
+    def finish(
+        self, run_id: str, status: str, *, tags: Mapping[str, Any], folder: Path | None = None
+    ) -> None:
+        """End a run: its last metrics, its files, its outcome.
+
+        Args:
+            status: MLflow's: `FINISHED`, `FAILED` or `KILLED`.
+            folder: its content becomes the run's artifacts.
+        """
+        self.flush()
+        if folder is not None and folder.exists():
+            self._client.log_artifacts(run_id, str(folder))
+        self.set_tags(run_id, tags)
+        self._client.set_terminated(run_id, status)
+
+    def close_stale(self, ledger: str) -> int:
+        """End the runs that a killed launch of this ledger left open; returns their number."""
+        stale = self._client.search_runs(
+            [self.experiment_id],
+            filter_string=f"tags.`{TAG_LEDGER}` = '{ledger}' AND attributes.status = 'RUNNING'",
+        )
+        for run in stale:
+            self.finish(run.info.run_id, "KILLED", tags={"outcome": "interrupted"})
+        return len(stale)
+
+    def save_view(
+        self, name: str, *, ledger: str, order_by: str, ascending: bool, columns: Sequence[str]
+    ) -> str:
+        """Save a flat, sorted table of a ledger's finished runs; returns its address in the UI.
+
+        The form of the saved view is MLflow's own and undocumented: where a version doesn't know
+        it, the link opens the plain table.
+        """
+        key = f"gpt-bench-{ledger}"
+        role = f"tags.`{TAG_LEDGER}` = '{ledger}' AND tags.`{TAG_ROLE}` = 'run'"
+        state = {
+            "searchFilter": f"{role} AND attributes.status = 'FINISHED'",
+            "orderByKey": f"metrics.`{order_by}`",
+            "orderByAsc": ascending,
+            "selectedColumns": list(columns),
+            "hideEmptyCharts": True,
+        }
+        packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
+        now = int(time.time() * 1000)
+        view = {"name": name, "createdAt": now, "updatedAt": now, "state": f"deflate;{packed}"}
+        self._client.set_experiment_tag(
+            self.experiment_id, f"mlflow.sharedViewState.{key}", json.dumps(view)
+        )
+        server = self._uri if self._uri.startswith("http") else UI_ADDRESS
+        return (
+            f"{server.rstrip('/')}/#/experiments/{self.experiment_id}/runs"
+            f"?workflowType=machine_learning&viewStateShareKey={key}"
+        )
+
+    def _create(self, name: str, tags: Mapping[str, Any]) -> Run:
+        return self._client.create_run(
+            self.experiment_id, run_name=name, tags={k: str(v) for k, v in tags.items()}
+        )
+
+
+def load_config(run_id: str) -> RunConfig:
+    """The config of a recorded run.
+
+    Raises:
+        ConfigError: there is no such run, or it has no config.
+    """
+    try:
+        return RunConfig.from_json(mlflow.artifacts.load_text(f"runs:/{run_id}/config.json"))
+    except MlflowException as error:
+        raise ConfigError(
+            f"--from-run takes the id of a recorded run but got {run_id} ({_first_line(error)})"
+        ) from None
+
+
+def _tags(tags: Mapping[str, Any]) -> list[RunTag]:
+    return [RunTag(name, str(value)[:5000]) for name, value in tags.items()]
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]

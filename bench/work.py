@@ -1,0 +1,221 @@
+"""What a worker does: it computes, and hands everything it learns to the parent.
+
+A worker is given a task and sends messages back. It writes nothing but the files of its run's own
+folder and the shared cache; the ledger and the tracker are the parent's alone, so no two processes
+ever write to either.
+"""
+
+import statistics
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from bench.outcome import Outcome
+from gpt.config import RunConfig
+from gpt.device import device_name
+from gpt.errors import DivergedError, GptBenchError, InfeasibleError
+from gpt.generate import generate
+from gpt.setup import Setup, load_text, set_up
+from gpt.train import Point, planned_steps, train
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a worker finds text and keeps what it made."""
+
+    cache: Path
+    corpora_dir: Path | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepare:
+    """Make the text of a config ready: tokenizer trained, splits encoded and checked."""
+
+    config: RunConfig
+    place: Place
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train one run and leave its files in `folder`."""
+
+    config: RunConfig
+    place: Place
+    folder: Path
+
+
+Task = Prepare | Train
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A text is ready; what is known of it before any training."""
+
+    corpus: str
+    corpus_digest: str
+    tokenizer_digest: str
+    vocab_size: int
+    bytes_per_token: float
+    train_bytes: int
+    val_bytes: int
+    flags: tuple[str, ...]
+    """Why its numbers need care: `degenerate`, `lossy`, `sees validation`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """A run begins; what of its config was settled by text and machine."""
+
+    config: RunConfig
+    facts: dict[str, Any]
+    """Tags of the run: digests, device, model size."""
+
+    n_steps: int | None
+    """Planned steps; None where the budget is time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """The last message of a task: what became of it."""
+
+    outcome: Outcome
+    reason: str = ""
+    summary: dict[str, float] | None = None
+    """Final numbers, for a run that has any."""
+
+    error: GptBenchError | None = None
+    """Set when the fault is not this task's alone: the data or the machine is wrong."""
+
+
+Message = Prepared | Started | Point | Finished
+Send = Callable[[Message], bool]
+"""Hand a message to the parent; False asks the worker to stop."""
+
+
+def perform(task: Task, send: Send) -> None:
+    """Do a task, and send a `Finished` whatever happens in it."""
+    try:
+        finished = _prepare(task, send) if isinstance(task, Prepare) else _train(task, send)
+    except InfeasibleError as error:
+        finished = Finished(outcome=Outcome.INFEASIBLE, reason=str(error))
+    except DivergedError as error:
+        finished = Finished(outcome=Outcome.DIVERGED, reason=str(error))
+    except torch.OutOfMemoryError as error:
+        torch.cuda.empty_cache()
+        reason = f"out of memory: {str(error).splitlines()[0]}"
+        finished = Finished(outcome=Outcome.INFEASIBLE, reason=reason)
+    except GptBenchError as error:
+        finished = Finished(outcome=Outcome.FAILED, reason=str(error), error=error)
+    except Exception:
+        finished = Finished(outcome=Outcome.FAILED, reason=traceback.format_exc())
+    send(finished)
+
+
+def _prepare(task: Prepare, send: Send) -> Finished:
+    text = load_text(task.config, corpora_dir=task.place.corpora_dir, cache=task.place.cache)
+    encoded, tokenizer = text.encoded, text.tokenizer
+    flags = {
+        "degenerate": encoded.degenerate,
+        "lossy": not tokenizer.lossless,
+        "sees validation": task.config.tokenizer.sees_validation,
+    }
+    send(
+        Prepared(
+            corpus=text.corpus.name,
+            corpus_digest=text.corpus.digest,
+            tokenizer_digest=tokenizer.digest,
+            vocab_size=tokenizer.vocab_size,
+            bytes_per_token=encoded.bytes_per_token,
+            train_bytes=encoded.train_bytes,
+            val_bytes=encoded.val_bytes,
+            flags=tuple(flag for flag, raised in flags.items() if raised),
+        )
+    )
+    return Finished(outcome=Outcome.COMPLETE)
+
+
+def _train(task: Train, send: Send) -> Finished:
+    setup = set_up(task.config, corpora_dir=task.place.corpora_dir, cache=task.place.cache)
+    task.folder.mkdir(parents=True, exist_ok=True)
+    setup.text.tokenizer.save(task.folder / "tokenizer")
+    (task.folder / "config.json").write_text(setup.config.to_json(), encoding="utf-8")
+    if not send(Started(config=setup.config, facts=_facts(setup), n_steps=planned_steps(setup))):
+        return Finished(outcome=Outcome.INTERRUPTED, reason="stopped before its first step")
+    points: list[Point] = []
+    best = float("inf")
+    for point in train(setup):
+        points.append(point)
+        if point.evaluation is not None and point.evaluation.loss < best:
+            best = point.evaluation.loss
+            _save_weights(setup, task.folder / "model.safetensors")
+        if not send(point):
+            return Finished(outcome=Outcome.INTERRUPTED, reason=f"stopped at step {point.step}")
+    sample = sample_text(setup)
+    (task.folder / "sample.txt").write_text(sample, encoding="utf-8")
+    return Finished(outcome=Outcome.COMPLETE, summary=summarize(setup, points))
+
+
+def _save_weights(setup: Setup, path: Path) -> None:
+    """Write the model to a temporary name and rename it, so that a whole file is always there."""
+    weights = {name: t.contiguous().clone() for name, t in setup.model.state_dict().items()}
+    partial = path.with_suffix(".partial")
+    save_file(weights, partial, metadata={"run": setup.config.key})
+    partial.replace(path)
+
+
+def sample_text(setup: Setup) -> str:
+    """Text that the trained model writes after a line's end."""
+    tokenizer = setup.text.tokenizer
+    prompt = [int(token) for token in tokenizer.encode("\n")] or [0]
+    tokens = generate(
+        setup.model, prompt, setup.config.train.sample_tokens, seed=setup.config.train.seed
+    )
+    return tokenizer.decode(tokens)
+
+
+def _facts(setup: Setup) -> dict[str, Any]:
+    text = setup.text
+    return {
+        "corpus": text.corpus.name,
+        "corpus_digest": text.corpus.digest,
+        "tokenizer_digest": text.tokenizer.digest,
+        "vocab_size": text.tokenizer.vocab_size,
+        "device_name": device_name(setup.device),
+        "threads": torch.get_num_threads(),
+        "n_params": setup.model.n_params,
+        "bytes_per_token": text.encoded.bytes_per_token,
+        "context_bytes": setup.config.model.block_size * text.encoded.bytes_per_token,
+    }
+
+
+def summarize(setup: Setup, points: list[Point]) -> dict[str, float]:
+    """The final numbers of a complete run.
+
+    The speed is the median over the stretches after warm-up. The loss is that of the last
+    evaluation: the best one would be picked on the text that it is measured on.
+    """
+    last = points[-1]
+    evaluation = last.evaluation
+    if evaluation is None:
+        raise AssertionError("the last point of a complete run carries an evaluation")
+    timed = points[1:] or points
+    return {
+        "val_bits_per_byte": evaluation.bits_per_byte,
+        "val_loss": evaluation.loss,
+        "train_loss": last.train_loss,
+        "tokens_per_second": statistics.median(p.tokens_per_second for p in timed),
+        "step_milliseconds": statistics.median(p.step_milliseconds for p in timed),
+        "n_params": setup.model.n_params,
+        "n_steps": last.step,
+        "n_tokens": last.n_tokens,
+        "n_bytes": last.n_bytes,
+        "context_bytes": setup.config.model.block_size * setup.text.encoded.bytes_per_token,
+        "peak_memory_bytes": last.peak_memory_bytes,
+        **{f"{bucket}_seconds": seconds for bucket, seconds in last.seconds.items()},
+        "train_seconds": last.seconds["warm_up"] + last.seconds["data"] + last.seconds["step"],
+    }
