@@ -6,6 +6,7 @@ changes, and all must be computed anew.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gpt.errors import ConfigError
@@ -19,7 +20,9 @@ class LayerCache:
         self.length = 0
         self._keys_values: Tensor | None = None  # (2, B, H, block_size, D)
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor, *, scale: float) -> Tensor:
+    def attend(
+        self, q: Tensor, k: Tensor, v: Tensor, *, scale: float, dropout_p: float = 0.0
+    ) -> Tensor:
         """Append S new tokens and let them attend to all so far: (B, H, S, D) -> (B, H, S, D).
 
         Raises:
@@ -37,7 +40,8 @@ class LayerCache:
         keys, values = self._keys_values[..., :T, :].unbind(0)  # (B, H, T, D) each
         future = torch.ones(S, T, dtype=torch.bool, device=q.device).triu(T - S + 1)
         scores = (q @ keys.transpose(-2, -1) * scale).masked_fill(future, float("-inf"))
-        return scores.softmax(dim=-1) @ values  # (B, H, S, T) @ (B, H, T, D)
+        weights = F.dropout(scores.softmax(dim=-1), dropout_p)  # (B, H, S, T)
+        return weights @ values  # (B, H, S, T) @ (B, H, T, D) -> (B, H, S, D)
 
 
 class KVCache:
@@ -50,3 +54,16 @@ class KVCache:
     def length(self) -> int:
         """Tokens seen so far."""
         return self.layers[-1].length
+
+
+def incremental(
+    q: Tensor, k: Tensor, v: Tensor, *, scale: float, dropout_p: float = 0.0
+) -> Tensor:
+    """The whole sequence, one token at a time through a cache. Forward only."""
+    T = q.shape[-2]
+    cache = LayerCache(T)
+    outs = [
+        cache.attend(*(x[:, :, t : t + 1] for x in (q, k, v)), scale=scale, dropout_p=dropout_p)
+        for t in range(T)
+    ]
+    return torch.cat(outs, dim=-2)  # T times (B, H, 1, D) -> (B, H, T, D)

@@ -92,7 +92,7 @@ def _complaint(attempt: Callable[[], None]) -> str | None:
         try:
             attempt()
         except Exception as error:  # whatever it raises is the answer
-            reasons = [str(error), *(str(warning.message) for warning in caught)]
-            lines = [(reason.splitlines() or [""])[0] for reason in reasons]
-            return "; ".join(dict.fromkeys(line.split(" (Triggered")[0] for line in lines))
+            texts = [str(error), *(str(warning.message) for warning in caught)]
+            lines = [text.split("\n")[0].split(" (Triggered")[0] for text in texts]
+            return "; ".join(dict.fromkeys(line for line in lines if not line.endswith(":")))
     return None

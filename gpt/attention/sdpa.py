@@ -7,21 +7,23 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from gpt.attention.kernel import Attend
-
 
 def sdpa(q: Tensor, k: Tensor, v: Tensor, *, scale: float, dropout_p: float = 0.0) -> Tensor:
-    """Whichever backend torch thinks best for the device, dtype and shape."""
+    """Whichever backend torch thinks best for the device, dtype, shape and dropout."""
     return F.scaled_dot_product_attention(
         q, k, v, dropout_p=dropout_p, is_causal=True, scale=scale
     )
 
 
-def pinned(backend: SDPBackend) -> Attend:
-    """`sdpa` with this backend or none."""
-
-    def attend(q: Tensor, k: Tensor, v: Tensor, *, scale: float, dropout_p: float = 0.0) -> Tensor:
-        with sdpa_kernel(backend):
-            return sdpa(q, k, v, scale=scale, dropout_p=dropout_p)
-
-    return attend
+def pinned_sdpa(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    scale: float,
+    dropout_p: float = 0.0,
+    backend: SDPBackend,
+) -> Tensor:
+    """This backend or a RuntimeError."""
+    with sdpa_kernel(backend):
+        return sdpa(q, k, v, scale=scale, dropout_p=dropout_p)
