@@ -42,14 +42,14 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     Raises `MachineError` where the file system refuses.
     """
     partial = _partial(path)
-    try:
-        with cache_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+    with cache_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
             with partial.open("xb") as file:
                 yield file
             partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -60,17 +60,16 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     same content. Raises `MachineError` where the file system refuses.
     """
     partial = _partial(folder)
-    try:
-        with cache_errors(folder):
-            partial.mkdir(parents=True)
+    with cache_errors(folder):
+        partial.mkdir(parents=True)
+        try:
             yield partial
-            try:
-                partial.replace(folder)
-            except OSError:
-                if not folder.is_dir():
-                    raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            partial.replace(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import pooch
 import requests
 
 from gpt.cache import cache_errors
+from gpt.corpora.corpus import BLOCK_BYTES
 from gpt.errors import DataError
 
 TIMEOUT_SECONDS = 30
@@ -71,10 +72,15 @@ def fetch(source: Source, *, corpora_dir: Path | None, cache: Path) -> Path:
     return path
 
 
-def _download(source: Source, url: str, output_file: str, retriever: pooch.Pooch | None) -> None:
+def _download(source: Source, url: str, output_file: str, _: pooch.Pooch | None) -> None:
     """Download to a temporary name; pooch renames it if this returns, or else deletes it."""
     try:
-        pooch.HTTPDownloader(timeout=TIMEOUT_SECONDS)(url, output_file, retriever)
+        with (
+            requests.get(url, stream=True, timeout=TIMEOUT_SECONDS) as response,
+            Path(output_file).open("wb") as file,
+        ):
+            response.raise_for_status()
+            file.writelines(response.iter_content(BLOCK_BYTES))
     except requests.RequestException as error:
         raise DataError(
             f"{source.file} must be downloaded from {url} but got {type(error).__name__}\n"

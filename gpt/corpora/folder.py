@@ -46,7 +46,8 @@ def _blocks(files: list[Path]) -> Iterator[bytes]:
     last = b"\n"
     for file in files:
         if not last.endswith(b"\n"):
-            yield b"\n"
+            last = b"\n"
+            yield last
         try:
             with file.open("rb") as part:
                 while block := part.read(BLOCK_BYTES):

@@ -1,0 +1,36 @@
+"""Small corpora in temporary folders; the real ones where GPT_BENCH_CORPORA says they are."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gpt.config import CorpusConfig
+from gpt.corpora import CORPORA_VARIABLE, Corpus, load_corpus
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def make_corpus(tmp_path: Path, cache: Path) -> Callable[..., Corpus]:
+    """A corpus with this text, or these bytes."""
+
+    def make(text: str | bytes, *, val_fraction: float = 0.1, name: str = "text.txt") -> Corpus:
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return load_corpus(CorpusConfig(name=str(path), val_fraction=val_fraction), cache=cache)
+
+    return make
+
+
+@pytest.fixture
+def real_corpus(cache: Path) -> Callable[[str], Corpus]:
+    """A corpus that would be downloaded, from local copies; skips where there are none."""
+    folder = os.environ.get(CORPORA_VARIABLE)
+    if not folder:
+        pytest.skip(f"{CORPORA_VARIABLE} names no folder with the real corpora")
+    return lambda name: load_corpus(CorpusConfig(name=name), corpora_dir=Path(folder), cache=cache)
