@@ -29,8 +29,8 @@ def refuse_unfair_metric(metric: Metric, configs: Iterable[RunConfig]) -> None:
     kinds = {(c.corpus, c.tokenizer.canonical()) for c in configs}
     if metric == "val_loss" and len(kinds) > 1:
         raise ConfigError(
-            f"val_loss can't rank {len(kinds)} tokenizers: a token is not the same amount of text; "
-            "use val_bits_per_byte"
+            f"val_loss can't rank {len(kinds)} tokenizers, for their tokens hold unlike amounts "
+            "of text; use val_bits_per_byte"
         )
 
 

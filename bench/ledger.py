@@ -193,9 +193,8 @@ class Ledger:
         summary: Mapping[str, float] | None = None,
     ) -> None:
         """Write down what became of a claimed run."""
-        for name, value in (("facts", facts), ("summary", summary)):
-            if value is not None:
-                claim.trial.set_user_attr(name, dict(value))
+        claim.trial.set_user_attr("facts", dict(facts or {}))
+        claim.trial.set_user_attr("summary", dict(summary or {}))
         value = summary[self._spec.metric] if summary and outcome is Outcome.COMPLETE else None
         self._settle(claim.trial, outcome, reason=reason, value=value)
 
@@ -214,7 +213,7 @@ class Ledger:
                 config=RunConfig.from_json(tries[-1].user_attrs["config"]),
                 outcome=Outcome(tries[-1].user_attrs["outcome"]),
                 reason=tries[-1].user_attrs["reason"],
-                summary=tries[-1].user_attrs.get("summary", {}),
+                summary=tries[-1].user_attrs.get("summary", {}),  # a killed launch wrote none
                 facts=tries[-1].user_attrs.get("facts", {}),
             )
             for tries in self._attempts().values()

@@ -1,9 +1,9 @@
 """What became of a run: an explicit vocabulary, so that no run is dropped silently."""
 
-from enum import Enum
+from enum import StrEnum
 
 
-class Outcome(str, Enum):
+class Outcome(StrEnum):
     """The state in which a run ended."""
 
     COMPLETE = "complete"

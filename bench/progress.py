@@ -1,4 +1,4 @@
-"""What a person watches while a study runs: the whole, and each worker. Silent where nobody does."""
+"""What a person watches while a study runs: the whole and each worker. Silent off a terminal."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

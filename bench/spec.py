@@ -1,8 +1,8 @@
 """What the author of a study writes: a question as a docstring, and one `Study`.
 
     def cell(trial: Trial) -> RunConfig:
-        n_head = trial.suggest_categorical("n_head", [1, 2, 4])
-        return BASE.replace(model=replace(BASE.model, n_head=n_head))
+        n_head = choose(trial, "n_head", [1, 2, 4])
+        return replace(BASE, model=replace(BASE.model, n_head=n_head))
 
     study = Study(cell, seeds=3)
 
@@ -10,9 +10,9 @@
 space. It neither trains nor looks at the device, so a test can call it with a `FixedTrial`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar, cast
 
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
@@ -34,9 +34,17 @@ __all__ = [
     "Study",
     "TPESampler",
     "Trial",
+    "choose",
 ]
 
+Choice = TypeVar("Choice")
+
 Metric = Literal["val_bits_per_byte", "val_loss", "tokens_per_second"]
+
+
+def choose(trial: Trial, name: str, choices: Sequence[Choice]) -> Choice:
+    """`suggest_categorical` that keeps the choices' type, so that a type checker sees a typo."""
+    return cast(Choice, trial.suggest_categorical(name, choices))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)

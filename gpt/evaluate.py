@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from gpt.data import sample_batch
+from gpt.errors import ConfigError
 from gpt.model import IGNORE_INDEX, LanguageModel
 
 Autocast = Callable[[], AbstractContextManager[None]]
@@ -71,14 +72,20 @@ def evaluate(
         n_bytes: UTF-8 bytes of the raw text of the split.
         stride: tokens between two windows; None is the block size, windows side by side.
         autocast: makes the context in which the model runs.
+
+    Raises:
+        ConfigError: on a stride that is not in [1, T]; a longer one would pass over tokens.
     """
+    stride = model.block_size if stride is None else stride
+    if not 1 <= stride <= model.block_size:
+        raise ConfigError(f"stride must be in [1, {model.block_size}] but got {stride}")
     was_training = model.training
     model.eval()
     nats = 0.0
-    for x, y in _windows(tokens, previous_token, model, stride or model.block_size):
+    for x, y in _windows(tokens, previous_token, model, stride):
         with autocast():
             loss = model(x.to(device), y.to(device), reduction="sum")
-        nats += loss.item()
+        nats += float(loss)
     model.train(was_training)
     return Evaluation(nats=nats, n_tokens=len(tokens), n_bytes=n_bytes)
 
@@ -120,6 +127,6 @@ def estimate_loss(
     for _ in range(n_batches):
         x, y = sample_batch(tokens, model.block_size, batch_size, generator)  # (B, T)
         with autocast():
-            losses.append(model(x.to(device), y.to(device)).item())
+            losses.append(float(model(x.to(device), y.to(device))))
     model.train(was_training)
     return sum(losses) / n_batches

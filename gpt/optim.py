@@ -1,6 +1,11 @@
-"""The optimizer and the schedule of its learning rate."""
+"""The optimizers, and the schedule of their learning rate.
+
+AdamW for everything; or Muon for the matrices inside the blocks, where it needs far fewer steps,
+and AdamW for what Muon isn't made for: embeddings, head and vectors.
+"""
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import nn
@@ -8,23 +13,52 @@ from torch import nn
 from gpt.config import OptimizerConfig
 
 
-def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """AdamW over the model's parameters, matrices decayed and (unless `decay_all`) vectors not.
+def build_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
+    """Optimizers that together hold each parameter of the model once.
 
-    The embeddings count as matrices, as in nanoGPT.
+    With AdamW, matrices are decayed (embeddings too, as in nanoGPT), and vectors only if
+    `decay_all`. Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) decays its
+    matrices, and its update is scaled to the size of AdamW's (Liu et al. 2025,
+    https://arxiv.org/abs/2502.16982), so that one learning rate serves both.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    decayed = [p for p in parameters if p.ndim >= 2 or config.decay_all]
-    spared = [p for p in parameters if p.ndim < 2 and not config.decay_all]
+    parameters = dict(model.named_parameters())
+    if config.kind == "adamw":
+        decayed = [p for p in parameters.values() if p.ndim >= 2 or config.decay_all]
+        spared = [p for p in parameters.values() if p.ndim < 2 and not config.decay_all]
+        return [_adamw(config, decayed, spared)]
+    hidden = {n: p for n, p in parameters.items() if n.startswith("blocks.") and p.ndim == 2}
+    others = [p for name, p in parameters.items() if name not in hidden]
+    muon = torch.optim.Muon(
+        [{"params": list(hidden.values()), "multiplier": 1.0}],
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+        adjust_lr_fn="match_rms_adamw",
+    )
+    return [muon, _adamw(config, [], others, multiplier=config.adamw_multiplier)]
+
+
+def _adamw(
+    config: OptimizerConfig,
+    decayed: list[nn.Parameter],
+    spared: list[nn.Parameter],
+    multiplier: float = 1.0,
+) -> torch.optim.AdamW:
     groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": spared, "weight_decay": 0.0},
+        {"params": decayed, "weight_decay": config.weight_decay, "multiplier": multiplier},
+        {"params": spared, "weight_decay": 0.0, "multiplier": multiplier},
     ]
     return torch.optim.AdamW(
         [group for group in groups if group["params"]],
         lr=config.learning_rate,
         betas=(config.beta1, config.beta2),
     )
+
+
+def set_learning_rate(optimizers: Iterable[torch.optim.Optimizer], rate: float) -> None:
+    """Set the rate of every group, each times its own multiplier."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["multiplier"]
 
 
 def learning_rate_at(config: OptimizerConfig, progress: float) -> float:

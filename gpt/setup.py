@@ -7,11 +7,12 @@ is kept: it is what gets logged, and it runs the same again.
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from gpt.cache import default_cache
-from gpt.config import RunConfig
+from gpt.config import Device, RunConfig
 from gpt.corpora import Corpus, load_corpus
 from gpt.data import EncodedCorpus, load_or_encode
 from gpt.device import resolve_device
@@ -83,7 +84,7 @@ def set_up(
         raise ConfigError(f"eval_stride must not exceed block_size but got {stride}, {block_size}")
     settled = config.replace(
         model=dataclasses.replace(config.model, block_size=block_size),
-        train=dataclasses.replace(config.train, device=device.type),
+        train=dataclasses.replace(config.train, device=cast(Device, device.type)),
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)

@@ -24,9 +24,9 @@ from gpt.clock import Clock
 from gpt.config import RunConfig
 from gpt.data import sample_batches
 from gpt.device import peak_memory_bytes, reset_peak_memory, synchronize
-from gpt.errors import DivergedError
+from gpt.errors import ConfigError, DivergedError
 from gpt.evaluate import Evaluation, estimate_loss, evaluate
-from gpt.optim import build_optimizer, learning_rate_at
+from gpt.optim import build_optimizers, learning_rate_at, set_learning_rate
 from gpt.rng import PrivateRandomState
 from gpt.setup import Setup
 
@@ -76,18 +76,27 @@ class Point:
 
 
 def planned_steps(setup: Setup) -> int | None:
-    """The steps that spend the budget, at least one; None where only time can tell."""
+    """The steps that spend the budget, at least one; None where only time can tell.
+
+    Raises:
+        ConfigError: if no number of steps would spend it.
+    """
     budget, encoded = setup.config.train.budget, setup.text.encoded
-    per_step = {
-        "steps": 1.0,
-        "tokens": _tokens_per_step(setup.config),
-        "bytes": _tokens_per_step(setup.config) * encoded.bytes_per_token,
-        "flops": _tokens_per_step(setup.config)
-        * setup.model.flops_per_token(setup.config.model.block_size),
-    }
     if budget.unit == "seconds":
         return None
-    return max(1, round(budget.amount / per_step[budget.unit]))
+    tokens = _tokens_per_step(setup.config)
+    per_step = {
+        "steps": 1,
+        "tokens": tokens,
+        "bytes": tokens * encoded.bytes_per_token,
+        "flops": tokens * setup.model.flops_per_token(setup.config.model.block_size),
+    }[budget.unit]
+    if per_step == 0:
+        raise ConfigError(
+            f"a budget in {budget.unit} needs a model that spends some but a "
+            f"{setup.config.model.kind} model spends none: give it in steps, tokens or bytes"
+        )
+    return max(1, round(budget.amount / per_step))
 
 
 def _tokens_per_step(config: RunConfig) -> int:
@@ -101,7 +110,8 @@ def train(setup: Setup) -> Iterator[Point]:
     one number of threads, the same config gives the same points to the bit, times aside.
 
     Raises:
-        DivergedError: at the first step with a loss that is not finite.
+        DivergedError: at the first step with a loss that is not finite, or at an evaluation whose
+            loss is not.
     """
     run = _Run(setup)
     while run.progress < 1.0:
@@ -119,6 +129,7 @@ class _Run:
         self.clock = Clock(lambda: synchronize(setup.device))
         self.n_steps = planned_steps(setup)
         self.step = 0
+        self.step_seconds = 0.0
         self.evaluations_done = 0
         seed = self.config.train.seed
         self.batches = torch.Generator().manual_seed(seed)
@@ -126,7 +137,7 @@ class _Run:
         self.random = PrivateRandomState(setup.device, seed)
         with self.clock.measure("warm_up"):
             reset_peak_memory(setup.device)
-            self.optimizer = build_optimizer(setup.model, self.config.optimizer)
+            self.optimizers = build_optimizers(setup.model, self.config.optimizer)
             self.scaler = torch.amp.GradScaler(
                 setup.device.type, enabled=self.config.train.dtype == "float16"
             )
@@ -140,6 +151,14 @@ class _Run:
         spent = self.clock.seconds["step"] + self.clock.seconds["warm_up"]
         return min(1.0, spent / budget)
 
+    @property
+    def evaluations_due(self) -> int:
+        """Evaluations whose share of the budget is spent."""
+        evaluations = self.config.train.evaluations
+        if self.n_steps is not None:
+            return self.step * evaluations // self.n_steps
+        return int(self.progress * evaluations)
+
     def advance(self) -> Point:
         """Train up to the next point, and evaluate if that is due."""
         n_steps = self._stretch()
@@ -149,10 +168,10 @@ class _Run:
             x, y = self._batches(n_steps)  # (n, B, T)
         with self.clock.measure(bucket), self.random:
             losses = self._steps(x, y)
-        step_seconds = (self.clock.seconds[bucket] - before) / n_steps
+        self.step_seconds = (self.clock.seconds[bucket] - before) / n_steps
         evaluation = estimate = None
-        if self.progress >= (self.evaluations_done + 1) / self.config.train.evaluations:
-            self.evaluations_done = int(self.progress * self.config.train.evaluations)
+        if self.evaluations_due > self.evaluations_done:
+            self.evaluations_done = self.evaluations_due
             with self.clock.measure("evaluation"):
                 evaluation, estimate = self._evaluate()
         n_tokens = self.step * _tokens_per_step(self.config)
@@ -162,10 +181,10 @@ class _Run:
             n_tokens=n_tokens,
             n_bytes=n_tokens * self.setup.text.encoded.bytes_per_token,
             train_loss=sum(losses) / n_steps,
-            learning_rate=self.optimizer.param_groups[0]["lr"],
+            learning_rate=self.learning_rate,
             grad_norm=float(self.grad_norm),
-            step_milliseconds=1000 * step_seconds,
-            tokens_per_second=_tokens_per_step(self.config) / step_seconds,
+            step_milliseconds=1000 * self.step_seconds,
+            tokens_per_second=_tokens_per_step(self.config) / self.step_seconds,
             evaluation=evaluation,
             estimate=estimate,
             seconds=dict(self.clock.seconds),
@@ -174,14 +193,16 @@ class _Run:
 
     def _stretch(self) -> int:
         """Steps to the next point: a multiple of the interval, an evaluation or the end."""
-        interval = self.config.train.log_interval
         if self.step == 0:
             return 1
-        stops = [interval - self.step % interval]
+        interval, evaluations = self.config.train.log_interval, self.config.train.evaluations
+        due = self.evaluations_done + 1
         if self.n_steps is not None:
-            share = (self.evaluations_done + 1) / self.config.train.evaluations
-            stops.append(math.ceil(share * self.n_steps) - self.step)
-        return max(1, min(stops))
+            to_evaluation = -(-due * self.n_steps // evaluations) - self.step  # rounded up
+        else:  # as many as the last stretch says will fit
+            left = due / evaluations - self.progress
+            to_evaluation = int(left * self.config.train.budget.amount / self.step_seconds)
+        return max(1, min(interval - self.step % interval, to_evaluation))
 
     def _batches(self, n_steps: int) -> tuple[Tensor, Tensor]:
         x, y = sample_batches(
@@ -195,21 +216,22 @@ class _Run:
 
     def _steps(self, xs: Tensor, ys: Tensor) -> list[float]:
         """One optimizer step for each batch; returns their losses, in nats per token."""
-        model, optimizer, scaler = self.setup.model, self.optimizer, self.scaler
+        model, scaler = self.setup.model, self.scaler
         losses = []
         for x, y in zip(xs, ys, strict=True):
-            rate = learning_rate_at(self.config.optimizer, self.progress)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+            self.learning_rate = learning_rate_at(self.config.optimizer, self.progress)
+            set_learning_rate(self.optimizers, self.learning_rate)
             with self._autocast():
                 loss = model(x, y)
-            optimizer.zero_grad(set_to_none=True)
+            model.zero_grad(set_to_none=True)
             scaler.scale(loss).backward()
-            scaler.unscale_(optimizer)
+            for optimizer in self.optimizers:
+                scaler.unscale_(optimizer)
             self.grad_norm = torch.nn.utils.clip_grad_norm_(
                 model.parameters(), self.config.optimizer.grad_clip or math.inf
             )
-            scaler.step(optimizer)
+            for optimizer in self.optimizers:
+                scaler.step(optimizer)
             scaler.update()
             self.step += 1
             losses.append(loss.detach())
@@ -236,6 +258,8 @@ class _Run:
             stride=config.eval_stride,
             autocast=self._autocast,
         )
+        if not math.isfinite(evaluation.nats):
+            raise DivergedError(self.step, evaluation.loss)
         if not config.estimate_batches:
             return evaluation, None
         train_estimate, val_estimate = (

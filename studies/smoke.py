@@ -2,8 +2,15 @@
 
 from dataclasses import replace
 
-from bench.spec import Study, Trial
-from gpt.config import Budget, ModelConfig, RunConfig, TokenizerConfig, TrainConfig
+from bench.spec import Study, Trial, choose
+from gpt.config import (
+    Budget,
+    ModelConfig,
+    RunConfig,
+    TokenizerConfig,
+    TokenizerKind,
+    TrainConfig,
+)
 
 BASE = RunConfig(
     model=ModelConfig(n_layer=2, n_head=2, n_embd=32, block_size=32),
@@ -12,7 +19,7 @@ BASE = RunConfig(
 
 
 def cell(trial: Trial) -> RunConfig:
-    kind = trial.suggest_categorical("tokenizer", ["char", "bpe"])
+    kind: TokenizerKind = choose(trial, "tokenizer", ["char", "bpe"])
     vocab_size = 512 if kind == "bpe" else None
     return replace(BASE, tokenizer=TokenizerConfig(kind=kind, vocab_size=vocab_size))
 

@@ -8,15 +8,19 @@ from gpt.config.corpus import CorpusConfig
 from gpt.config.model import ModelConfig
 from gpt.config.optimizer import OptimizerConfig
 from gpt.config.run import RunConfig
-from gpt.config.tokenizer import TokenizerConfig
-from gpt.config.train import Budget, TrainConfig
+from gpt.config.tokenizer import SUBWORD, TokenizerConfig, TokenizerKind
+from gpt.config.train import Budget, Device, Dtype, TrainConfig
 
 __all__ = [
+    "SUBWORD",
     "Budget",
     "CorpusConfig",
+    "Device",
+    "Dtype",
     "ModelConfig",
     "OptimizerConfig",
     "RunConfig",
     "TokenizerConfig",
+    "TokenizerKind",
     "TrainConfig",
 ]

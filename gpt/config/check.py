@@ -1,30 +1,34 @@
 """The checks that configs share: each names the field, the rule and the value it got."""
 
-from collections.abc import Iterable
-from typing import Any
+import math
+from dataclasses import fields
+from typing import Any, Literal, get_args, get_origin
 
 from gpt.errors import ConfigError
 
 
-def at_least(minimum: float, config: Any, *fields: str) -> None:
-    """Raise `ConfigError` unless each field of `config` is `minimum` or more."""
-    for field in fields:
-        value = getattr(config, field)
-        if value < minimum:
-            raise ConfigError(f"{field} must be at least {minimum} but got {value}")
+def at_least(minimum: float, config: Any, *names: str) -> None:
+    """Raise `ConfigError` unless each field of `config` is finite, and `minimum` or more."""
+    for name in names:
+        value = getattr(config, name)
+        if not minimum <= value < math.inf:
+            rule = f"at least {minimum}" if value < minimum else "a finite number"
+            raise ConfigError(f"{name} must be {rule} but got {value}")
 
 
-def within(low: float, high: float, config: Any, *fields: str) -> None:
+def within(low: float, high: float, config: Any, *names: str) -> None:
     """Raise `ConfigError` unless each field lies in [low, high)."""
-    for field in fields:
-        value = getattr(config, field)
+    for name in names:
+        value = getattr(config, name)
         if not low <= value < high:
-            raise ConfigError(f"{field} must be in [{low}, {high}) but got {value}")
+            raise ConfigError(f"{name} must be in [{low}, {high}) but got {value}")
 
 
-def one_of(choices: Iterable[str], config: Any, field: str) -> None:
-    """Raise `ConfigError` unless the field is one of `choices`."""
-    value = getattr(config, field)
-    choices = tuple(choices)
-    if value not in choices:
-        raise ConfigError(f"{field} must be one of {', '.join(choices)} but got {value!r}")
+def literals(config: Any) -> None:
+    """Raise `ConfigError` unless each field with a `Literal` type is one of its choices."""
+    for field in fields(config):
+        choices, value = get_args(field.type), getattr(config, field.name)
+        if get_origin(field.type) is Literal and value not in choices:
+            raise ConfigError(
+                f"{field.name} must be one of {', '.join(choices)} but got {value!r}"
+            )

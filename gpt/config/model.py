@@ -1,8 +1,8 @@
 """The shape of a language model. Letters in comments: B batch, T time, C = n_embd, H = n_head,
 D = C / H head size, V vocabulary."""
 
-from dataclasses import dataclass, fields, replace
-from typing import Literal, get_args, get_origin
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from gpt.config import check
 from gpt.errors import ConfigError
@@ -103,9 +103,7 @@ class ModelConfig:
     (2 n_layer) ** -0.5; `zero_projections`: as `gpt2` with the residual projections zero."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            if get_origin(field.type) is Literal:
-                check.one_of(get_args(field.type), self, field.name)
+        check.literals(self)
         check.at_least(1, self, "block_size", "n_layer", "n_head", "n_embd")
         check.within(0.0, 1.0, self, "dropout")
         if self.context_bytes is not None:

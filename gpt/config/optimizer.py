@@ -1,23 +1,26 @@
 """How weights move."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from gpt.config import check
 
-OptimizerKind = Literal["adamw"]
+OptimizerKind = Literal["adamw", "muon"]
 Schedule = Literal["constant", "cosine", "linear"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """AdamW and the schedule of its learning rate. Fractions are of the run's budget."""
+    """The update rule and the schedule of its learning rate. Fractions are of the run's budget."""
 
     kind: OptimizerKind = "adamw"
-    """The update rule."""
+    """`adamw` for all weights; or `muon` for the matrices of the blocks and AdamW for the rest."""
 
     learning_rate: float = 1e-3
     """Peak learning rate."""
+
+    adamw_multiplier: float = 1.0
+    """With `muon`: the learning rate of what it leaves to AdamW, as a multiple."""
 
     schedule: Schedule = "cosine"
     """What follows the warm-up: nothing, or decay to `final_fraction` of the peak."""
@@ -44,5 +47,9 @@ class OptimizerConfig:
     """Largest norm of the whole gradient; 0 leaves it alone."""
 
     def __post_init__(self) -> None:
+        check.literals(self)
+        check.one_of(get_args(OptimizerKind), self, "kind")
+        check.one_of(get_args(Schedule), self, "schedule")
         check.within(0.0, 1.0, self, "warmup_fraction", "beta1", "beta2")
-        check.at_least(0, self, "learning_rate", "final_fraction", "weight_decay", "grad_clip")
+        check.at_least(0, self, "learning_rate", "adamw_multiplier", "final_fraction")
+        check.at_least(0, self, "weight_decay", "grad_clip")

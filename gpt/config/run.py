@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -57,13 +57,14 @@ class RunConfig:
         return self.replace(train=dataclasses.replace(self.train, seed=seed))
 
     def canonical(self) -> "RunConfig":
-        """A copy without what the tokenizer's kind ignores, so that equal runs have equal keys."""
-        return self.replace(tokenizer=self.tokenizer.canonical())
+        """A copy without what the kinds of its tokenizer and its model ignore, so that equal runs
+        have equal keys."""
+        return self.replace(tokenizer=self.tokenizer.canonical(), model=self.model.canonical())
 
     @property
     def key(self) -> str:
         """A stable name of this run: 12 hexadecimal digits of its content's SHA-256."""
-        content = json.dumps(dataclasses.asdict(self.canonical()), sort_keys=True)
+        content = json.dumps(_plain(dataclasses.asdict(self.canonical())), sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     @property
@@ -106,7 +107,8 @@ class RunConfig:
         no bool. A unit (`steps`, `tokens`, `bytes`, `flops`, `seconds`) replaces the budget.
 
         Raises:
-            ConfigError: on an unknown key (naming the nearest), or a value of another type.
+            ConfigError: on an unknown key (naming the nearest), a value of another type, or two
+                values for one field.
         """
         changes: dict[str, dict[str, Any]] = {}
         for key, text in values.items():
@@ -116,7 +118,9 @@ class RunConfig:
                 section, leaf = "train", "budget"
             else:
                 value = _parse(key, text, _hint(type(getattr(self, section)), leaf))
-            changes.setdefault(section, {})[leaf] = value
+            if leaf in changes.setdefault(section, {}):
+                raise ConfigError(f"overrides must set {leaf} once but {key} sets it again")
+            changes[section][leaf] = value
         return self.replace(
             **{s: dataclasses.replace(getattr(self, s), **c) for s, c in changes.items()}
         )
@@ -176,12 +180,27 @@ def _hint(config: type, leaf: str) -> Any:
 def _parse(key: str, text: str, hint: Any) -> Any:
     try:
         value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        value = text
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        value = text  # no literal, so it stands for itself
+    if hint is str and not isinstance(value, str):
+        value = text  # a file may be called 1984
     try:
         return TypeAdapter(hint).validate_python(value, strict=True)
-    except ValidationError as error:
-        wanted = getattr(hint, "__name__", None) or str(hint).replace("typing.", "")
-        literal = "; write True or False" if hint is bool else ""
-        reason = "" if hint in (int, float, bool) else f" ({error.errors()[0]['msg']})"
-        raise ConfigError(f"{key} takes {wanted} but got {text}{literal}{reason}") from None
+    except ValidationError:
+        remedy = "; write True or False" if hint is bool else ""
+        raise ConfigError(f"{key} takes {_name(hint)} but got {text}{remedy}") from None
+
+
+def _name(hint: Any) -> str:
+    """A field's type in words: `int`, `int or None`, `one of relu, gelu`."""
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(get_args(hint))}"
+    names = (part.__name__ for part in get_args(hint) or (hint,))
+    return " or ".join(names).replace("NoneType", "None")
+
+
+def _plain(value: Any) -> Any:
+    """`value` with 5.0 as 5: what is equal in Python is equal in JSON."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    return int(value) if isinstance(value, float) and value.is_integer() else value

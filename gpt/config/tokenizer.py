@@ -1,7 +1,7 @@
 """How text becomes tokens."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from gpt.config import check
 from gpt.errors import ConfigError
@@ -28,7 +28,7 @@ class TokenizerConfig:
     tokens). Without it such a character in the validation part is refused."""
 
     def __post_init__(self) -> None:
-        check.one_of(get_args(TokenizerKind), self, "kind")
+        check.literals(self)
         if self.kind in SUBWORD and self.vocab_size is None:
             raise ConfigError(f"a {self.kind} tokenizer needs a vocab_size but got None")
         if self.vocab_size is not None:

@@ -1,5 +1,6 @@
 """How long, how wide, where, and how often to look."""
 
+import math
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
@@ -37,8 +38,8 @@ class Budget:
                 "a budget must be given in exactly one of steps, tokens, bytes, flops or seconds "
                 f"but got {', '.join(given) or 'none'}"
             )
-        if self.amount <= 0:
-            raise ConfigError(f"a budget must be positive but got {self}")
+        if not 0 < self.amount < math.inf:
+            raise ConfigError(f"a budget must be positive and finite but got {self}")
 
     @property
     def unit(self) -> str:
@@ -92,6 +93,7 @@ class TrainConfig:
     """Length of the text sampled at the end."""
 
     def __post_init__(self) -> None:
+        check.literals(self)
         check.at_least(1, self, "batch_size", "log_interval", "evaluations")
         check.at_least(0, self, "seed", "estimate_batches", "sample_tokens")
         if self.eval_stride is not None:

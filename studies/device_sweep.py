@@ -1,0 +1,28 @@
+"""Which device and precision trains fastest?
+
+The same run everywhere, ranked by tokens per second of training steps alone. A device that this
+machine lacks makes a cell that is infeasible, not an error. Run it with `--workers 1` on a machine
+that does nothing else.
+"""
+
+from dataclasses import replace
+
+from bench.spec import Study, Trial, choose
+from gpt.config import Budget, CorpusConfig, Device, Dtype, RunConfig, TrainConfig
+from gpt.presets import NANOGPT
+
+BASE = replace(
+    NANOGPT,
+    corpus=CorpusConfig(name="pydocs"),
+    tokenizer=replace(NANOGPT.tokenizer, byte_fallback=True),
+    train=TrainConfig(budget=Budget(steps=150), batch_size=12, evaluations=1),
+)
+
+
+def cell(trial: Trial) -> RunConfig:
+    device: Device = choose(trial, "device", ["cpu", "cuda", "mps"])
+    dtype: Dtype = choose(trial, "dtype", ["float32", "bfloat16"])
+    return replace(BASE, train=replace(BASE.train, device=device, dtype=dtype))
+
+
+study = Study(cell, metric="tokens_per_second", seeds=3)
