@@ -1,0 +1,156 @@
+"""What SentencePiece is made to do: checked by hand, by brute force and against itself."""
+
+import re
+from collections.abc import Callable, Iterator
+from pydoc_data.topics import topics
+
+import pytest
+import sentencepiece as spm
+
+from gpt.config import TokenizerConfig
+from gpt.corpora import Corpus
+from gpt.errors import InfeasibleError
+from gpt.tokenizers import train_tokenizer
+from gpt.tokenizers.original import OriginalUnigramTokenizer
+from gpt.tokenizers.sentencepiece import SentencePieceTokenizer, sentences
+
+PROSE = "\n".join(topics[name] for name in ("assert", "for", "import", "try", "while", "with"))
+
+
+def pieces(tokenizer: SentencePieceTokenizer, text: str) -> list[bytes]:
+    return [tokenizer.token_bytes(token) for token in tokenizer.encode(text)]
+
+
+def test_byte_pairs_merged_by_hand() -> None:
+    """Four characters and three merges, the most frequent pair first:
+
+    ab ab ab abc abc d  ->  a+b (5 times) X X X Xc Xc d  ->  X+c (twice)
+    """
+    text = "ab\nab\nab\nabc\nabc\nd\n"
+    tokenizer = SentencePieceTokenizer.train("bpe", [text], vocab_size=1 + 256 + 4 + 2)
+    learned = [tokenizer.token_bytes(token) for token in range(257, tokenizer.vocab_size)]
+    assert learned[:2] == [b"ab", b"abc"]
+    assert sorted(learned[2:]) == [b"a", b"b", b"c", b"d"]
+    assert pieces(tokenizer, "abcabd\n") == [b"abc", b"ab", b"d", b"\n"]
+
+
+def test_the_likeliest_cut_is_found() -> None:
+    """Unigram's cut against the best of all cuts, by brute force."""
+    tokenizer = SentencePieceTokenizer.train("unigram", [PROSE], vocab_size=500)
+    model = spm.SentencePieceProcessor(model_proto=tokenizer.files()["tokenizer.model"])
+    scores = {
+        model.IdToPiece(i).replace("\u2581", " "): model.GetScore(i)
+        for i in range(257, len(model))
+    }
+
+    def cuts(text: str) -> Iterator[list[str]]:
+        if not text:
+            yield []
+        for end in range(1, len(text) + 1):
+            if text[:end] in scores:
+                yield from ([text[:end], *rest] for rest in cuts(text[end:]))
+
+    def score(cut: list[str]) -> float:
+        return sum(scores[piece] for piece in cut)
+
+    for text in ("the statement", "in the while", " exception"):
+        candidates = list(cuts(text))
+        assert len(candidates) > 5
+        found = [piece.decode() for piece in pieces(tokenizer, text)]
+        assert score(found) == pytest.approx(max(map(score, candidates)))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a\n", "a", "\n\n b", "x" * 5000, " w" * 5000, "é€😀" * 2000]
+)
+def test_sentences_join_to_the_text_and_suit_the_trainer(text: str) -> None:
+    found = sentences(text)
+    assert "".join(found) == text
+    assert all(0 < len(sentence.encode()) <= 4192 for sentence in found)
+
+
+def test_a_long_line_is_cut_where_no_piece_would_span() -> None:
+    line = "the quick brown fox " * 1000
+    found = sentences(line)
+    assert len(found) > 15
+    assert all(sentence.startswith(" ") for sentence in found[1:])
+    tokenizer = SentencePieceTokenizer.train("unigram", [PROSE], vocab_size=500)
+    model = spm.SentencePieceProcessor(model_proto=tokenizer.files()["tokenizer.model"])
+    assert tokenizer.encode(line).tolist() == model.Encode(line)
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "\n" + "zyzzyva " * 5000 + "\n",  # one line of 40 kB
+        "\n\u2047 zyzzyva" * 300 + "\n",  # lines with SentencePiece's unknown mark
+    ],
+)
+def test_the_trainer_skips_nothing(kind: str, hidden: str) -> None:
+    tokenizer = SentencePieceTokenizer.train(kind, [PROSE + hidden], vocab_size=500)
+    without = SentencePieceTokenizer.train(kind, [PROSE], vocab_size=500)
+    assert len(tokenizer.encode(" zyzzyva")) == 1 < len(without.encode(" zyzzyva"))
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+def test_a_text_without_spaces_can_still_spell_one(kind: str) -> None:
+    tokenizer = SentencePieceTokenizer.train(kind, ["abcabcabdabd\n" * 20], vocab_size=262)
+    assert pieces(tokenizer, "a \u2581") == [b"a", b" ", b"\xe2", b"\x96", b"\x81"]
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+def test_runs_of_spaces_are_pieces(kind: str) -> None:
+    tokenizer = SentencePieceTokenizer.train(kind, [PROSE], vocab_size=500)
+    assert len(tokenizer.encode("        return")) < 9
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+@pytest.mark.parametrize(("vocab_size", "bound"), [(50_000, "at most"), (257, "at least")])
+def test_an_impossible_vocabulary_is_infeasible_and_its_bound_is_exact(
+    kind: str, vocab_size: int, bound: str
+) -> None:
+    with pytest.raises(InfeasibleError, match=rf"{bound} \d+ .* but got {vocab_size}$") as refusal:
+        SentencePieceTokenizer.train(kind, [PROSE], vocab_size=vocab_size)
+    possible = int(re.findall(r"\d+", str(refusal.value))[0])
+    assert SentencePieceTokenizer.train(kind, [PROSE], vocab_size=possible).vocab_size == possible
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "\0\0", "\u2581", "\u2047\n"])
+@pytest.mark.parametrize("vocab_size", [300, 10**10])
+def test_a_text_with_nothing_to_learn_is_infeasible(text: str, vocab_size: int) -> None:
+    with pytest.raises(InfeasibleError, match="one that SentencePiece can learn"):
+        SentencePieceTokenizer.train("unigram", [text], vocab_size=vocab_size)
+
+
+def test_training_and_encoding_are_quiet(capfd: pytest.CaptureFixture[str]) -> None:
+    tokenizer = SentencePieceTokenizer.train("unigram", [PROSE], vocab_size=500)
+    tokenizer.decode(tokenizer.encode(PROSE))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_original_loses_white_space_and_forms() -> None:
+    tokenizer = OriginalUnigramTokenizer.train("original-unigram", [PROSE], vocab_size=500)
+    assert not tokenizer.lossless
+    assert tokenizer.decode(tokenizer.encode("for\n\nwhile   \ufb01nally ")) == "for while finally"
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe", "original-unigram"])
+def test_sentence_by_sentence_is_what_sentencepiece_does_at_once(
+    real_corpus: Callable[[str], Corpus], kind: str
+) -> None:
+    corpus = real_corpus("don_quixote")
+    tokenizer = train_tokenizer(TokenizerConfig(kind=kind, vocab_size=2000), corpus)
+    model = spm.SentencePieceProcessor(model_proto=tokenizer.files()["tokenizer.model"])
+    text = corpus.read(corpus.split("val"))
+    assert tokenizer.encode(text).tolist() == model.Encode(text)
+
+
+def test_the_original_s_vocabulary(real_corpus: Callable[[str], Corpus]) -> None:
+    """The first pieces of the vocabulary file that the notebook's authors published
+    (nvilacla04/quixote-gpt, quixote.vocab), in order."""
+    config = TokenizerConfig(kind="original-unigram", vocab_size=4000)
+    tokenizer = train_tokenizer(config, real_corpus("don_quixote"))
+    model = spm.SentencePieceProcessor(model_proto=tokenizer.files()["tokenizer.model"])
+    published = ["<unk>", "<s>", "</s>", "<pad>", ",", "▁the", "▁and", "▁to", "▁of", "s", "▁that"]
+    assert [model.IdToPiece(i) for i in range(len(published))] == published
