@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 BUCKETS = ("compile", "warm_up", "data", "step", "evaluation", "logging")
-"""What wall time is spent on. `warm_up` is building the model and its first training step;
+"""What wall time is spent on. `warm_up` is making the optimizer and the first training step;
 `logging` is all the time that the caller keeps the training loop waiting at a point."""
 
 

@@ -6,6 +6,7 @@ not to do it.
 
 import resource
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -71,7 +72,8 @@ def reset_peak_memory(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif device.type == "cpu" and _CLEAR_REFS.exists():
-        _CLEAR_REFS.write_text("5")  # Linux: sets the high-water mark to what is in use now
+        with suppress(OSError):  # some containers forbid it
+            _CLEAR_REFS.write_text("5")  # Linux: sets the high-water mark to what is in use now
 
 
 def peak_memory_bytes(device: torch.device) -> int:
@@ -84,8 +86,8 @@ def peak_memory_bytes(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     if device.type == "mps":
         return torch.mps.driver_allocated_memory()
-    if _STATUS.exists():
-        high_water = next(line for line in _STATUS.read_text().splitlines() if "VmHWM" in line)
-        return int(high_water.split()[1]) * 1024
+    lines = _STATUS.read_text().splitlines() if _STATUS.exists() else []
+    if high_water := [line for line in lines if line.startswith("VmHWM:")]:
+        return int(high_water[0].split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

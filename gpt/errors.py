@@ -36,13 +36,13 @@ class InfeasibleError(GptBenchError):
 
 
 class DivergedError(GptBenchError):
-    """The training loss became NaN or infinite."""
+    """The loss became NaN or infinite."""
 
     exit_code = 5
 
     def __init__(self, step: int, loss: float) -> None:
-        super().__init__(f"training loss must stay finite but was {loss} at step {step}")
-        self.step = step
+        super().__init__(f"the loss must stay finite but was {loss} at step {step}")
+        self.step, self.loss = step, loss
 
     def __reduce__(self) -> tuple[type, tuple[int, float]]:
-        return type(self), (self.step, float("nan"))
+        return type(self), (self.step, self.loss)

@@ -30,7 +30,7 @@ def generate(
     """
     if not prompt:
         raise ConfigError("a prompt must hold at least one token but got none")
-    if temperature < 0:
+    if not temperature >= 0:
         raise ConfigError(f"temperature must be at least 0 but got {temperature}")
     if top_k is not None and top_k < 1:
         raise ConfigError(f"top_k must be at least 1 but got {top_k}")
@@ -52,7 +52,7 @@ def _sample(
 ) -> int:
     if temperature == 0:
         return int(logits.argmax())
-    logits = logits / temperature
-    if top_k is not None and top_k < len(logits):
-        logits = logits.masked_fill(logits < logits.topk(top_k).values[-1], float("-inf"))
-    return int(torch.multinomial(logits.softmax(dim=-1), 1, generator=generator))
+    k = len(logits) if top_k is None else min(top_k, len(logits))
+    logits, tokens = logits.topk(k)  # (k,) exactly, however many are tied
+    weights = ((logits - logits[0]) / temperature).softmax(dim=-1)  # no overflow near 0
+    return int(tokens[torch.multinomial(weights, 1, generator=generator)])

@@ -1,7 +1,7 @@
 """How weights move."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from gpt.config import check
 
@@ -48,8 +48,7 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         check.literals(self)
-        check.one_of(get_args(OptimizerKind), self, "kind")
-        check.one_of(get_args(Schedule), self, "schedule")
+        check.literals(self)
         check.within(0.0, 1.0, self, "warmup_fraction", "beta1", "beta2")
         check.at_least(0, self, "learning_rate", "adamw_multiplier", "final_fraction")
         check.at_least(0, self, "weight_decay", "grad_clip")
