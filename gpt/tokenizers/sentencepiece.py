@@ -148,4 +148,6 @@ def _refusal(message: str, kind: str, vocab_size: int) -> InfeasibleError:
         rule = f"at least {low[1]} on this text"
     else:
         rule = f"one that SentencePiece can learn from this text ({message.strip()})"
-    return InfeasibleError(f"vocab_size of a {kind} tokenizer must be {rule} but got {vocab_size}")
+    return InfeasibleError(
+        f"vocab_size of the {kind} tokenizer must be {rule} but got {vocab_size}"
+    )
