@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 BUCKETS = ("compile", "warm_up", "data", "step", "evaluation", "logging")
 """What wall time is spent on. `warm_up` is making the optimizer and the first training step;
-`logging` is all the time that the caller keeps the training loop waiting at a point."""
+`logging` is making a point, and all the time that the caller keeps training waiting at it."""
 
 
 class Clock:

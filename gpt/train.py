@@ -174,6 +174,9 @@ class _Run:
             self.evaluations_done = self.evaluations_due
             with self.clock.measure("evaluation"):
                 evaluation, estimate = self._evaluate()
+        with self.clock.measure("logging"):
+            grad_norm = float(self.grad_norm)
+            peak_memory = peak_memory_bytes(self.setup.device)
         n_tokens = self.step * _tokens_per_step(self.config)
         return Point(
             step=self.step,
@@ -182,13 +185,13 @@ class _Run:
             n_bytes=n_tokens * self.setup.text.encoded.bytes_per_token,
             train_loss=sum(losses) / n_steps,
             learning_rate=self.learning_rate,
-            grad_norm=float(self.grad_norm),
+            grad_norm=grad_norm,
             step_milliseconds=1000 * self.step_seconds,
             tokens_per_second=_tokens_per_step(self.config) / self.step_seconds,
             evaluation=evaluation,
             estimate=estimate,
             seconds=dict(self.clock.seconds),
-            peak_memory_bytes=peak_memory_bytes(self.setup.device),
+            peak_memory_bytes=peak_memory,
         )
 
     def _stretch(self) -> int:

@@ -1,6 +1,6 @@
 """How weights move."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from gpt.config import check
@@ -52,3 +52,13 @@ class OptimizerConfig:
         check.within(0.0, 1.0, self, "warmup_fraction", "beta1", "beta2")
         check.at_least(0, self, "learning_rate", "adamw_multiplier", "final_fraction")
         check.at_least(0, self, "weight_decay", "grad_clip")
+
+    def canonical(self) -> "OptimizerConfig":
+        """The same optimizer without the fields that its kind and schedule ignore: two configs
+        that differ only in those are one cell, not two."""
+        return replace(
+            self,
+            adamw_multiplier=self.adamw_multiplier if self.kind == "muon" else 1.0,
+            decay_all=self.decay_all and self.kind == "adamw",
+            final_fraction=0.1 if self.schedule == "constant" else self.final_fraction,
+        )

@@ -57,9 +57,12 @@ class RunConfig:
         return self.replace(train=dataclasses.replace(self.train, seed=seed))
 
     def canonical(self) -> "RunConfig":
-        """A copy without what the kinds of its tokenizer and its model ignore, so that equal runs
-        have equal keys."""
-        return self.replace(tokenizer=self.tokenizer.canonical(), model=self.model.canonical())
+        """A copy without what its parts ignore, so that equal runs have equal keys."""
+        return self.replace(
+            tokenizer=self.tokenizer.canonical(),
+            model=self.model.canonical(),
+            optimizer=self.optimizer.canonical(),
+        )
 
     @property
     def key(self) -> str:

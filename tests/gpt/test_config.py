@@ -1,0 +1,271 @@
+"""Configs: strict, whole as JSON, and named by what they compute."""
+
+import ast
+import inspect
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
+from itertools import islice
+from typing import Any, get_args, get_type_hints
+
+import pytest
+
+import gpt.config
+from gpt.config import (
+    Budget,
+    CorpusConfig,
+    ModelConfig,
+    OptimizerConfig,
+    RunConfig,
+    TokenizerConfig,
+    TrainConfig,
+)
+from gpt.errors import ConfigError
+
+CONFIGS = [RunConfig, *get_type_hints(RunConfig).values(), Budget]
+
+
+def test_override_sets_fields_by_short_and_by_dotted_name() -> None:
+    config = RunConfig().override(
+        {"n_head": "8", "model.bias": "True", "tokenizer": "byte", "vocab_size": "None"}
+    )
+
+    assert config == RunConfig(
+        model=ModelConfig(n_head=8, bias=True), tokenizer=TokenizerConfig(kind="byte")
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "said"),
+    [
+        ("n_head", "1e3", "n_head takes int but got 1e3"),
+        ("n_head", "8.0", "n_head takes int but got 8.0"),
+        ("n_head", "True", "n_head takes int but got True"),
+        ("bias", "false", "bias takes bool but got false; write True or False"),
+        ("bias", "1", "bias takes bool but got 1; write True or False"),
+        ("vocab_size", "many", "vocab_size takes int or None but got many"),
+        ("activation", "gell", "activation takes one of relu, gelu, relu2 but got gell"),
+        ("activation", "{[]: 1}", "activation takes one of relu, gelu, relu2 but got {[]: 1}"),
+        ("learning_rate", "1e999", "learning_rate must be a finite number but got inf"),
+        ("n_heads", "8", "got 'n_heads'; did you mean n_head?"),
+        ("model.blocksize", "8", "did you mean model.block_size?"),
+        ("?", "8", "known: activation, adamw_multiplier, attention"),
+    ],
+)
+def test_override_refuses(key: str, text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        RunConfig().override({key: text})
+
+    assert said in str(error.value)
+
+
+def test_override_refuses_two_values_for_one_field() -> None:
+    with pytest.raises(ConfigError, match=r"set n_head once but model\.n_head"):
+        RunConfig().override({"n_head": "2", "model.n_head": "4"})
+    with pytest.raises(ConfigError, match="set budget once but tokens"):
+        RunConfig().override({"steps": "2", "tokens": "4"})
+
+
+def test_override_takes_text_that_looks_like_a_number() -> None:
+    assert RunConfig().override({"corpus": "1984"}).corpus.name == "1984"
+
+
+@pytest.mark.parametrize(
+    ("unit", "text", "budget"),
+    [
+        ("steps", "7", Budget(steps=7)),
+        ("bytes", "1_000", Budget(bytes=1000)),
+        ("flops", "1e12", Budget(flops=1e12)),
+        ("seconds", "5", Budget(seconds=5.0)),
+        ("train.budget.tokens", "9", Budget(tokens=9)),
+    ],
+)
+def test_a_unit_replaces_the_budget(unit: str, text: str, budget: Budget) -> None:
+    assert RunConfig().override({unit: text}).train.budget == budget
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Budget(), "but got none"),
+        (lambda: Budget(steps=1, tokens=1), "but got steps, tokens"),
+        (lambda: Budget(steps=0), "positive and finite but got 0 steps"),
+        (lambda: Budget(seconds=float("inf")), "positive and finite but got inf seconds"),
+        (lambda: Budget(flops=float("nan")), "positive and finite but got nan flops"),
+        (lambda: ModelConfig(n_embd=10, n_head=4), "divisible by n_head but got 10 and 4"),
+        (lambda: ModelConfig(n_layer=0), "n_layer must be at least 1 but got 0"),
+        (lambda: ModelConfig(dropout=1.0), "dropout must be in [0.0, 1.0) but got 1.0"),
+        (lambda: ModelConfig(n_embd=12, n_head=4, position="rotary"), "even head size but got 3"),
+        (lambda: OptimizerConfig(learning_rate=-1), "learning_rate must be at least 0 but got -1"),
+        (lambda: TrainConfig(batch_size=0), "batch_size must be at least 1 but got 0"),
+        (lambda: TokenizerConfig(kind="bpe"), "bpe tokenizer needs a vocab_size but got None"),
+        (lambda: CorpusConfig(name=""), "name or a path but got ''"),
+        (lambda: CorpusConfig(val_fraction=0.0), "val_fraction must be in [0.001, 0.9)"),
+        (
+            lambda: RunConfig(model=ModelConfig(block_size=8), train=TrainConfig(eval_stride=9)),
+            "eval_stride must not exceed block_size but got 9 and 8",
+        ),
+    ],
+)
+def test_values_are_checked_when_a_config_is_made(make: Any, said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        make()
+
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [
+        (c, name)
+        for c in CONFIGS[1:-1]
+        for name, hint in get_type_hints(c).items()
+        if get_args(hint) and isinstance(get_args(hint)[0], str)
+    ],
+)
+def test_every_choice_is_checked(config: Any, name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} must be one of .* but got 'no such'"):
+        config(**{name: "no such"})
+
+
+def test_json_round_trip_is_whole() -> None:
+    for config in [RunConfig(), *_changed(RunConfig())]:
+        back = RunConfig.from_json(config.to_json())
+
+        assert back == config
+        assert back.key == config.key
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"n_head": 4', '"n_head": "4"', "model.n_head: "),
+        ('"n_head": 4', '"n_head": 4.0', "model.n_head: "),
+        ('"n_head": 4', '"n_heads": 4', "model.n_heads: "),
+        ('"n_head": 4', '"n_head": 3', "divisible by n_head"),
+        ('"bias": false', '"bias": 0', "model.bias: "),
+        ('"corpus"', '"korpus"', "korpus: "),
+        ("{", "[", "the whole: "),
+    ],
+)
+def test_json_that_is_unknown_or_mistyped_is_refused(old: str, new: str, said: str) -> None:
+    text = RunConfig().to_json()
+    assert old in text
+
+    with pytest.raises(ConfigError) as error:
+        RunConfig.from_json(text.replace(old, new, 1))
+
+    assert said in str(error.value)
+
+
+def test_the_key_differs_for_each_field() -> None:
+    changed = list(_changed(RunConfig(model=ModelConfig(attention="fused"))))
+    keys = {config.key for config in changed}
+
+    assert RunConfig().key not in keys
+    assert len(keys) == len(changed) > 40
+
+
+def test_the_key_is_the_same_in_another_process() -> None:
+    script = "from gpt.config import RunConfig; print(RunConfig().key)"
+    there = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+
+    assert there.stdout.decode().strip() == RunConfig().key
+
+
+def test_the_cell_key_forgets_the_seed_alone() -> None:
+    config = RunConfig()
+
+    assert config.with_seed(3).cell_key == config.cell_key
+    assert config.with_seed(3).key != config.key
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            RunConfig(tokenizer=TokenizerConfig(kind="char", vocab_size=512)),
+            RunConfig(tokenizer=TokenizerConfig(kind="char")),
+        ),
+        (
+            RunConfig(model=ModelConfig(kind="bigram", n_head=1)),
+            RunConfig(model=ModelConfig(kind="bigram", n_head=2)),
+        ),
+        (
+            RunConfig(model=ModelConfig(attention="per_head", kernel="sdpa")),
+            RunConfig(model=ModelConfig(attention="per_head", kernel="matmul")),
+        ),
+        (RunConfig(optimizer=OptimizerConfig(adamw_multiplier=2.0)), RunConfig()),
+        (
+            RunConfig(optimizer=OptimizerConfig(schedule="constant", final_fraction=0.5)),
+            RunConfig(optimizer=OptimizerConfig(schedule="constant")),
+        ),
+        (
+            RunConfig(train=TrainConfig(budget=Budget(seconds=5))),
+            RunConfig(train=TrainConfig(budget=Budget(seconds=5.0))),
+        ),
+    ],
+)
+def test_runs_that_compute_the_same_have_one_key(one: RunConfig, other: RunConfig) -> None:
+    assert one.key == other.key
+
+
+def test_every_flat_name_is_unique() -> None:
+    n_fields = sum(len(fields(section)) for section in get_type_hints(RunConfig).values())
+
+    assert len(RunConfig().flat()) == n_fields
+    assert RunConfig().flat()["budget"] == "2,000 steps"
+
+
+def test_every_field_is_documented() -> None:
+    for config in CONFIGS:
+        body = ast.parse(inspect.getsource(config)).body[0].body  # type: ignore[attr-defined]
+        followers = dict(zip(body, islice(body, 1, None), strict=False))
+        documented = [
+            node.target.id  # type: ignore[union-attr]
+            for node, after in followers.items()
+            if isinstance(node, ast.AnnAssign)
+            and isinstance(after, ast.Expr)
+            and isinstance(after.value, ast.Constant)
+            and isinstance(after.value.value, str)
+        ]
+        assert documented == [field.name for field in fields(config)], config.__name__
+
+
+def test_every_config_is_frozen_and_exported() -> None:
+    for config in CONFIGS:
+        assert is_dataclass(config)
+        assert config.__dataclass_params__.frozen  # type: ignore[attr-defined]
+        assert config.__name__ in gpt.config.__all__
+
+
+def _changed(config: RunConfig) -> Iterator[RunConfig]:
+    """Copies of a config, each with one field changed to another value that counts."""
+    for part in fields(config):
+        section = getattr(config, part.name)
+        for name, hint in get_type_hints(type(section)).items():
+            change = {name: _another(getattr(section, name), hint)}
+            if name in ("adamw_multiplier", "decay_all"):
+                change["kind"] = "muon" if name == "adamw_multiplier" else "adamw"
+            if part.name == "tokenizer" and name in ("kind", "vocab_size"):
+                change = {"kind": "bpe", "vocab_size": 512 if name == "kind" else 1024}
+            yield config.replace(**{part.name: replace(section, **change)})
+    for budget in (Budget(tokens=9), Budget(bytes=9), Budget(flops=9e12), Budget(seconds=0.5)):
+        yield config.replace(train=replace(config.train, budget=budget))
+
+
+def _another(value: Any, hint: Any) -> Any:
+    """A valid value of the field's type that differs from `value`."""
+    if isinstance(value, Budget):
+        return Budget(steps=value.steps + 1)  # type: ignore[operator]
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return 2 * value + 1 if value % 2 else 2 * value or 3
+    if isinstance(value, float):
+        return value / 2 + 0.01
+    if value is None:
+        return 8
+    choices = get_args(hint)
+    return next(choice for choice in choices if choice != value) if choices else value + "x"
