@@ -195,18 +195,15 @@ def initialise(model: nn.Module, config: ModelConfig) -> None:
     """Fill a new model's weights as `config.init` says.
 
     `gpt2` is GPT-2's (Radford et al. 2019, section 2.3): the projections that end a residual
-    branch start smaller, so that the sum over 2 · n_layer branches starts with unit variance.
+    branch start smaller by (2 · n_layer) ** -0.5, so that their sum doesn't grow with depth.
     """
     if config.init == "torch":
         return
     std = 0.02
-    projection_std = (
-        0.0 if config.init == "zero_projections" else std / math.sqrt(2 * config.n_layer)
-    )
+    shrink = 0.0 if config.init == "zero_projections" else (2 * config.n_layer) ** -0.5
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(
-                module.weight, std=projection_std if name.endswith(".projection") else std
-            )
+            ends_branch = name.endswith(".projection")
+            nn.init.normal_(module.weight, std=shrink * std if ends_branch else std)
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)

@@ -15,6 +15,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from gpt.rng import PrivateRandomState
+
 
 class Attend(Protocol):
     """The signature that all kernels share."""
@@ -75,7 +77,7 @@ class Kernel:
         backward: bool,
     ) -> None:
         shape = (1, 2, 8, head_size)
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        with PrivateRandomState(device, seed=0):
             q, k, v = (
                 torch.randn(shape, device=device, dtype=dtype, requires_grad=backward)
                 for _ in range(3)
@@ -86,13 +88,16 @@ class Kernel:
 
 
 def _complaint(attempt: Callable[[], None]) -> str | None:
-    """What went wrong in `attempt`, with the warnings in which torch hides its reasons."""
+    """What went wrong in `attempt`, with the causes and warnings in which torch hides it."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             attempt()
         except Exception as error:  # whatever it raises is the answer
-            texts = [str(error), *(str(warning.message) for warning in caught)]
+            root: BaseException = error
+            while root.__cause__ is not None:
+                root = root.__cause__
+            texts = [str(root), *(str(warning.message) for warning in caught)]
             lines = [text.split("\n")[0].split(" (Triggered")[0] for text in texts]
             return "; ".join(dict.fromkeys(line for line in lines if not line.endswith(":")))
     return None

@@ -24,7 +24,8 @@ BLOCK = 128
 def online(q: Tensor, k: Tensor, v: Tensor, *, scale: float, dropout_p: float = 0.0) -> Tensor:
     """Causal attention by online softmax; its dropout follows torch's CPU seed on any device."""
     seed = int(torch.randint(2**62, ())) if dropout_p > 0 else 0
-    out: Tensor = _Online.apply(q, k, v, scale, dropout_p, seed)  # type: ignore[no-untyped-call]
+    with torch.autocast(q.device.type, enabled=False):
+        out: Tensor = _Online.apply(q, k, v, scale, dropout_p, seed)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -38,17 +39,16 @@ class _Online(torch.autograd.Function):
         peak = q.new_full((B, H, T, 1), float("-inf"), dtype=sum_dtype)
         total = q.new_zeros((B, H, T, 1), dtype=sum_dtype)
         out = q.new_zeros((B, H, T, D), dtype=sum_dtype)
-        with torch.autocast(q.device.type, enabled=False):
-            for start in range(0, T, BLOCK):
-                rows, keys = slice(start, T), slice(start, start + BLOCK)
-                scores = _scores(q, k, scale, start)  # (B, H, T − start, block)
-                new_peak = torch.maximum(peak[:, :, rows], scores.amax(-1, keepdim=True))
-                shrink = (peak[:, :, rows] - new_peak).exp()
-                weights = scores.sub_(new_peak).exp_()
-                peak[:, :, rows] = new_peak
-                total[:, :, rows] = total[:, :, rows] * shrink + weights.sum(-1, keepdim=True)
-                kept = _dropout(weights, dropout_p, seed + start).to(v.dtype)
-                out[:, :, rows] = out[:, :, rows] * shrink + kept @ v[:, :, keys]
+        for start in range(0, T, BLOCK):
+            rows, keys = slice(start, T), slice(start, start + BLOCK)
+            scores = _scores(q, k, scale, start)  # (B, H, T − start, block)
+            new_peak = torch.maximum(peak[:, :, rows], scores.amax(-1, keepdim=True))
+            shrink = (peak[:, :, rows] - new_peak).exp()
+            weights = scores.sub_(new_peak).exp_()
+            peak[:, :, rows] = new_peak
+            total[:, :, rows] = total[:, :, rows] * shrink + weights.sum(-1, keepdim=True)
+            kept = _dropout(weights, dropout_p, seed + start).to(v.dtype)
+            out[:, :, rows] = out[:, :, rows] * shrink + kept @ v[:, :, keys]
         out = (out / total).to(q.dtype)
         ctx.save_for_backward(q, k, v, out, peak + total.log())
         ctx.scale, ctx.dropout_p, ctx.seed = scale, dropout_p, seed

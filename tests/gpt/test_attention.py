@@ -206,6 +206,10 @@ class TestUnavailable:
 
         assert reason == "sdpa_cudnn exists for cuda, not for cpu"
 
+    @pytest.mark.parametrize("device", sorted({"cuda", "mps"} - set(available_devices())))
+    def test_absent_device(self, device: str) -> None:
+        assert KERNELS["matmul"].unavailable(device, torch.float32)
+
     def test_no_backward_pass(self) -> None:
         reason = KERNELS["incremental"].unavailable("cpu", torch.float32)
 
@@ -217,6 +221,17 @@ class TestUnavailable:
 
         assert kernel.unavailable("cpu", torch.float32) is None
         assert "dropout" in str(kernel.unavailable("cpu", torch.float32, dropout_p=0.1))
+
+    def test_the_reason_is_the_root_of_what_was_raised(self) -> None:
+        def attend(*_: Tensor, **__: float) -> Tensor:
+            try:
+                raise NotImplementedError("no backward on this device\nbut on others")
+            except NotImplementedError as error:
+                raise RuntimeError("a compiler failed") from error
+
+        kernel = Kernel(name="wrapped", description="", attend=attend)
+
+        assert kernel.unavailable("cpu", torch.float32) == "no backward on this device"
 
     def test_flex_has_no_dropout(self) -> None:
         q, k, v = random_qkv(1, 1, 4, 4)
@@ -368,8 +383,8 @@ class TestCache:
         assert cache.length == 3
 
 
-def test_nothing_warns() -> None:
-    """Importing and asking is silent, for studies list kernels on machines that lack them."""
+def test_asking_is_silent() -> None:
+    """Torch's warnings become reasons: kernels are listed on machines that lack them."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for kernel in KERNELS.values():

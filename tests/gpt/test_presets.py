@@ -8,7 +8,9 @@ from gpt.presets import NANOGPT, ORIGINAL_QUIXOTE, ORIGINAL_SHAKESPEARE, PRESETS
 
 
 def test_names() -> None:
-    assert set(PRESETS) == {"original-shakespeare", "original-quixote", "bigram", "nanogpt"}
+    originals = {"original-shakespeare", "original-quixote", "bigram"}
+
+    assert set(PRESETS) == originals | {"nanogpt", "modern"}
 
 
 @pytest.mark.parametrize("name", PRESETS)
