@@ -220,10 +220,10 @@ def test_every_flat_name_is_unique() -> None:
 
 def test_every_field_is_documented() -> None:
     for config in CONFIGS:
-        body = ast.parse(inspect.getsource(config)).body[0].body  # type: ignore[attr-defined]
+        body = ast.parse(inspect.getsource(config)).body[0].body
         followers = dict(zip(body, islice(body, 1, None), strict=False))
         documented = [
-            node.target.id  # type: ignore[union-attr]
+            node.target.id
             for node, after in followers.items()
             if isinstance(node, ast.AnnAssign)
             and isinstance(after, ast.Expr)
@@ -236,7 +236,7 @@ def test_every_field_is_documented() -> None:
 def test_every_config_is_frozen_and_exported() -> None:
     for config in CONFIGS:
         assert is_dataclass(config)
-        assert config.__dataclass_params__.frozen  # type: ignore[attr-defined]
+        assert config.__dataclass_params__.frozen
         assert config.__name__ in gpt.config.__all__
 
 
@@ -258,7 +258,7 @@ def _changed(config: RunConfig) -> Iterator[RunConfig]:
 def _another(value: Any, hint: Any) -> Any:
     """A valid value of the field's type that differs from `value`."""
     if isinstance(value, Budget):
-        return Budget(steps=value.steps + 1)  # type: ignore[operator]
+        return Budget(steps=value.steps + 1)
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
