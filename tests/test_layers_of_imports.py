@@ -1,0 +1,112 @@
+"""Who may import whom, read from the source without running it."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("gpt", "bench", "studies")
+
+
+def files(folder: str) -> list[Path]:
+    found = sorted((ROOT / folder).rglob("*.py"))
+    assert found, f"no Python under {folder}"
+    return found
+
+
+def modules(path: Path) -> set[str]:
+    """Every module that a file imports, at its top or inside a function; relative ones too."""
+    package = path.relative_to(ROOT).parts[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = [*package[: len(package) - node.level + 1]] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            found |= {module} | {f"{module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def importers(folder: str, *banned: str) -> dict[str, set[str]]:
+    """The files of a folder that import any of these modules, and what they import."""
+    seen = {
+        str(path.relative_to(ROOT)): {m for m in modules(path) if _is_in(m, banned)}
+        for path in files(folder)
+    }
+    return {name: found for name, found in seen.items() if found}
+
+
+def _is_in(module: str, packages: tuple[str, ...]) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+def test_gpt_knows_nothing_of_the_harness() -> None:
+    assert importers("gpt", "bench", "studies", "optuna", "mlflow") == {}
+
+
+def test_configs_load_without_torch() -> None:
+    """Not by their own imports, nor by those of the modules of gpt that they import."""
+    reached: set[Path] = set()
+    waiting = set(files("gpt/config"))
+    while waiting:
+        path = waiting.pop()
+        reached.add(path)
+        waiting |= _sources(modules(path)) - reached
+
+    assert not any(_is_in(m, ("torch", "numpy")) for path in reached for m in modules(path))
+
+
+def _sources(imported: set[str]) -> set[Path]:
+    """The files of gpt that these modules are, and the packages on the way to them."""
+    parts = [module.split(".") for module in imported if _is_in(module, ("gpt",))]
+    paths = {ROOT.joinpath(*part[:i]) for part in parts for i in range(1, len(part) + 1)}
+    candidates = {path.with_suffix(".py") for path in paths} | {p / "__init__.py" for p in paths}
+    return {path for path in candidates if path.is_file()}
+
+
+@pytest.mark.parametrize("path", files("studies"), ids=lambda path: path.stem)
+def test_a_study_imports_its_question_and_nothing_else(path: Path) -> None:
+    allowed = ("bench.spec", "gpt.config", "gpt.presets", "dataclasses", "functools")
+
+    assert not {module for module in modules(path) if not _is_in(module, allowed)}
+
+
+def test_one_module_knows_mlflow() -> None:
+    assert set(importers("bench", "mlflow")) == {"bench/tracking.py"}
+
+
+@pytest.mark.parametrize("folder", [*PACKAGES, "tests"])
+def test_nothing_unpickles(folder: str) -> None:
+    assert importers(folder, "pickle", "cPickle", "dill", "joblib", "shelve", "cloudpickle") == {}
+
+
+@pytest.mark.parametrize("folder", PACKAGES)
+def test_every_import_is_standard_ours_or_declared(folder: str) -> None:
+    """So that `pip install` brings all that is needed."""
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    strangers = {
+        f"{path.relative_to(ROOT)}: {top}"
+        for path in files(folder)
+        for top in {module.partition(".")[0] for module in modules(path)}
+        if top not in sys.stdlib_module_names and top not in PACKAGES and f'"{top}>' not in text
+    }
+    assert strangers == set()
+
+
+def test_the_reader_of_imports_sees_them_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    path = tmp_path / "a" / "b" / "c.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        "import one.two as x\nfrom three import four\n"
+        "from . import five\nfrom ..six import seven\n"
+        "def f():\n    import eight\n"
+    )
+
+    absolute, relative = {"one.two", "three", "three.four", "eight"}, {"a.b", "a.b.five"}
+    assert modules(path) == absolute | relative | {"a.six", "a.six.seven"}
