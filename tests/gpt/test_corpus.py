@@ -54,7 +54,8 @@ def test_a_chunk_must_hold_a_character(make_corpus: MakeCorpus) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "degenerate"), [("a" * 50, True), ("€" * 50, True), ("a" * 49 + "b", False)]
+    ("text", "degenerate"),
+    [("€" * 50, True), ("a" * 49 + "b", False), ("ab" + "a" * (1 << 20), False)],
 )
 def test_one_distinct_character_is_degenerate(
     make_corpus: MakeCorpus, text: str, degenerate: bool
@@ -121,6 +122,10 @@ def test_a_folder_is_its_files_in_sorted_order(tmp_path: Path, cache: Path) -> N
 
     (folder / "a.txt").write_bytes(b"changed\r\n")
     assert load(folder, cache).path.read_bytes() == b"changed\r\nsecond, no newline\nlast"
+
+    (folder / "d.txt").write_bytes(b"same")  # as long as before, at another time
+    os.utime(folder / "d.txt", ns=(0, 0))
+    assert load(folder, cache).path.read_bytes() == b"changed\r\nsecond, no newline\nsame"
 
 
 def test_a_folder_without_text_files_is_refused(tmp_path: Path, cache: Path) -> None:

@@ -70,13 +70,13 @@ def load(cache: Path, corpora_dir: Path | None = None) -> Corpus:
 
 
 def test_a_text_is_downloaded_once_and_quietly(
-    serve: Serve, cache: Path, capfd: pytest.CaptureFixture[str]
+    serve: Serve, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     serve("/good")
     assert load(cache).path.read_bytes() == TEXT
     assert load(cache).path.read_bytes() == TEXT
     assert Handler.asked == ["/good"]
-    assert capfd.readouterr() == ("", "")
+    assert [record for record in caplog.records if record.name == "pooch"] == []
 
 
 @pytest.mark.parametrize(
