@@ -55,7 +55,7 @@ def test_a_chunk_must_hold_a_character(make_corpus: MakeCorpus) -> None:
 
 @pytest.mark.parametrize(
     ("text", "degenerate"),
-    [("€" * 50, True), ("a" * 49 + "b", False), ("ab" + "a" * (1 << 20), False)],
+    [("€" * 50, True), ("a" * 49 + "b", False), ("ab" + "a" * 2**20, False)],
 )
 def test_one_distinct_character_is_degenerate(
     make_corpus: MakeCorpus, text: str, degenerate: bool
