@@ -143,6 +143,8 @@ def _serve(pipe: "Connection[Message, Task | None]", n_threads: int) -> None:
 
     def send(message: Message) -> bool:
         pipe.send(message)
+        if isinstance(message, Finished):
+            return True  # what comes next is the next task, not a word on this one
         asked_to_stop = pipe.poll() and pipe.recv() is None
         return not asked_to_stop
 

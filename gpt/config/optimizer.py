@@ -48,7 +48,6 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         check.literals(self)
-        check.literals(self)
         check.within(0.0, 1.0, self, "warmup_fraction", "beta1", "beta2")
         check.at_least(0, self, "learning_rate", "adamw_multiplier", "final_fraction")
         check.at_least(0, self, "weight_decay", "grad_clip")
