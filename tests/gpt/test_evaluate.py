@@ -40,6 +40,7 @@ class Witness(LanguageModel):
 
     def forward(self, idx: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
         assert reduction == "sum"
+        assert (targets != IGNORE_INDEX).any(dim=1).all()  # no window in vain
         for x, y in zip(idx.tolist(), targets.tolist(), strict=True):
             self.asked += [(x[: t + 1], y[t]) for t in range(T) if y[t] != IGNORE_INDEX]
         return (targets != IGNORE_INDEX).sum().float()
