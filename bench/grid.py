@@ -121,7 +121,7 @@ def _as_grid(points: Sequence[_Point], overrides: Mapping[str, str]) -> Grid:
         except ConfigError as error:
             dropped.append(Dropped(label=label(point.params), reason=str(error)))
     if not cells:
-        raise ConfigError(f"no cell of the study is valid: {dropped[0].reason}")
+        raise ConfigError("; ".join(sorted({point.reason for point in dropped})))
     return Grid(cells=list(cells.values()), dropped=dropped)
 
 
@@ -137,7 +137,10 @@ def _visit(
         except ConfigError as error:
             config = error
         if not isinstance(config, RunConfig | ConfigError):
-            raise ConfigError(f"cell must return a RunConfig but got {type(config).__name__}")
+            where = f"{cell.__code__.co_filename}:{cell.__code__.co_firstlineno}"
+            raise ConfigError(
+                f"{where}: {cell.__name__} must return a RunConfig but got {type(config).__name__}"
+            )
         found.append(_Point(rank=_rank(trial), params=dict(trial.params), config=config))
         return 0.0
 

@@ -79,7 +79,7 @@ def make_plan(command: Command) -> Plan:
     Raises:
         ConfigError: the study, an override or the number of seeds is wrong.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     overrides = dict(command.overrides)
     corpus = overrides.get("corpus")
     if corpus is not None and corpus not in KNOWN and Path(corpus).exists():

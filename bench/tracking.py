@@ -58,7 +58,8 @@ class Tracker:
     """
 
     def __init__(self, study: str, description: str) -> None:
-        logging.getLogger("alembic").setLevel(logging.ERROR)
+        for chatty in ("alembic", "mlflow"):
+            logging.getLogger(chatty).setLevel(logging.ERROR)
         self._uri = mlflow.get_tracking_uri()
         self._pending: defaultdict[str, list[Metric]] = defaultdict(list)
         self._flushed_at = time.monotonic()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save_model
 
 from bench.outcome import Outcome
 from gpt.config import RunConfig
@@ -162,9 +162,8 @@ def _train(task: Train, send: Send) -> Finished:
 
 def _save_weights(setup: Setup, path: Path) -> None:
     """Write the model to a temporary name and rename it, so that a whole file is always there."""
-    weights = {name: t.contiguous().clone() for name, t in setup.model.state_dict().items()}
     partial = path.with_suffix(".partial")
-    save_file(weights, partial, metadata={"run": setup.config.key})
+    save_model(setup.model, str(partial), metadata={"run": setup.config.key})
     partial.replace(path)
 
 
