@@ -185,6 +185,7 @@ def _facts(setup: Setup) -> dict[str, Any]:
         "tokenizer_digest": text.tokenizer.digest,
         "vocab_size": text.tokenizer.vocab_size,
         "device_name": device_name(setup.device),
+        "kernel": setup.config.model.kernel,
         "threads": torch.get_num_threads(),
         "n_params": setup.model.n_params,
         "bytes_per_token": text.encoded.bytes_per_token,

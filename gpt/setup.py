@@ -11,12 +11,15 @@ from typing import cast
 
 import torch
 
+from gpt.attention import KERNELS
+from gpt.attention.auto import Question, choose_kernel
 from gpt.cache import default_cache
-from gpt.config import Device, RunConfig
+from gpt.config import Device, KernelName, RunConfig
 from gpt.corpora import Corpus, load_corpus
 from gpt.data import EncodedCorpus, load_or_encode
 from gpt.device import resolve_device
-from gpt.errors import ConfigError
+from gpt.errors import ConfigError, InfeasibleError
+from gpt.heads import attention_scale
 from gpt.model import LanguageModel, build_model
 from gpt.tokenizers import Tokenizer, load_or_train_tokenizer
 
@@ -59,7 +62,7 @@ class Setup:
     """All that a run of training needs; `model` is trained in place."""
 
     config: RunConfig
-    """The config with block size and device settled."""
+    """The config with block size, device and attention kernel settled."""
 
     text: Text
     model: LanguageModel
@@ -72,7 +75,8 @@ def set_up(
     """Settle the config on this text and machine, and build the model from the seed.
 
     Raises:
-        DataError, InfeasibleError: as `load_text`.
+        DataError: as `load_text`.
+        InfeasibleError: as `load_text`; or the kernel can't train on this device.
         MachineError: the device is not there.
         ConfigError: the block size in bytes leaves no room for the evaluation's stride.
     """
@@ -86,7 +90,39 @@ def set_up(
         model=dataclasses.replace(config.model, block_size=block_size),
         train=dataclasses.replace(config.train, device=cast(Device, device.type)),
     )
+    kernel = resolve_kernel(settled, device, cache=cache or default_cache())
+    settled = settled.replace(model=dataclasses.replace(settled.model, kernel=kernel))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
         model = build_model(settled.model, text.tokenizer.vocab_size)
     return Setup(config=settled, text=text, model=model.to(device), device=device)
+
+
+def resolve_kernel(config: RunConfig, device: torch.device, *, cache: Path) -> KernelName:
+    """The attention kernel as given, if it can train here; for `auto` the fastest right one.
+
+    A model with a module a head has its own, and a bigram model none: nothing is asked.
+
+    Raises:
+        InfeasibleError: the kernel given can't do it, or none can.
+    """
+    model, dtype = config.model, config.train.dtype
+    if model.kind == "bigram" or model.attention == "per_head":
+        return model.canonical().kernel
+    if model.kernel == "auto":
+        question = Question(
+            dtype=dtype,
+            B=config.train.batch_size,
+            H=model.n_head,
+            T=model.block_size,
+            D=model.head_size,
+            scale=attention_scale(model),
+            dropout_p=model.dropout,
+        )
+        return cast(KernelName, choose_kernel(question, device, cache=cache).kernel)
+    reason = KERNELS[model.kernel].unavailable(
+        device, getattr(torch, dtype), head_size=model.head_size, dropout_p=model.dropout
+    )
+    if reason is not None:
+        raise InfeasibleError(f"kernel must train on this {device.type} device but {reason}")
+    return model.kernel

@@ -5,7 +5,7 @@ imports torch, so studies load and `--plan` answers at once.
 """
 
 from gpt.config.corpus import CorpusConfig
-from gpt.config.model import ModelConfig
+from gpt.config.model import KernelName, ModelConfig
 from gpt.config.optimizer import OptimizerConfig
 from gpt.config.run import RunConfig
 from gpt.config.tokenizer import SUBWORD, TokenizerConfig, TokenizerKind
@@ -17,6 +17,7 @@ __all__ = [
     "CorpusConfig",
     "Device",
     "Dtype",
+    "KernelName",
     "ModelConfig",
     "OptimizerConfig",
     "RunConfig",

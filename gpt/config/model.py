@@ -20,6 +20,7 @@ KernelName = Literal[
     "flex",
     "online",
     "incremental",
+    "auto",
 ]
 AttentionScale = Literal["head_size", "n_embd", "none"]
 Norm = Literal["layernorm", "rmsnorm"]
@@ -70,7 +71,8 @@ class ModelConfig:
     originals. Same function, same weights up to a rearrangement."""
 
     kernel: KernelName = "sdpa"
-    """Which attention kernel the fused layout calls, by its name in `gpt.attention.KERNELS`."""
+    """Which attention kernel the fused layout calls, by its name in `gpt.attention.KERNELS`;
+    `auto` is the fastest right one, measured on the machine and at the shape of the run."""
 
     attention_scale: AttentionScale = "head_size"
     """Scores are multiplied by this size ** -0.5, or left as they are."""

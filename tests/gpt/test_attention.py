@@ -58,7 +58,7 @@ def random_qkv(B: int, H: int, T: int, D: int, device: torch.device = CPU) -> li
 
 
 def test_the_config_knows_every_kernel_by_name() -> None:
-    assert tuple(KERNELS) == get_args(KernelName)
+    assert (*KERNELS, "auto") == get_args(KernelName)
     assert all(name == kernel.name for name, kernel in KERNELS.items())
 
 

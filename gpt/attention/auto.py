@@ -1,0 +1,183 @@
+"""Which attention kernel is fastest here? Measured once for a machine and a shape, and remembered.
+
+What decides is the time of a forward and a backward pass, in the precision and with the dropout of
+the training to come. Kernels that are not there or not right take no part. Rounds are interleaved,
+each in the reverse order of the one before, so that a machine that slows down or speeds up does so
+for all; each kernel's time is its median.
+
+Left out: memory. Where two kernels are equally fast, which one wins is luck.
+"""
+
+import hashlib
+import json
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache as remember
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+
+from gpt.attention import KERNELS, Kernel
+from gpt.attention.verify import verify
+from gpt.cache import atomic_write, cache_errors, key_of
+from gpt.device import device_name, synchronize
+from gpt.errors import InfeasibleError
+from gpt.rng import PrivateRandomState
+
+ROUNDS = 7
+"""Measurements of each kernel, of which the median counts."""
+
+ROUND_SECONDS = 0.02
+"""What a measurement lasts at least: short passes are repeated in it."""
+
+NOT_TRIED = {("flex", "cpu"): "it compiles for seconds on the CPU, and has no backward pass there"}
+"""(kernel, device) -> why it is left out without asking."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """All that the answer hangs on, beside the machine."""
+
+    dtype: str
+    """Of q, k and v, as in `TrainConfig.dtype`; below float32, under autocast as in training."""
+
+    B: int
+    H: int
+    T: int
+    D: int
+    scale: float
+    dropout_p: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The answer, and what it rests on."""
+
+    kernel: str
+    """The fastest right kernel, by its name in `KERNELS`."""
+
+    milliseconds: dict[str, float]
+    """Median time of a forward and a backward pass of each kernel that was timed."""
+
+    left_out: dict[str, str]
+    """Why each of the others was not timed."""
+
+
+def choose_kernel(question: Question, device: torch.device, *, cache: Path) -> Choice:
+    """The fastest right kernel, from the cache if this machine was asked before.
+
+    One process measures while others that ask the same wait for its answer.
+
+    Raises:
+        InfeasibleError: no kernel can do the job.
+        MachineError: the cache can't be written.
+    """
+    key = key_of(
+        asdict(question), device.type, device_name(device), torch.get_num_threads(),
+        torch.__version__, _kernels_digest(),
+    )  # fmt: skip
+    path = cache / "kernels" / f"{key}.json"
+    with cache_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if path.is_file():
+            return Choice(**json.loads(path.read_bytes()))
+        choice = measure(question, device)
+        with atomic_write(path) as file:
+            file.write(json.dumps(asdict(choice), indent=1).encode())
+    return choice
+
+
+@remember
+def _kernels_digest() -> str:
+    """Changes with the source of any kernel: a kernel that changed is measured anew."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def measure(
+    question: Question, device: torch.device, kernels: Mapping[str, Kernel] = KERNELS
+) -> Choice:
+    """Time every right kernel, and pick the fastest.
+
+    Raises:
+        InfeasibleError: none is there and right.
+    """
+    left_out = {
+        name: reason
+        for name, kernel in kernels.items()
+        if (reason := _reason_against(kernel, question, device)) is not None
+    }
+    timed = [kernel for name, kernel in kernels.items() if name not in left_out]
+    if not timed:
+        reasons = "; ".join(left_out.values())
+        raise InfeasibleError(f"some attention kernel must run here but none does: {reasons}")
+    with PrivateRandomState(device, seed=0):
+        seconds = _interleaved(timed, question, device)
+    milliseconds = {name: 1000 * statistics.median(times) for name, times in seconds.items()}
+    fastest = min(milliseconds, key=milliseconds.__getitem__)
+    return Choice(kernel=fastest, milliseconds=milliseconds, left_out=left_out)
+
+
+def _reason_against(kernel: Kernel, question: Question, device: torch.device) -> str | None:
+    """Why a kernel must not be timed; None: it is there and right."""
+    if (reason := NOT_TRIED.get((kernel.name, device.type))) is not None:
+        return reason
+    dtype = getattr(torch, question.dtype)
+    reason = kernel.unavailable(device, dtype, head_size=question.D, dropout_p=question.dropout_p)
+    if reason is not None:
+        return reason
+    with _autocast(question, device):
+        return verify(
+            kernel,
+            device,
+            dtype,
+            B=min(question.B, 2),  # sequences don't meet
+            H=question.H,
+            T=question.T,
+            D=question.D,
+            scale=question.scale,
+        ).reason
+
+
+def _autocast(question: Question, device: torch.device) -> torch.autocast:
+    dtype = getattr(torch, question.dtype)
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32)
+
+
+def _interleaved(
+    kernels: list[Kernel], question: Question, device: torch.device
+) -> dict[str, list[float]]:
+    """Seconds of a forward and a backward pass, by kernel, a number for each round."""
+    B, H, T, D = question.B, question.H, question.T, question.D
+    dtype = getattr(torch, question.dtype)
+    q, k, v = (
+        torch.randn(B, T, H, D, device=device, dtype=dtype).transpose(1, 2).requires_grad_()
+        for _ in range(3)
+    )
+    grad_out = torch.randn(B, H, T, D, device=device, dtype=dtype)
+
+    def seconds_of(kernel: Kernel, n: int) -> float:
+        synchronize(device)
+        start = time.perf_counter()
+        for _ in range(n):
+            with _autocast(question, device):
+                out = kernel.attend(q, k, v, scale=question.scale, dropout_p=question.dropout_p)
+            torch.autograd.grad(out, (q, k, v), grad_out.to(out.dtype))
+        synchronize(device)
+        return (time.perf_counter() - start) / n
+
+    repeats = {}
+    for kernel in kernels:
+        warm = min(seconds_of(kernel, 1) for _ in range(2))
+        repeats[kernel.name] = max(1, round(ROUND_SECONDS / warm))
+    seconds: dict[str, list[float]] = {kernel.name: [] for kernel in kernels}
+    for round_ in range(ROUNDS):
+        for kernel in kernels if round_ % 2 == 0 else reversed(kernels):
+            seconds[kernel.name].append(seconds_of(kernel, repeats[kernel.name]))
+    return seconds
