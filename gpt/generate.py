@@ -16,17 +16,23 @@ def generate(
     seed: int,
     temperature: float = 1.0,
     top_k: int | None = None,
+    keep: int | None = None,
 ) -> list[int]:
     """The prompt's continuation: `n_tokens` sampled one after another.
 
-    The same seed gives the same text on the same device.
+    The same seed gives the same text on the same device. Keys and values are remembered until the
+    block is full; then the window slides, and the positions of all its tokens change with it.
 
     Args:
         temperature: divides the logits; 0 takes the likeliest token each time.
         top_k: sample among the k likeliest tokens only.
+        keep: tokens of context that a full block starts anew with. None: as many as fit, so each
+            further token costs a pass over the whole block, as it did in the originals; half of
+            the block is far faster and forgets earlier.
 
     Raises:
-        ConfigError: on an empty prompt, a negative temperature or a top_k below 1.
+        ConfigError: on an empty prompt, a negative temperature, a top_k below 1, or a keep that is
+            not within the block.
     """
     if not prompt:
         raise ConfigError("a prompt must hold at least one token but got none")
@@ -34,15 +40,23 @@ def generate(
         raise ConfigError(f"temperature must be at least 0 but got {temperature}")
     if top_k is not None and top_k < 1:
         raise ConfigError(f"top_k must be at least 1 but got {top_k}")
+    if keep is not None and not 1 <= keep <= model.block_size:
+        raise ConfigError(f"keep must be in [1, {model.block_size}] but got {keep}")
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
     was_training = model.training
     model.eval()
     tokens = list(prompt)
+    unseen = tokens[-model.block_size :]
+    cache = model.new_cache()
     for _ in range(n_tokens):
-        context = torch.tensor([tokens[-model.block_size :]], device=device)  # (1, T)
-        logits = model(context)[0, -1].float()  # (V,)
-        tokens.append(_sample(logits, temperature, top_k, generator))
+        if cache.length + len(unseen) > model.block_size:
+            unseen = tokens[-(keep or model.block_size) :]
+            cache = model.new_cache()
+        context = torch.tensor([unseen], device=device)  # (1, T)
+        logits = model(context, cache=cache)[0, -1].float()  # (V,)
+        unseen = [_sample(logits, temperature, top_k, generator)]
+        tokens += unseen
     model.train(was_training)
     return tokens[len(prompt) :]
 

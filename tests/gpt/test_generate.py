@@ -127,3 +127,23 @@ def test_half_a_character_is_shown_as_a_replacement_not_raised() -> None:
 def test_it_refuses(prompt: list[int], how: dict[str, float], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         generate(model_of([1, 1]), prompt, 1, seed=0, **how)
+
+
+@pytest.mark.parametrize("keep", [1, 3, 8])
+def test_a_full_block_starts_anew_with_what_it_keeps(keep: int, gpt: GPT) -> None:
+    """Against recomputing everything: the context fills the block, then shrinks."""
+    gpt.eval()
+    context = [1, 2]
+    expected: list[int] = []
+    for _ in range(20):
+        if len(context) > gpt.block_size:
+            context = [1, 2, *expected][-keep:]
+        expected.append(int(gpt(torch.tensor([context]))[0, -1].argmax()))
+        context = [*context, expected[-1]]
+    assert generate(gpt, [1, 2], 20, seed=0, temperature=0, keep=keep) == expected
+
+
+@pytest.mark.parametrize("keep", [0, 9])
+def test_what_is_kept_must_fit_the_block(keep: int, gpt: GPT) -> None:
+    with pytest.raises(ConfigError, match=r"keep must be in \[1, 8\]"):
+        generate(gpt, [1], 1, seed=0, keep=keep)
