@@ -20,7 +20,7 @@ from gpt.config import RunConfig
 from gpt.device import device_name
 from gpt.errors import DivergedError, GptBenchError, InfeasibleError
 from gpt.generate import generate
-from gpt.setup import Setup, load_text, set_up
+from gpt.setup import Setup, Text, load_text, set_up
 from gpt.train import Point, planned_steps, train
 
 
@@ -54,17 +54,10 @@ Task = Prepare | Train
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A text is ready; what is known of it before any training."""
+    """A text is ready to train on."""
 
-    corpus: str
     corpus_digest: str
-    tokenizer_digest: str
-    vocab_size: int
-    bytes_per_token: float
-    train_bytes: int
-    val_bytes: int
-    flags: tuple[str, ...]
-    """Why its numbers need care: `degenerate`, `lossy`, `sees validation`."""
+    """SHA-256 of its raw bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,24 +111,7 @@ def perform(task: Task, send: Send) -> None:
 
 def _prepare(task: Prepare, send: Send) -> Finished:
     text = load_text(task.config, corpora_dir=task.place.corpora_dir, cache=task.place.cache)
-    encoded, tokenizer = text.encoded, text.tokenizer
-    flags = {
-        "degenerate": encoded.degenerate,
-        "lossy": not tokenizer.lossless,
-        "sees validation": task.config.tokenizer.sees_validation,
-    }
-    send(
-        Prepared(
-            corpus=text.corpus.name,
-            corpus_digest=text.corpus.digest,
-            tokenizer_digest=tokenizer.digest,
-            vocab_size=tokenizer.vocab_size,
-            bytes_per_token=encoded.bytes_per_token,
-            train_bytes=encoded.train_bytes,
-            val_bytes=encoded.val_bytes,
-            flags=tuple(flag for flag, raised in flags.items() if raised),
-        )
-    )
+    send(Prepared(corpus_digest=text.corpus.digest))
     return Finished(outcome=Outcome.COMPLETE)
 
 
@@ -177,6 +153,16 @@ def sample_text(setup: Setup) -> str:
     return tokenizer.decode(tokens)
 
 
+def _flags(config: RunConfig, text: Text) -> str:
+    """Why the numbers of a run on this text need care, for all who show them; "" if they don't."""
+    flags = {
+        "lossy": not config.tokenizer.lossless,
+        "saw validation": config.tokenizer.sees_validation,
+        "degenerate text": text.encoded.degenerate,
+    }
+    return ", ".join(flag for flag, raised in flags.items() if raised)
+
+
 def _facts(setup: Setup) -> dict[str, Any]:
     text = setup.text
     return {
@@ -187,6 +173,7 @@ def _facts(setup: Setup) -> dict[str, Any]:
         "device_name": device_name(setup.device),
         "kernel": setup.config.model.kernel,
         "threads": torch.get_num_threads(),
+        "flags": _flags(setup.config, text),
         "n_params": setup.model.n_params,
         "bytes_per_token": text.encoded.bytes_per_token,
         "context_bytes": setup.config.model.block_size * text.encoded.bytes_per_token,
