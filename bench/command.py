@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 from rich.console import Console
@@ -9,7 +10,7 @@ from rich.console import Console
 from bench import identity, leaderboard
 from bench.executor import LocalExecutor, cpu_count
 from bench.interrupt import Interruption
-from bench.launch import Launch, prepare_texts, refuse_absent_device
+from bench.launch import Launch, Texts, prepare_texts, refuse_absent_device
 from bench.ledger import Entry, Ledger
 from bench.plan import Command, Plan, make_plan
 from bench.progress import Progress
@@ -36,36 +37,19 @@ def run_study(command: Command, console: Console) -> int:
     configs = [cell.config for cell in plan.grid.cells]
     refuse_absent_device(configs)
     n_workers = command.workers or _default_workers(configs)
-    executor = LocalExecutor(n_workers, n_threads=max(1, cpu_count() // n_workers))
     progress = Progress(Console(stderr=True))
     place = Place(cache=default_cache(), corpora_dir=command.corpora_dir)
-    try:
-        texts = prepare_texts(configs, executor, place, progress)
+    with (
+        closing(LocalExecutor(n_workers, n_threads=max(1, cpu_count() // n_workers))) as executor,
+        Interruption() as interruption,
+    ):
+        texts = prepare_texts(configs, executor, place, progress, interruption)
         with (
-            Ledger.open(
-                STORE / "ledger" / f"{plan.ledger_name}.journal",
-                plan.study,
-                seeds=plan.seeds,
-                overrides=plan.overrides,
-                identity={
-                    "grid": plan.identity,
-                    "corpus": texts.corpus_digests,
-                    "code": identity.code_digest(),
-                },
-                fresh=command.fresh,
-            ) as ledger,
-            Interruption() as interruption,
+            _open_ledger(plan, texts, fresh=command.fresh) as ledger,
+            _record(plan, ledger) as recorder,
             tempfile.TemporaryDirectory(prefix="gpt-bench-") as folder,
         ):
             ledger.enqueue(plan.grid.cells)
-            tracker = Tracker(plan.name, plan.description)
-            recorder = Recorder(
-                tracker,
-                plan.ledger_name,
-                plan.study,
-                ledger=ledger.id,
-                environment=identity.environment(),
-            )
             Launch(
                 ledger=ledger,
                 executor=executor,
@@ -80,16 +64,39 @@ def run_study(command: Command, console: Console) -> int:
             dropped = [*plan.grid.dropped, *ledger.dropped()]
             board = leaderboard.show(plan.name, entries, dropped, plan.study, n_workers)
             console.print(board, highlight=False)
-            link = recorder.close(_as_text(board, console), interrupted=interruption.requested)
-            console.print(
-                f"Browse it: mlflow ui, then open {link}", highlight=False, soft_wrap=True
-            )
-    finally:
-        executor.close()
+            views = recorder.close(_as_text(board, console), interrupted=interruption.requested)
+        console.print("\nBrowse it: mlflow ui")
+        for name, address in views.items():
+            console.print(f"  {name:<12} {address}", highlight=False, soft_wrap=True)
     if interruption.requested:
         console.print("Stopped. The same command goes on from here.")
         return interruption.exit_code
     return 0 if _all_answered(entries, plan) else EXIT_INCOMPLETE
+
+
+def _open_ledger(plan: Plan, texts: Texts, *, fresh: bool) -> AbstractContextManager[Ledger]:
+    return Ledger.open(
+        STORE / "ledger" / f"{plan.ledger_name}.journal",
+        plan.study,
+        seeds=plan.seeds,
+        overrides=plan.overrides,
+        identity={
+            "grid": plan.identity,
+            "corpus": texts.corpus_digests,
+            "code": identity.code_digest(),
+        },
+        fresh=fresh,
+    )
+
+
+def _record(plan: Plan, ledger: Ledger) -> Recorder:
+    return Recorder(
+        Tracker(plan.name, plan.description),
+        plan.ledger_name,
+        plan.study,
+        ledger=ledger.id,
+        environment=identity.environment(),
+    )
 
 
 def _default_workers(configs: Sequence[RunConfig]) -> int:

@@ -33,7 +33,7 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """The cell as a person would say it: `bpe vocab_size 1024`."""
+        """The cell as a person would say it: `bpe 1024`."""
         return label(self.params)
 
 
@@ -61,13 +61,22 @@ class _Point:
 
 
 def label(params: Mapping[str, Any]) -> str:
-    """A point's values, numbers with their names; a choice not taken (None) is left out."""
+    """A point's values: `bpe 1024`, `n_head 2 n_layer 4`. A choice not taken (None) is left out.
+
+    Numbers carry their names, but for one that stands alone beside words.
+    """
+    taken = {name: value for name, value in params.items() if value is not None}
+    words = sum(isinstance(value, str) for value in taken.values())
+    bare = words > 0 and len(taken) - words == 1
     parts = (
-        value if isinstance(value, str) else f"{name} {value}"
-        for name, value in params.items()
-        if value is not None
+        _short(value) if bare or isinstance(value, str) else f"{name} {_short(value)}"
+        for name, value in taken.items()
     )
     return " ".join(parts) or "single"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def enumerate_grid(study: Study, overrides: Mapping[str, str]) -> Grid:

@@ -48,7 +48,11 @@ def text_key(config: RunConfig) -> str:
 
 
 def prepare_texts(
-    configs: Iterable[RunConfig], executor: LocalExecutor, place: Place, progress: Progress
+    configs: Iterable[RunConfig],
+    executor: LocalExecutor,
+    place: Place,
+    progress: Progress,
+    interruption: Interruption,
 ) -> Texts:
     """Train each tokenizer once and encode each text once, in the workers.
 
@@ -56,6 +60,7 @@ def prepare_texts(
 
     Raises:
         DataError, MachineError: a text can't be used by any cell.
+        KeyboardInterrupt: a signal says stop; there is nothing yet to finish off.
     """
     waiting: dict[str, RunConfig] = {}
     for config in sorted(configs, key=lambda c: c.model.context_bytes or c.model.block_size):
@@ -66,6 +71,8 @@ def prepare_texts(
         for key, config in waiting.items():
             executor.submit(key, Prepare(config=config, place=place))
         while waiting:
+            if interruption.requested:
+                raise KeyboardInterrupt
             for key, event in executor.events(POLL_SECONDS):
                 if isinstance(event, Prepared):
                     ready[key] = event

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import pandas as pd
@@ -10,7 +11,7 @@ import pandas as pd
 from bench.ledger import Claim
 from bench.outcome import Outcome
 from bench.spec import Study
-from bench.tracking import Tracker
+from bench.tracking import TAG_CELL, Tracker
 from bench.work import Started
 from gpt.train import Point
 
@@ -95,7 +96,7 @@ class Recorder:
             launch=self._launch,
             ledger=self._ledger,
             params=params,
-            tags={"cell": claim.label, "run_key": config.key, **facts},
+            tags={TAG_CELL: claim.label, "run_key": config.key, **facts},
         )
         self._runs[claim.name] = run_id
         if "corpus_digest" in facts:
@@ -121,7 +122,7 @@ class Recorder:
         run_id = self._runs.pop(claim.name)
         if summary:
             final = {f"final/{name}": value for name, value in summary.items()}
-            self._tracker.log(run_id, points[-1].step, final)
+            self._tracker.log(run_id, 0, final)  # one value at one step: MLflow draws bars
         if folder.exists():
             _write_json(folder / "environment.json", self._environment)
             if points:
@@ -134,12 +135,24 @@ class Recorder:
             folder=folder,
         )
 
-    def close(self, leaderboard: str, *, interrupted: bool) -> str:
-        """Close the parent run, with the leaderboard as its note; returns the table's address."""
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self._tracker.finish(self._launch, "FAILED", tags={"reason": repr(error)})
+
+    def close(self, leaderboard: str, *, interrupted: bool) -> dict[str, str]:
+        """Close the parent run, with the leaderboard as its note; returns views by their name."""
         note = {"mlflow.note.content": f"```\n{leaderboard}\n```"}
         self._tracker.finish(self._launch, "KILLED" if interrupted else "FINISHED", tags=note)
-        return self._tracker.save_view(
-            f"{self._name}: leaderboard",
+        return self._tracker.save_views(
+            self._name,
             ledger=self._ledger,
             order_by=f"final/{self._study.metric}",
             ascending=self._study.direction == "minimize",

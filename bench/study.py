@@ -49,6 +49,9 @@ def main(study: str | None, list_: bool, debug: bool, **options: Any) -> None:
             _list()
             return
         sys.exit(_run(study, **options))
+    except KeyboardInterrupt:
+        click.echo("Stopped before anything was trained.", err=True)
+        sys.exit(130)
     except GptBenchError as error:
         if debug:
             raise

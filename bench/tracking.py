@@ -44,6 +44,10 @@ UI_ADDRESS = "http://127.0.0.1:5000"
 
 TAG_LEDGER = "gpt_bench.ledger"
 TAG_ROLE = "gpt_bench.role"
+TAG_CELL = "cell"
+
+CHART_SECTIONS = ("val", "train", "speed", "final")
+"""Prefixes of metrics, in the order in which their charts are worth looking at."""
 
 
 class Tracker:
@@ -168,23 +172,47 @@ class Tracker:
             self.finish(run.info.run_id, "KILLED", tags={"outcome": "interrupted"})
         return len(stale)
 
-    def save_view(
+    def save_views(
         self, name: str, *, ledger: str, order_by: str, ascending: bool, columns: Sequence[str]
-    ) -> str:
-        """Save a flat, sorted table of a ledger's finished runs; returns its address in the UI.
+    ) -> dict[str, str]:
+        """Save two views of a ledger's finished runs; returns their addresses in the UI.
 
-        The form of the saved view is MLflow's own and undocumented: where a version doesn't know
-        it, the link opens the plain table.
+        The first is a flat table, best run first; the second overlays the curves, one a cell, the
+        mean of its seeds. The form of a saved view is MLflow's own and undocumented: where a
+        version doesn't know it, the link opens the plain table.
         """
-        key = f"gpt-bench-{ledger}"
         role = f"tags.`{TAG_LEDGER}` = '{ledger}' AND tags.`{TAG_ROLE}` = 'run'"
-        state = {
+        table = {
             "searchFilter": f"{role} AND attributes.status = 'FINISHED'",
             "orderByKey": f"metrics.`{order_by}`",
             "orderByAsc": ascending,
             "selectedColumns": list(columns),
-            "hideEmptyCharts": True,
         }
+        curves = {
+            **table,
+            "groupBy": {
+                "aggregateFunction": "average",
+                "groupByKeys": [{"mode": "tag", "groupByData": TAG_CELL}],
+            },
+            "runsHiddenMode": "SHOW_ALL",
+            "hideEmptyCharts": True,
+            "isAccordionReordered": True,
+            "compareRunCharts": [],
+            "compareRunSections": [
+                {"uuid": f"{key}-{section}", "name": section, "display": section != "final"}
+                | {"isReordered": False, "deleted": False, "isGenerated": True}
+                for key, section in enumerate(CHART_SECTIONS)
+            ],
+        }
+        return {
+            "leaderboard": self._save_view(
+                f"{name}: leaderboard", f"gpt-bench-{ledger}-table", table
+            ),
+            "curves": self._save_view(f"{name}: curves", f"gpt-bench-{ledger}-curves", curves)
+            + "&compareRunsMode=CHART",
+        }
+
+    def _save_view(self, name: str, key: str, state: Mapping[str, Any]) -> str:
         packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
         now = int(time.time() * 1000)
         view = {"name": name, "createdAt": now, "updatedAt": now, "state": f"deflate;{packed}"}
