@@ -1,0 +1,84 @@
+"""`python -m bench.micro`: draw what the microbenchmarks found; explain a training step."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from gpt.errors import GptBenchError
+from gpt.presets import PRESETS
+
+REPORT = Path(".benchmarks") / "report"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 99})
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.pass_context
+def main(context: click.Context, debug: bool) -> None:
+    """What do the pieces of a GPT cost, and do they add up to a training step?
+
+    The pieces are timed by `pytest --benchmark-only`.
+    """
+    context.obj = debug
+
+
+@main.command()
+@click.argument("json", required=False, type=click.Path(path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path), default=REPORT, show_default=True,
+              help="Folder for the PNGs and index.html.")  # fmt: skip
+def report(json: Path | None, output: Path) -> None:
+    """Draw time and memory against T from JSON, by default the newest in .benchmarks."""
+    from rich.console import Console
+
+    from bench.micro.report import write_report
+    from bench.micro.results import read_results
+    from bench.micro.tables import tables
+
+    results = read_results(json)
+    console = Console(width=None if sys.stdout.isatty() else 130)
+    console.print(*tables(results), sep="\n")
+    console.print(f"Drawn: {write_report(results, output)}", soft_wrap=True, highlight=False)
+
+
+@main.command()
+@click.option("--preset", type=click.Choice(list(PRESETS)), default="nanogpt", show_default=True,
+              help="Whose training step.")  # fmt: skip
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto",
+              show_default=True, help="Where.")  # fmt: skip
+@click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]),
+              default="float32", show_default=True, help="Precision of the products.")  # fmt: skip
+@click.option("--kernel", help="Instead of the preset's attention kernel; `auto` measures.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True,
+              help="torch's threads on the CPU.")  # fmt: skip
+@click.option("--seconds", type=click.FloatRange(min=0), default=20, show_default=True,
+              help="How long to measure; three rounds at least.")  # fmt: skip
+def explain(preset: str, device: str, dtype: str, kernel: str | None, threads: int,
+            seconds: float) -> None:  # fmt: skip
+    """Set a training step beside the sum of its parts.
+
+    It trains on random tokens of the preset's vocabulary: times don't depend on what they say.
+    """
+    import torch
+    from rich.console import Console
+
+    from bench.micro.explain import explain_step, show
+
+    settings = {"device": device, "dtype": dtype} | ({"kernel": kernel} if kernel else {})
+    torch.set_num_threads(threads)
+    explanation = explain_step(PRESETS[preset].override(settings), seconds=seconds)
+    Console(width=None if sys.stdout.isatty() else 110).print(show(explanation, preset))
+
+
+def run() -> None:
+    """The command, with the suite's own errors in one line and their exit codes."""
+    try:
+        main()
+    except GptBenchError as error:
+        if "--debug" in sys.argv:
+            raise
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    run()

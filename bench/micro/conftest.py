@@ -1,0 +1,276 @@
+"""The options of the microbenchmarks, and what happens around them.
+
+They are timed when an option of pytest-benchmark asks for it (`pytest --benchmark-only`); in a
+plain `pytest` each runs once, at a tiny size, as a test. What was timed is saved as by
+`--benchmark-autosave`, unless another way of saving is asked for.
+"""
+
+import re
+import warnings
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import pytest
+import torch
+from pytest_benchmark.utils import get_tag
+
+from bench.micro.accounting import Work
+from bench.micro.timing import DTYPE_NAMES, SECONDS, ImpossibleError, Stopwatch, Subject
+from gpt.device import resolve_device
+from gpt.errors import GptBenchError
+
+LENGTHS = {
+    "tiny": (8,),
+    "quick": (64, 128, 256, 512),
+    "full": (16, 32, 64, 128, 256, 512, 1024, 2048),
+}
+"""T, by size."""
+
+TIMING_OPTIONS = (
+    "only", "enable", "save", "autosave", "json", "compare", "histogram", "csv", "cprofile",
+)  # fmt: skip
+"""Options of pytest-benchmark that ask for times; without any of them nothing is timed."""
+
+Saved = dict[str, Any]
+LEFT_OUT = pytest.StashKey[list[dict[str, str]]]()
+SAVED = pytest.StashKey[Saved]()
+RECORD = pytest.StashKey[Callable[[Saved], None]]()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where and in which precision something is timed."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def dtype_name(self) -> str:
+        """Short: fp32, bf16, fp16."""
+        return DTYPE_NAMES[self.dtype]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("microbenchmarks")
+    group.addoption(
+        "--bench-device",
+        action="append",
+        choices=["auto", "cpu", "cuda", "mps"],
+        help="Where to time; may be given several times. Default: the best there is.",
+    )
+    group.addoption(
+        "--bench-size",
+        choices=["quick", "full"],
+        default="quick",
+        help="T up to 512 within 3 minutes on 2 cores, or up to 2048 with more rounds.",
+    )
+    group.addoption(
+        "--bench-threads",
+        type=int,
+        default=1,
+        help="torch's threads on the CPU. Default: 1, as each worker of a study has.",
+    )
+    group.addoption(
+        "--bench-mlflow",
+        action="store_true",
+        help="Record the results in the MLflow experiment `microbenchmarks`.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Decide whether to time, before pytest-benchmark reads its options."""
+    option = config.option
+    config.stash[LEFT_OUT] = []
+    if not any(getattr(option, f"benchmark_{name}", None) for name in TIMING_OPTIONS):
+        option.benchmark_disable = True
+        return
+    if not (option.benchmark_save or option.benchmark_autosave or option.benchmark_json):
+        option.benchmark_autosave = get_tag()
+    option.benchmark_save_data = True
+    option.benchmark_columns = option.benchmark_columns or ["median", "iqr", "min", "rounds"]
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Open the tracking store before anything is timed, so that a refusal costs nothing."""
+    if session.config.option.bench_mlflow:
+        with _usage_errors(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # MLflow's imports deprecate each other
+            from bench.micro.record import open_record
+
+            session.config.stash[RECORD] = open_record(session.config.option.bench_size)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--benchmark-only`, leave the other tests out without a line for each.
+
+    A benchmark that is refused never gets to use its fixture: no warning about that.
+    """
+    unused = pytest.mark.filterwarnings("ignore:Benchmark fixture was not used at all")
+    for item in items:
+        if "timed" in getattr(item, "fixturenames", ()):
+            item.add_marker(unused)
+    if config.option.benchmark_only:
+        others = [i for i in items if "benchmark" not in getattr(i, "fixturenames", ())]
+        if others:
+            config.hook.pytest_deselected(items=others)
+            items[:] = [item for item in items if item not in set(others)]
+
+
+def _size(config: pytest.Config) -> str:
+    if config.option.benchmark_disable and not config.option.benchmark_enable:
+        return "tiny"
+    size: str = config.option.bench_size
+    return size
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give `place` each device in each of its precisions, and `T` each length."""
+    if "place" in metafunc.fixturenames:
+        with _usage_errors():
+            requested = metafunc.config.option.bench_device or ["auto"]
+            devices = [resolve_device(name) for name in dict.fromkeys(requested)]
+        places = [
+            Place(device=device, dtype=dtype) for device in devices for dtype in _dtypes(device)
+        ]
+        ids = [f"{place.device.type}-{place.dtype_name}" for place in places]
+        metafunc.parametrize("place", places, ids=ids)
+    if "T" in metafunc.fixturenames:
+        lengths = LENGTHS[_size(metafunc.config)]
+        metafunc.parametrize("T", lengths, ids=[f"T{T}" for T in lengths])
+
+
+def _dtypes(device: torch.device) -> list[torch.dtype]:
+    """The CPU has no float16 arithmetic of its own."""
+    common = [torch.float32, torch.bfloat16]
+    return common if device.type == "cpu" else [*common, torch.float16]
+
+
+class _usage_errors:  # noqa: N801
+    """Turns the suite's own errors into pytest's way of saying that the command is wrong."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, GptBenchError):
+            raise pytest.UsageError(str(error)) from error
+
+
+@pytest.fixture(scope="session")
+def size(request: pytest.FixtureRequest) -> str:
+    """tiny, quick or full."""
+    return _size(request.config)
+
+
+@pytest.fixture(autouse=True)
+def _threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The number of threads asked for, and afterwards as it was."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.config.option.bench_threads)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def stopwatch(size: str) -> Stopwatch:
+    return Stopwatch(SECONDS[size])
+
+
+class Timed:
+    """What a benchmark does once its subject is ready: refuse it, or time it."""
+
+    def __init__(self, config: pytest.Config, benchmark: Any, stopwatch: Stopwatch) -> None:
+        self._config, self._benchmark, self._stopwatch = config, benchmark, stopwatch
+
+    def __call__(
+        self,
+        run: Callable[[], object],
+        subject: Subject,
+        work: Work,
+        device: torch.device,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Time it; a throughput that can't be fails the benchmark and has no time."""
+        try:
+            self._stopwatch.time(self._benchmark, run, subject, work, device, dtype)
+        except ImpossibleError as error:
+            self.refuse_wrong(subject, str(error))
+
+    def skip_absent(self, subject: Subject, reason: str) -> NoReturn:
+        """It can't run here."""
+        self._leave_out(subject, reason)
+        pytest.skip(reason)
+
+    def refuse_wrong(self, subject: Subject, reason: str) -> NoReturn:
+        """It runs, and isn't right: no time for it, and the session is red."""
+        self._leave_out(subject, f"wrong: {reason}")
+        pytest.fail(f"{subject.name} gets no time in {subject.group!r}: {reason}", pytrace=False)
+
+    def _leave_out(self, subject: Subject, reason: str) -> None:
+        self._config.stash[LEFT_OUT].append(
+            {
+                "series": subject.series,
+                "group": subject.group,
+                "name": subject.name,
+                "reason": reason,
+            }
+        )
+
+
+@pytest.fixture
+def timed(request: pytest.FixtureRequest, benchmark: Any, stopwatch: Stopwatch) -> Timed:
+    return Timed(request.config, benchmark, stopwatch)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_benchmark_group_stats(
+    config: pytest.Config, benchmarks: list[dict[str, Any]]
+) -> Generator[None, Any, Any]:
+    """Groups by the numbers in their names, T = 64 before T = 128; none of what was refused."""
+    refused = {(left["group"], left["name"]) for left in config.stash[LEFT_OUT]}
+    benchmarks[:] = [
+        b for b in benchmarks if (b["group"], b["extra_info"].get("name")) not in refused
+    ]
+    groups = yield
+    return sorted(groups, key=lambda group: _natural(group[0] or ""))
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    return [
+        (int(part or 0), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", text)
+    ]
+
+
+def pytest_benchmark_update_json(config: pytest.Config, output_json: Saved) -> None:
+    """Say in what is saved why something has no time."""
+    output_json["left_out"] = config.stash[LEFT_OUT]
+    config.stash[SAVED] = output_json
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Record what was saved, where that was asked for."""
+    stash = session.config.stash
+    if RECORD in stash and SAVED in stash:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            stash[RECORD](stash[SAVED])
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """The kernels side by side over T, once more and in short."""
+    if SAVED not in config.stash:
+        return
+    from rich.console import Console
+
+    from bench.micro.results import Results
+    from bench.micro.tables import tables
+
+    console = Console(width=max(100, terminalreporter._tw.fullwidth))
+    with console.capture() as captured:
+        console.print(*tables(Results.from_saved(config.stash[SAVED])), sep="\n")
+    terminalreporter.write(captured.get())
+    terminalreporter.write_line("Drawn: python -m bench.micro report")

@@ -1,0 +1,267 @@
+"""The parts of a training step, each ready to be run alone at the step's shapes.
+
+A part runs the model's own modules, all layers of them, on the activations that a real forward
+pass gave them, and takes the gradients of their inputs and weights. Norms, attention, MLP and
+residual sums of a layer are separate parts; so the sum over the parts leaves out only what lies
+between them.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gpt.attention import KERNELS
+from gpt.data import sample_batches
+from gpt.device import synchronize
+from gpt.heads import FusedAttention
+from gpt.model import GPT, Block
+from gpt.optim import build_optimizers
+from gpt.setup import Setup
+
+
+@dataclass(kw_only=True)
+class Part:
+    """Something that a step does, with what it does on the way back."""
+
+    name: str
+    device: torch.device
+    forward: Callable[[], Any]
+    backward: Callable[[Any], object] = lambda _: None
+    """Takes what `forward` gave."""
+
+    clear: Callable[[], object] = lambda: None
+    """Runs before, untimed: forgets gradients."""
+
+    repeats: int = 1
+    """Steps for which one call does the work."""
+
+    within: str | None = None
+    """The part that this one is a part of; it then doesn't count into the sum."""
+
+    def forward_backward_seconds(self) -> tuple[float, float]:
+        """Seconds a step, forward and backward, of one call."""
+        self.clear()
+        synchronize(self.device)
+        start = time.perf_counter()
+        state = self.forward()
+        synchronize(self.device)
+        middle = time.perf_counter()
+        self.backward(state)
+        synchronize(self.device)
+        end = time.perf_counter()
+        return (middle - start) / self.repeats, (end - middle) / self.repeats
+
+
+def parts_of_step(setup: Setup, *, batches: int) -> list[Part]:
+    """The parts of a training step of this model, in their order.
+
+    Args:
+        batches: how many the training loop gathers at once.
+    """
+    return _Parts(setup, batches).all()
+
+
+@dataclass
+class _Parts:
+    setup: Setup
+    batches: int
+    x: Tensor = field(init=False)
+    """(B, T) tokens."""
+
+    y: Tensor = field(init=False)
+    """(B, T) the tokens after them."""
+
+    def __post_init__(self) -> None:
+        x, y = self._sample()
+        self.x, self.y = x[0], y[0]
+
+    def all(self) -> list[Part]:
+        model, config = self.setup.model, self.setup.config
+        data = self._part("data", self._sample, repeats=self.batches)
+        clip = self._part(
+            "gradient clipping",
+            lambda: nn.utils.clip_grad_norm_(
+                model.parameters(), config.optimizer.grad_clip or math.inf
+            ),
+        )
+        # a rate of 0 takes as long as any other, and leaves the weights to the real steps
+        optimizers = build_optimizers(model, replace(config.optimizer, learning_rate=0.0))
+        step = self._part("optimizer", lambda: [optimizer.step() for optimizer in optimizers])
+        inner = self._of_gpt(model) if isinstance(model, GPT) else self._of_bigram()
+        return [data, *inner, clip, step]
+
+    def _sample(self) -> tuple[Tensor, Tensor]:
+        config = self.setup.config
+        x, y = sample_batches(
+            self.setup.text.encoded.train,
+            config.model.block_size,
+            config.train.batch_size,
+            self.batches,
+            torch.Generator().manual_seed(0),
+        )
+        return x.to(self.setup.device), y.to(self.setup.device)
+
+    def _of_bigram(self) -> list[Part]:
+        table = [(self.setup.model, (self.x, self.y))]
+        return [self._differentiated("table and loss", table)]
+
+    def _of_gpt(self, model: GPT) -> list[Part]:
+        blocks = cast(Sequence[Block], model.blocks)
+        norms = [norm for block in blocks for norm in (block.attention_norm, block.mlp_norm)]
+        if self.setup.config.model.final_norm == "applied":
+            norms.append(model.final_norm)
+        attentions = [block.attention for block in blocks]
+        inputs = self._captured(
+            [*norms, *attentions, *(block.mlp for block in blocks), model.head, blocks[0]]
+        )
+        head_input = inputs[model.head]
+        embedding = [model.token_embedding]
+        if self.setup.config.model.position == "learned":
+            embedding.append(model.position_embedding)
+        parts = [
+            self._differentiated("embedding", [(_Embed(model), (self.x,))], embedding),
+            self._differentiated("norms", [(norm, inputs[norm]) for norm in norms]),
+            self._differentiated("attention", [(a, inputs[a]) for a in attentions]),
+            self._differentiated("MLP", [(b.mlp, inputs[b.mlp]) for b in blocks]),
+            self._residual_sums(inputs[blocks[0]][0], 2 * len(blocks)),
+            self._differentiated(
+                "head and loss", [(_HeadAndLoss(model, self.y), head_input)], [model.head]
+            ),
+        ]
+        if isinstance(attentions[0], FusedAttention):
+            parts.insert(3, self._kernel(len(blocks)))
+        return parts
+
+    def _part(self, name: str, forward: Callable[[], Any], **more: Any) -> Part:
+        return Part(name=name, device=self.setup.device, forward=forward, **more)
+
+    @contextmanager
+    def _autocast(self) -> Iterator[None]:
+        dtype = getattr(torch, self.setup.config.train.dtype)
+        with torch.autocast(
+            self.setup.device.type, dtype=dtype, enabled=dtype is not torch.float32
+        ):
+            yield
+
+    def _captured(self, modules: Sequence[nn.Module]) -> dict[nn.Module, tuple[Any, ...]]:
+        """What each module is given in a forward pass."""
+        inputs: dict[nn.Module, tuple[Any, ...]] = {}
+
+        def capture(module: nn.Module, arguments: tuple[Any, ...]) -> None:
+            inputs[module] = arguments
+
+        handles = [module.register_forward_pre_hook(capture) for module in modules]
+        with self._autocast():
+            self.setup.model(self.x, self.y)
+        for handle in handles:
+            handle.remove()
+        return inputs
+
+    def _differentiated(
+        self,
+        name: str,
+        calls: Sequence[tuple[nn.Module, tuple[Any, ...]]],
+        weights_of: Sequence[nn.Module] | None = None,
+    ) -> Part:
+        """Calls of modules, and the gradients of what floats among their arguments and weights."""
+        calls = [(module, tuple(map(_as_leaf, arguments))) for module, arguments in calls]
+        leaves = [a for _, arguments in calls for a in arguments if _is_float(a)]
+        leaves += [p for m in weights_of or [m for m, _ in calls] for p in m.parameters()]
+        grads: list[Tensor] = []
+
+        def forward() -> list[Tensor]:
+            with self._autocast():
+                return [module(*arguments) for module, arguments in calls]
+
+        def backward(outs: list[Tensor]) -> None:
+            if not grads:
+                grads.extend(torch.randn_like(out) / out.numel() for out in outs)
+            torch.autograd.backward(outs, grads)
+
+        def clear() -> None:
+            for leaf in leaves:
+                leaf.grad = None
+
+        return self._part(name, forward, backward=backward, clear=clear)
+
+    def _residual_sums(self, x: Tensor, n: int) -> Part:
+        """x + branch, and on the way back the sum of the gradients of both."""
+        pairs = [(torch.randn_like(x), torch.randn_like(x)) for _ in range(n)]  # (B, T, C) each
+
+        def sums(_: object = None) -> list[Tensor]:
+            return [a + b for a, b in pairs]
+
+        return self._part("residual sums", sums, backward=sums)
+
+    def _kernel(self, n_layers: int) -> Part:
+        """The attention kernel alone, on random q, k and v."""
+        config = self.setup.config.model
+        attention = cast(
+            FusedAttention, cast(Block, cast(GPT, self.setup.model).blocks[0]).attention
+        )
+        shape = (*self.x.shape, config.n_head, config.head_size)
+        dtype = getattr(torch, self.setup.config.train.dtype)
+        calls = [
+            (
+                _Kernel(config.kernel, attention.scale, config.dropout),
+                tuple(
+                    torch.randn(shape, device=self.setup.device, dtype=dtype).transpose(1, 2)
+                    for _ in range(3)  # (B, H, T, D) each
+                ),
+            )
+            for _ in range(n_layers)
+        ]
+        part = self._differentiated(f"of which the kernel, {config.kernel}", calls)
+        part.within = "attention"
+        return part
+
+
+class _Embed(nn.Module):
+    """What a model does before its first block."""
+
+    def __init__(self, model: GPT) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, idx: Tensor) -> Tensor:
+        model = self.model
+        x: Tensor = model.token_embedding(idx)  # (B, T, C)
+        if model.config.position == "learned":
+            x = x + model.position_embedding(torch.arange(idx.shape[1], device=idx.device))
+        out: Tensor = model.embedding_dropout(x)
+        return out
+
+
+class _HeadAndLoss(nn.Module):
+    """What a model does after its trunk."""
+
+    def __init__(self, model: GPT, targets: Tensor) -> None:
+        super().__init__()
+        self.head, self.targets = model.head, targets.flatten()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.cross_entropy(self.head(x).float().flatten(0, 1), self.targets)
+
+
+class _Kernel(nn.Module):
+    def __init__(self, name: str, scale: float, dropout_p: float) -> None:
+        super().__init__()
+        self.attend, self.scale, self.dropout_p = KERNELS[name].attend, scale, dropout_p
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return self.attend(q, k, v, scale=self.scale, dropout_p=self.dropout_p)
+
+
+def _is_float(value: object) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
+def _as_leaf(value: Any) -> Any:
+    return value.detach().requires_grad_() if _is_float(value) else value

@@ -1,0 +1,67 @@
+"""A session of microbenchmarks as a run of the MLflow experiment `microbenchmarks`.
+
+Metrics are named quantity and series before the slash, which makes a section of charts, and the
+contestant after it; T is their step, so a chart shows a quantity growing with T.
+"""
+
+import json
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench.identity import environment
+from bench.micro.results import Results, Row
+from bench.tracking import Tracker
+
+EXPERIMENT = "microbenchmarks"
+DESCRIPTION = """How long do the pieces take: causal means, attention kernels, loss head, norms,
+activations, optimizers, tokenizers? One run is one session of `pytest --benchmark-only
+--bench-mlflow`; the step of a metric is T, and `results.json` is what pytest-benchmark saved."""
+
+
+def open_record(size: str) -> Callable[[dict[str, Any]], None]:
+    """Reach the tracking store now; what is returned records a session's saved JSON there.
+
+    Raises:
+        MachineError: the store is not there, or can't be written.
+    """
+    tracker = Tracker(EXPERIMENT, DESCRIPTION)
+
+    def record(saved: dict[str, Any]) -> None:
+        results = Results.from_saved(saved)
+        where = {
+            "size": size,
+            "devices": ", ".join(sorted({row.device_name for row in results.rows})),
+            "threads": ", ".join(sorted({str(row.threads) for row in results.rows})),
+        }
+        run_id = tracker.start_launch(
+            f"{size}, {results.commit}", ledger=EXPERIMENT, tags={**_flat(environment()), **where}
+        )
+        for row in results.rows:
+            tracker.log(run_id, row.T or 0, _metrics(row))
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "results.json").write_text(json.dumps(saved), "utf-8")
+            left_out = {f"no_time.{left.name}": left.reason for left in results.left_out}
+            tracker.finish(run_id, "FINISHED", tags=left_out, folder=Path(folder))
+
+    return record
+
+
+def _flat(environment: dict[str, Any]) -> dict[str, Any]:
+    libraries: dict[str, Any] = environment.pop("libraries")
+    return environment | libraries
+
+
+def _metrics(row: Row) -> dict[str, float | None]:
+    series = "_".join(re.findall(r"\w+", row.series))
+    device = "" if row.device == "cpu" else f"_{row.device}"
+    contestant = "_".join(re.findall(r"[\w.]+", row.name))
+    name = f"{series}{device}/{contestant}"
+    return {
+        f"milliseconds_{name}": 1000 * row.median_seconds,
+        f"peak_megabytes_{name}": (
+            None if row.peak_memory_bytes is None else row.peak_memory_bytes / 1e6
+        ),
+    }

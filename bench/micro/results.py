@@ -1,0 +1,137 @@
+"""What a session of microbenchmarks found, read from the JSON that pytest-benchmark saves.
+
+`pytest --benchmark-only` keeps a file a session in `.benchmarks`; what this package adds to each
+benchmark is in its `extra_info`, and what had no time under `left_out`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from gpt.errors import DataError
+
+STORE = Path(".benchmarks")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One benchmark."""
+
+    series: str
+    name: str
+    T: int | None
+    device: str
+    device_name: str
+    dtype: str
+    threads: int
+    median_seconds: float
+    iqr_seconds: float
+    rounds: int
+    flops: int
+    bytes: int
+    gflop_per_second: float
+    gigabytes_per_second: float
+    matmul_ceiling_gflop_per_second: float
+    copy_ceiling_gigabytes_per_second: float
+    share_of_matmul_ceiling: float
+    share_of_copy_ceiling: float
+    peak_memory_bytes: int | None
+
+    @property
+    def floor_seconds(self) -> float:
+        """The least that it can take: its arithmetic or its bytes at the ceiling's pace."""
+        return max(
+            self.flops / self.matmul_ceiling_gflop_per_second / 1e9,
+            self.bytes / self.copy_ceiling_gigabytes_per_second / 1e9,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """What has no time, and why."""
+
+    series: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """One session."""
+
+    rows: Sequence[Row]
+    left_out: Sequence[LeftOut]
+    commit: str
+    """Abbreviated; with `, changed since` where the tree was."""
+
+    taken_at: str
+    """Date and time in UTC."""
+
+    @classmethod
+    def from_saved(cls, saved: Mapping[str, Any]) -> "Results":
+        """From the JSON's content; benchmarks that are not this package's are passed over."""
+        names = {field.name for field in fields(Row)}
+        rows = []
+        for benchmark in saved["benchmarks"]:
+            info, stats = benchmark["extra_info"], benchmark["stats"]
+            if "series" in info:
+                known = {name: value for name, value in info.items() if name in names}
+                rows.append(
+                    Row(
+                        **known,
+                        median_seconds=stats["median"],
+                        iqr_seconds=stats["iqr"],
+                        rounds=stats["rounds"],
+                    )
+                )
+        left_out = dict.fromkeys(
+            LeftOut(series=left["series"], name=left["name"], reason=left["reason"])
+            for left in saved.get("left_out", ())
+        )
+        info = saved["commit_info"]
+        changed = ", changed since" if info.get("dirty") else ""
+        return cls(
+            rows=rows,
+            left_out=list(left_out),
+            commit=f"{str(info.get('id'))[:7]}{changed}",
+            taken_at=f"{saved['datetime'][:16].replace('T', ' ')} UTC",
+        )
+
+    @property
+    def series(self) -> list[str]:
+        """In the order in which they were timed."""
+        return list(dict.fromkeys(row.series for row in self.rows))
+
+    def of(self, series: str) -> list[Row]:
+        """The rows of a series."""
+        return [row for row in self.rows if row.series == series]
+
+
+def read_results(path: Path | None) -> Results:
+    """The results in a file, or in the newest one of `.benchmarks`.
+
+    Raises:
+        DataError: there is none, or it is not one of this package's.
+    """
+    path = path or _newest()
+    try:
+        results = Results.from_saved(json.loads(path.read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path} must be what `pytest --benchmark-only` saves but could not be read: {error!r}"
+        ) from error
+    if not results.rows:
+        raise DataError(f"{path} must hold microbenchmarks but has none: run pytest bench/micro")
+    return results
+
+
+def _newest() -> Path:
+    saved = sorted(STORE.glob("*/*.json"), key=lambda path: path.stat().st_mtime)
+    if not saved:
+        raise DataError(
+            f"there must be saved microbenchmarks in {STORE.absolute()} but there are none: "
+            "run `pytest --benchmark-only` here, or name a file"
+        )
+    return saved[-1]

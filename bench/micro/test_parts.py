@@ -1,0 +1,140 @@
+"""What do the other parts of a training step cost: loss head, norm, activation, optimizer?
+
+At the shape of the preset `nanogpt`: 12 sequences of 64 tokens, 128 channels. Each part is checked
+against itself in float64 before it is timed.
+"""
+
+from collections.abc import Callable, Iterable
+from copy import deepcopy
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.micro import accounting
+from bench.micro.accounting import Work
+from bench.micro.checks import Compute, disagreement
+from bench.micro.conftest import Place, Timed
+from bench.micro.timing import Subject
+from gpt.config import ModelConfig
+from gpt.config.optimizer import OptimizerKind
+from gpt.layers import ACTIVATIONS, make_norm
+from gpt.model import build_model
+from gpt.optim import build_optimizers
+from gpt.presets import NANOGPT
+
+MODEL, OPTIMIZER = NANOGPT.model, NANOGPT.optimizer
+N, C = NANOGPT.train.batch_size * MODEL.block_size, MODEL.n_embd
+VOCABULARIES = (65, 512, 4096)
+OPTIMIZER_SLACK = {"adamw": 1000, "muon": 10_000}
+"""An update is a small difference of weights, so their rounding weighs a thousandfold; and Muon
+makes it by products in bfloat16."""
+
+Function = Callable[..., Tensor]
+
+
+def numbers(place: Place, *shapes: tuple[int, ...]) -> list[Tensor]:
+    """Normal numbers, rounded to the place's precision."""
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(s, generator=generator).to(place.device, place.dtype) for s in shapes]
+
+
+def forward_backward(function: Function, inputs: list[Tensor], grad_out: Tensor) -> Compute:
+    """The function's result and the gradients of its inputs, in a dtype."""
+
+    def compute(dtype: torch.dtype) -> list[Tensor]:
+        typed = [x.to(dtype).detach().requires_grad_() for x in inputs]
+        out = function(*typed)
+        return [out.detach(), *torch.autograd.grad(out, typed, grad_out.to(out.dtype))]
+
+    return compute
+
+
+def time_part(timed: Timed, subject: Subject, work: Work, place: Place, compute: Compute) -> None:
+    """Check it, then time it."""
+    if (reason := disagreement(compute, place.dtype)) is not None:
+        timed.refuse_wrong(subject, reason)
+    timed(lambda: compute(place.dtype), subject, work, place.device, place.dtype)
+
+
+@pytest.mark.parametrize("V", VOCABULARIES)
+def test_loss_head(V: int, place: Place, timed: Timed) -> None:
+    """Logits and cross-entropy, as the model has them."""
+    x, weight = numbers(place, (N, C), (V, C))
+    targets = torch.randint(V, (N,), generator=torch.Generator().manual_seed(0)).to(place.device)
+
+    def loss(x: Tensor, weight: Tensor) -> Tensor:
+        logits = F.linear(x, weight * C**-0.5)  # (N, C) -> (N, V), of unit variance
+        return F.cross_entropy(logits.float() if place.dtype != torch.float32 else logits, targets)
+
+    subject = Subject(series=f"loss head forward + backward, {place.dtype_name}", name=f"V = {V}")
+    work = accounting.loss_head(N, C, V, place.dtype.itemsize)
+    ones = torch.ones((), device=place.device)
+    time_part(timed, subject, work, place, forward_backward(loss, [x, weight], ones))
+
+
+@pytest.mark.parametrize("name", ["layernorm", "rmsnorm"])
+def test_norm(name: str, place: Place, timed: Timed) -> None:
+    norm = make_norm(ModelConfig(n_embd=C, norm=name)).to(place.device)  # type: ignore[arg-type]
+    x, weight, grad_out = numbers(place, (N, C), (C,), (N, C))
+
+    def normalise(x: Tensor, weight: Tensor) -> Tensor:
+        out: Tensor = torch.func.functional_call(norm, {"weight": weight}, (x,))
+        return out
+
+    subject = Subject(series=f"norm forward + backward, {place.dtype_name}", name=name)
+    work = accounting.norm(name, N, C, place.dtype.itemsize)
+    time_part(timed, subject, work, place, forward_backward(normalise, [x, weight], grad_out))
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activation(name: str, place: Place, timed: Timed) -> None:
+    """Of the MLP's hidden layer, 4 C wide."""
+    x, grad_out = numbers(place, (N, 4 * C), (N, 4 * C))
+    subject = Subject(series=f"activation forward + backward, {place.dtype_name}", name=name)
+    work = accounting.activation(name, x.numel(), place.dtype.itemsize)
+    time_part(timed, subject, work, place, forward_backward(ACTIVATIONS[name], [x], grad_out))
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_optimizer_step(kind: OptimizerKind, place: Place, timed: Timed) -> None:
+    """Of the whole model; its weights are float32 whatever the precision of the products."""
+    if place.dtype != torch.float32:
+        pytest.skip("the optimizer's weights are always float32")
+    torch.manual_seed(0)
+    model = build_model(MODEL, vocab_size=65).to(place.device)
+    for parameter in model.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    config = replace(OPTIMIZER, kind=kind)
+
+    def step(dtype: torch.dtype) -> list[Tensor]:
+        """What one step adds to every weight."""
+        other = deepcopy(model).to(dtype)
+        for parameter, source in zip(other.parameters(), model.parameters(), strict=True):
+            parameter.grad = source.grad.to(dtype) if source.grad is not None else None
+        before = [p.detach().double().clone() for p in other.parameters()]
+        for optimizer in build_optimizers(other, config):
+            optimizer.step()
+        after = (p.detach().double() for p in other.parameters())
+        return [a - b for a, b in zip(after, before, strict=True)]
+
+    subject = Subject(series=f"optimizer step, {place.dtype_name}", name=kind)
+    if (reason := disagreement(step, torch.float32, slack=OPTIMIZER_SLACK[kind])) is not None:
+        timed.refuse_wrong(subject, reason)
+    optimizers = build_optimizers(model, config)
+    work = _optimizer_work(optimizers)
+    timed(lambda: [o.step() for o in optimizers], subject, work, place.device, torch.float32)
+
+
+def _optimizer_work(optimizers: Iterable[torch.optim.Optimizer]) -> Work:
+    flops = n_bytes = 0
+    for optimizer in optimizers:
+        params = [p for group in optimizer.param_groups for p in group["params"]]
+        if isinstance(optimizer, torch.optim.Muon):
+            part = accounting.muon((p.shape[0], p.shape[1]) for p in params)
+        else:
+            part = accounting.adamw(sum(p.numel() for p in params))
+        flops, n_bytes = flops + part.flops, n_bytes + part.bytes
+    return Work(flops, n_bytes)
