@@ -20,7 +20,7 @@ from gpt.tokenizers import TokenArray, Tokenizer
 
 METADATA_FILE = "metadata.json"
 
-RECIPE = 1
+RECIPE = 2
 """Part of every key: raise it when the same text and tokenizer come to give other ids."""
 
 
@@ -41,10 +41,16 @@ class EncodedCorpus:
     """Bytes of the raw held-out text, the denominator of bits per byte."""
 
     round_trip: bool
-    """Whether decoding gave the whole held-out text back; False only for a lossy tokenizer."""
+    """Whether decoding gave all held-out text back; False only for a lossy tokenizer."""
 
     degenerate: bool
     """Whether the text is one distinct character, over and over."""
+
+    test: TokenArray | None = None
+    """Ids of the part that a sweep never looks at, where the corpus has one."""
+
+    test_bytes: int = 0
+    """Bytes of the raw test text; 0 where there is none."""
 
     @property
     def bytes_per_token(self) -> float:
@@ -53,10 +59,12 @@ class EncodedCorpus:
 
     def require_longer_than(self, block_size: int) -> None:
         """Raise `DataError` unless each split has a window of `block_size` and a next token."""
-        if min(len(self.train), len(self.val)) <= block_size:
+        parts = [part for part in (self.train, self.val, self.test) if part is not None]
+        if min(map(len, parts)) <= block_size:
             raise DataError(
                 f"each split must be longer than block_size {block_size} but the training part "
-                f"has {len(self.train)} tokens and the held-out part {len(self.val)}: "
+                f"has {len(self.train)} tokens and the held-out part "
+                f"{min(map(len, parts[1:]))}: "
                 "give a longer text or a smaller block_size"
             )
 
@@ -66,17 +74,24 @@ def load_or_encode(corpus: Corpus, tokenizer: Tokenizer, cache: Path) -> Encoded
 
     Raises `DataError` if the tokenizer loses text that it claims to keep, or refuses it.
     """
-    key = key_of(RECIPE, corpus.digest, corpus.split("train"), tokenizer.digest)
+    key = key_of(RECIPE, corpus.digest, dict(corpus.splits), tokenizer.digest)
     folder = cache / "encoded" / key
     if not folder.is_dir():
         with atomic_folder(folder) as partial:
             _encode(corpus, tokenizer, partial)
     metadata = json.loads((folder / METADATA_FILE).read_bytes())
+    tokens = {
+        split: _mapped(folder, split, metadata["n_tokens"][split], tokenizer)
+        for split in corpus.splits
+    }
+    n_bytes = {split: span.n_bytes for split, span in corpus.splits.items()}
     return EncodedCorpus(
-        train=_mapped(folder, "train", metadata["train"]["n_tokens"], tokenizer),
-        val=_mapped(folder, "val", metadata["val"]["n_tokens"], tokenizer),
-        train_bytes=metadata["train"]["n_bytes"],
-        val_bytes=metadata["val"]["n_bytes"],
+        train=tokens["train"],
+        val=tokens["val"],
+        test=tokens.get("test"),
+        train_bytes=n_bytes["train"],
+        val_bytes=n_bytes["val"],
+        test_bytes=n_bytes.get("test", 0),
         round_trip=metadata["round_trip"],
         degenerate=corpus.degenerate,
     )
@@ -111,12 +126,10 @@ def sample_batches(
 
 
 def _encode(corpus: Corpus, tokenizer: Tokenizer, folder: Path) -> None:
-    train_tokens, _ = _write(corpus, "train", tokenizer, folder)
-    val_tokens, round_trip = _write(corpus, "val", tokenizer, folder)
+    written = {split: _write(corpus, split, tokenizer, folder) for split in corpus.splits}
     metadata = {
-        "train": {"n_tokens": train_tokens, "n_bytes": corpus.split("train").n_bytes},
-        "val": {"n_tokens": val_tokens, "n_bytes": corpus.split("val").n_bytes},
-        "round_trip": round_trip,
+        "n_tokens": {split: n_tokens for split, (n_tokens, _) in written.items()},
+        "round_trip": all(holds for split, (_, holds) in written.items() if split != "train"),
         "corpus": corpus.digest,
         "tokenizer": tokenizer.digest,
     }
@@ -144,9 +157,9 @@ def _write(corpus: Corpus, split: Split, tokenizer: Tokenizer, folder: Path) -> 
 
 def _holds(ids: TokenArray, text: str, tokenizer: Tokenizer, split: Split) -> bool:
     """Whether decoding gives the text back; of the training part only the bytes are counted."""
-    if split == "val":
-        return tokenizer.decode(ids) == text
-    return int(tokenizer.token_lengths[ids].sum()) == len(text.encode())
+    if split == "train":
+        return int(tokenizer.token_lengths[ids].sum()) == len(text.encode())
+    return tokenizer.decode(ids) == text
 
 
 def _loss(ids: TokenArray, text: str, tokenizer: Tokenizer) -> DataError:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from gpt.config.corpus import CorpusConfig
 from gpt.errors import ConfigError, DataError
 
-Split = Literal["train", "val"]
+Split = Literal["train", "val", "test"]
 
 BLOCK_BYTES = 1 << 20
 LONGEST_CHARACTER_BYTES = 4
@@ -83,27 +84,32 @@ class Corpus:
                 start += len(block)
 
 
-def open_corpus(name: str, path: Path, *, val_fraction: float) -> Corpus:
-    """Read a file through once, check it, and split it; the last `val_fraction` is held out.
+def open_corpus(name: str, path: Path, config: CorpusConfig) -> Corpus:
+    """Read a file through once, check it, and split it: training part, validation, test.
 
     Raises `DataError` if the file can't be read, is not UTF-8, or has no text in it.
     """
     try:
         digest, n_bytes, degenerate = _scan(path)
-        cut = _character_start_in(path, int(n_bytes * (1 - val_fraction)))
+        test = _character_start_in(path, int(n_bytes * (1 - config.test_fraction)))
+        val = _character_start_in(
+            path, int(n_bytes * (1 - config.val_fraction - config.test_fraction))
+        )
     except OSError as error:
         raise DataError(f"a corpus must be a readable file but got {path}: {error}") from error
-    if not 0 < cut < n_bytes:
+    splits: dict[Split, Span] = {"train": Span(0, val), "val": Span(val, test)}
+    if config.test_fraction:
+        splits["test"] = Span(test, n_bytes)
+    if not all(span.n_bytes for span in splits.values()):
         raise DataError(
-            f"both splits must hold text but {path} has {n_bytes} bytes: give a longer text"
+            f"each split must hold text but {path} has {n_bytes} bytes: give a longer text"
         )
-    splits: dict[Split, Span] = {"train": Span(0, cut), "val": Span(cut, n_bytes)}
     return Corpus(name, path, digest, n_bytes, splits, degenerate)
 
 
 def character_start(block: bytes, index: int) -> int:
     """The start of the character that the byte at `index` belongs to, in valid UTF-8."""
-    while index > 0 and block[index] & 0b1100_0000 == 0b1000_0000:
+    while 0 < index < len(block) and block[index] & 0b1100_0000 == 0b1000_0000:
         index -= 1
     return index
 

@@ -27,7 +27,7 @@ def load_corpus(config: CorpusConfig, *, corpora_dir: Path | None = None, cache:
     text is wrong or can't be had.
     """
     name, path = _find(config.name, _local_copies(corpora_dir), cache)
-    return open_corpus(name, path, val_fraction=config.val_fraction)
+    return open_corpus(name, path, config)
 
 
 def _local_copies(corpora_dir: Path | None) -> Path | None:

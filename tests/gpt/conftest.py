@@ -23,10 +23,10 @@ def cache(tmp_path: Path) -> Path:
 def make_corpus(tmp_path: Path, cache: Path) -> Callable[..., Corpus]:
     """A corpus with this text, or these bytes."""
 
-    def make(text: str | bytes, *, val_fraction: float = 0.1, name: str = "text.txt") -> Corpus:
+    def make(text: str | bytes, *, name: str = "text.txt", **fractions: float) -> Corpus:
         path = tmp_path / name
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return load_corpus(CorpusConfig(name=str(path), val_fraction=val_fraction), cache=cache)
+        return load_corpus(CorpusConfig(name=str(path), **fractions), cache=cache)
 
     return make
 

@@ -102,6 +102,7 @@ def test_a_unit_replaces_the_budget(unit: str, text: str, budget: Budget) -> Non
         (lambda: TokenizerConfig(kind="bpe"), "bpe tokenizer needs a vocab_size but got None"),
         (lambda: CorpusConfig(name=""), "name or a path but got ''"),
         (lambda: CorpusConfig(val_fraction=0.0), "val_fraction must be in [0.001, 0.9)"),
+        (lambda: CorpusConfig(val_fraction=0.5, test_fraction=0.5), "must leave text to train on"),
         (
             lambda: RunConfig(model=ModelConfig(block_size=8), train=TrainConfig(eval_stride=9)),
             "eval_stride must not exceed block_size but got 9 and 8",

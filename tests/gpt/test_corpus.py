@@ -36,6 +36,12 @@ def test_the_split_is_between_characters(make_corpus: MakeCorpus) -> None:
     assert corpus.split("val").n_bytes == 6
 
 
+def test_a_test_part_lies_at_the_very_end(make_corpus: MakeCorpus) -> None:
+    corpus = make_corpus("0123456789", val_fraction=0.2, test_fraction=0.3)
+    parts = {split: corpus.read(span) for split, span in corpus.splits.items()}
+    assert parts == {"train": "01234", "val": "56", "test": "789"}
+
+
 @pytest.mark.parametrize("n_bytes", [4, 5, 6, 7, 11, 40, 1000])
 def test_chunks_join_to_the_text_and_end_after_newlines(
     make_corpus: MakeCorpus, n_bytes: int
@@ -64,7 +70,7 @@ def test_one_distinct_character_is_degenerate(
 
 
 @pytest.mark.parametrize(
-    ("text", "why"), [("", "empty"), (" \t\r\n\n", "white space"), ("a", "both splits")]
+    ("text", "why"), [("", "empty"), (" \t\r\n\n", "white space"), ("a", "each split")]
 )
 def test_a_corpus_without_text_is_refused(make_corpus: MakeCorpus, text: str, why: str) -> None:
     with pytest.raises(DataError, match=why):

@@ -233,3 +233,18 @@ def test_the_real_corpora_come_back_to_the_byte(
     ids = np.concatenate([encoded.train, encoded.val])
     assert tokenizer.decode_bytes(ids) == corpus.path.read_bytes()
     assert encoded.train_bytes + encoded.val_bytes == corpus.n_bytes
+
+
+def test_the_test_part_is_encoded_apart(make_corpus: MakeCorpus, cache: Path) -> None:
+    """And a corpus split otherwise is not taken for it, though it is the same text."""
+    text = "0123456789" * 10
+    with_test = load_or_encode(
+        make_corpus(text, val_fraction=0.1, test_fraction=0.2), ByteTokenizer(), cache
+    )
+    assert with_test.test is not None
+    assert with_test.test.tolist() == list(text[80:].encode())
+    assert with_test.test_bytes == 20
+    assert with_test.val.tolist() == list(text[70:80].encode())
+    without = load_or_encode(make_corpus(text, val_fraction=0.3), ByteTokenizer(), cache)
+    assert without.test is None
+    assert without.val.tolist() == list(text[70:].encode())
