@@ -119,7 +119,7 @@ def refuse_varied(overrides: Mapping[str, str], configs: Iterable[RunConfig]) ->
 def _as_grid(points: Sequence[_Point], overrides: Mapping[str, str]) -> Grid:
     refuse_varied(overrides, [p.config for p in points if isinstance(p.config, RunConfig)])
     cells: dict[str, Cell] = {}
-    dropped = []
+    dropped: dict[Dropped, None] = {}  # a search may draw one more than once
     for point in points:
         try:
             if isinstance(point.config, ConfigError):
@@ -128,10 +128,10 @@ def _as_grid(points: Sequence[_Point], overrides: Mapping[str, str]) -> Grid:
             cell = Cell(params=point.params, config=config)
             cells.setdefault(cell.key, cell)
         except ConfigError as error:
-            dropped.append(Dropped(label=label(point.params), reason=str(error)))
+            dropped[Dropped(label=label(point.params), reason=str(error))] = None
     if not cells:
         raise ConfigError("; ".join(sorted({point.reason for point in dropped})))
-    return Grid(cells=list(cells.values()), dropped=dropped)
+    return Grid(cells=list(cells.values()), dropped=list(dropped))
 
 
 def _visit(

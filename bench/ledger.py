@@ -8,8 +8,6 @@ A ledger belongs to one grid, one corpus and one version of the code. It refuses
 others, for half of its runs could not be compared with the other half.
 """
 
-import json
-import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,23 +17,22 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from filelock import FileLock, Timeout
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
 from bench.grid import Cell, Dropped, label
+from bench.journal import locked, open_journal, refuse_change, set_aside
 from bench.outcome import Outcome
 from bench.spec import Study
 from gpt.config import RunConfig
-from gpt.errors import ConfigError, MachineError
+from gpt.errors import ConfigError
 
 MAX_ATTEMPTS = 3
 """How often a run that fails is tried before it counts as failed for good."""
 
 MAX_SEED = 2**31 - 1
 
-_STATES = {Outcome.COMPLETE: TrialState.COMPLETE, Outcome.PRUNED: TrialState.PRUNED}
+_INVALID, _REPEAT = "invalid", "repeat"
+"""Points of a search that are no runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,23 +100,16 @@ class Ledger:
 
         Raises:
             ConfigError: the ledger was made for another grid, corpus or code.
-            MachineError: another launch holds it, or its file can't be read.
+            MachineError: another launch holds it, or its file can't be read or made.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(path.with_suffix(".lock"), timeout=0):
-                if fresh and path.exists():
-                    path.rename(path.with_suffix(f".{time.strftime('%Y%m%d-%H%M%S')}.journal"))
-                study = _load(path, spec)
-                _refuse_change(study, identity)
-                ledger = cls(study, spec, seeds, overrides)
-                ledger._interrupt_running()
-                yield ledger
-        except Timeout:
-            raise MachineError(
-                f"one launch at a time may work on {path} but another one does; "
-                "wait for it, or start from another folder"
-            ) from None
+        with locked(path):
+            if fresh and path.exists():
+                set_aside(path)
+            study = _load(path, spec)
+            refuse_change(study, identity)
+            ledger = cls(study, spec, seeds, overrides)
+            ledger._settle_running()
+            yield ledger
 
     @property
     def id(self) -> str:
@@ -157,7 +147,8 @@ class Ledger:
     def claim(self) -> Claim | None:
         """Take the next run, or None if all have been claimed.
 
-        A point of a search that makes no valid config is settled as infeasible and passed over.
+        A point of a search that makes no valid config is settled as infeasible and passed over; so
+        is one that was drawn before, with the value that it had.
         """
         while self.n_left():
             trial = self._study.ask()
@@ -165,14 +156,19 @@ class Ledger:
             try:
                 config = self._spec.cell(trial).override(self._overrides)
             except ConfigError as error:
-                trial.set_user_attr("run", f"invalid {trial.number}")
                 trial.set_user_attr("label", label(_point(trial)))
-                self._settle(trial, Outcome.INFEASIBLE, reason=str(error))
+                self._pass_over(trial, _INVALID, Outcome.INFEASIBLE, reason=str(error))
                 continue
             config = config.canonical().with_seed(seed)
-            trial.set_user_attr("run", config.key)
+            before = self._attempts(running=True)[config.key]
+            if not _is_missing(before):
+                trial.set_user_attr("summary", before[-1].user_attrs.get("summary", {}))
+                reason = f"the same as trial {before[-1].number}"
+                self._pass_over(trial, _REPEAT, Outcome.COMPLETE, reason=reason)
+                continue
             trial.set_user_attr("label", label(_point(trial)))
             trial.set_user_attr("config", config.to_json())
+            trial.set_user_attr("run", config.key)  # the last: what has it has all
             return Claim(trial=trial, label=label(_point(trial)), config=config)
         return None
 
@@ -195,8 +191,7 @@ class Ledger:
         """Write down what became of a claimed run."""
         claim.trial.set_user_attr("facts", dict(facts or {}))
         claim.trial.set_user_attr("summary", dict(summary or {}))
-        value = summary[self._spec.metric] if summary and outcome is Outcome.COMPLETE else None
-        self._settle(claim.trial, outcome, reason=reason, value=value)
+        self._settle(claim.trial, outcome, reason=reason)
 
     def retry(self, claim: Claim) -> bool:
         """Queue a failed run once more; False if it was tried often enough."""
@@ -224,25 +219,45 @@ class Ledger:
         """The points that a search drew and that make no valid config."""
         return [
             Dropped(label=trial.user_attrs["label"], reason=trial.user_attrs["reason"])
-            for tries in self._attempts().values()
+            for run, tries in self._attempts().items()
             for trial in tries
-            if "config" not in trial.user_attrs
+            if run.startswith(_INVALID)
         ]
 
-    def _settle(
-        self, trial: optuna.Trial, outcome: Outcome, *, reason: str, value: float | None = None
-    ) -> None:
-        trial.set_user_attr("outcome", outcome.value)
+    def _settle(self, trial: optuna.Trial, outcome: Outcome, *, reason: str) -> None:
         trial.set_user_attr("reason", reason)
-        self._study.tell(trial, value, _STATES.get(outcome, TrialState.FAIL))
+        trial.set_user_attr("outcome", outcome.value)
+        self._tell(trial, outcome)
+
+    def _pass_over(self, trial: optuna.Trial, kind: str, outcome: Outcome, *, reason: str) -> None:
+        """Settle a point that is no run, and counts as one drawn only when all is written."""
+        trial.set_user_attr("reason", reason)
+        trial.set_user_attr("outcome", outcome.value)
+        trial.set_user_attr("run", f"{kind} {trial.number}")
+        self._tell(trial, outcome)
+
+    def _tell(self, trial: optuna.Trial, outcome: Outcome) -> None:
+        """Let the sampler know; what it can't learn from is a failure to it."""
+        value = trial.user_attrs.get("summary", {}).get(self._spec.metric)
+        if outcome is Outcome.COMPLETE and value is not None:
+            self._study.tell(trial, value)
+        else:
+            pruned = outcome is Outcome.PRUNED
+            self._study.tell(trial, state=TrialState.PRUNED if pruned else TrialState.FAIL)
 
     def _queue(self, params: Mapping[str, Any], seed: int) -> None:
         self._study.enqueue_trial({**params, "seed": seed})
 
-    def _interrupt_running(self) -> None:
+    def _settle_running(self) -> None:
+        """End what a killed launch has left: as it was about to, or else as interrupted."""
         for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             trial = optuna.Trial(self._study, frozen._trial_id)
-            self._settle(trial, Outcome.INTERRUPTED, reason="the launch that ran it was killed")
+            if "outcome" in frozen.user_attrs:
+                self._tell(trial, Outcome(frozen.user_attrs["outcome"]))
+            else:
+                self._settle(
+                    trial, Outcome.INTERRUPTED, reason="the launch that ran it was killed"
+                )
 
     def _attempts(self, running: bool = False) -> defaultdict[str, list[FrozenTrial]]:
         """Run key -> its attempts, oldest first; those under way only if asked for."""
@@ -268,53 +283,18 @@ def _is_missing(attempts: Sequence[FrozenTrial]) -> bool:
 
 
 def _load(path: Path, spec: Study) -> optuna.Study:
-    _cut_torn_line(path)
-    try:
-        lock = JournalFileOpenLock(str(path.absolute()))
-        storage = JournalStorage(JournalFileBackend(str(path.absolute()), lock))
-        known = optuna.get_all_study_names(storage)
-        n_trials = (
-            len(optuna.load_study(study_name="ledger", storage=storage).trials) if known else 0
-        )
-        search = spec.search
-        study = optuna.create_study(
-            study_name="ledger",
-            storage=storage,
-            direction=spec.direction,
-            sampler=search.sampler(n_trials) if search else optuna.samplers.RandomSampler(),
-            pruner=search.pruner() if search else optuna.pruners.NopPruner(),
-            load_if_exists=True,
-        )
-    except (json.JSONDecodeError, KeyError, UnicodeDecodeError) as error:
-        raise MachineError(
-            f"the ledger {path} can't be read ({error}); --fresh sets it aside and begins anew"
-        ) from None
+    storage = open_journal(path)
+    known = storage.get_all_studies()
+    n_trials = storage.get_n_trials(known[0]._study_id) if known else 0
+    search = spec.search
+    study = optuna.create_study(
+        study_name="ledger",
+        storage=storage,
+        direction=spec.direction,
+        sampler=search.sampler(n_trials) if search else optuna.samplers.RandomSampler(),
+        pruner=search.pruner() if search else optuna.pruners.NopPruner(),
+        load_if_exists=True,
+    )
     if "id" not in study.user_attrs:
         study.set_user_attr("id", uuid.uuid4().hex[:8])
     return study
-
-
-def _cut_torn_line(path: Path) -> None:
-    """Drop what a killed process left of its last line: a journal can't be appended to after it.
-
-    The journal's own lock may be left too; nobody else can hold it, for we hold the launch's.
-    """
-    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
-    if path.exists():
-        content = path.read_bytes()
-        with path.open("r+b") as file:
-            file.truncate(content.rfind(b"\n") + 1)
-
-
-def _refuse_change(study: optuna.Study, identity: Mapping[str, str]) -> None:
-    before = study.user_attrs.get("identity")
-    if before is None:
-        study.set_user_attr("identity", dict(identity))
-        return
-    changed = [name for name in identity if before.get(name) != identity[name]]
-    if changed:
-        details = ", ".join(f"{n} was {before.get(n)} and is {identity[n]}" for n in changed)
-        raise ConfigError(
-            f"a study goes on only over the same grid, corpus and code but {details}; "
-            "--fresh begins a new one (the recorded runs stay)"
-        )

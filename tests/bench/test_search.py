@@ -1,0 +1,95 @@
+"""A search draws its points: so many, none run twice, the interrupted ones again."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from ledgers import BASE, SUMMARY, Open, complete, heads
+
+from bench.outcome import Outcome
+from bench.spec import MedianPruner, Search, Study, Trial
+from gpt.config import RunConfig
+
+
+def width(trial: Trial) -> RunConfig:
+    """A search's space, half of which makes no config."""
+    n_head = trial.suggest_int("n_head", 1, 100)
+    dropout = trial.suggest_float("dropout", 0.0, 1.5)
+    return replace(BASE, model=replace(BASE.model, n_head=1, n_embd=n_head, dropout=dropout))
+
+
+SEARCH = Study(width, search=Search(n_trials=8))
+
+
+def test_a_search_ends_after_its_trials_invalid_points_among_them(open_ledger: Open) -> None:
+    with open_ledger(SEARCH) as ledger:
+        assert ledger.n_left() == 8
+        complete(ledger)
+        runs, dropped = len(ledger.entries()), ledger.dropped()
+    assert runs + len(dropped) == 8
+    assert runs
+    assert dropped
+    assert all("dropout must be in [0.0, 1.0)" in point.reason for point in dropped)
+    with open_ledger(SEARCH) as ledger:
+        assert ledger.claim() is None
+        assert ledger.dropped() == dropped
+
+
+def test_a_search_runs_its_interrupted_points_again(open_ledger: Open) -> None:
+    with open_ledger(SEARCH) as ledger:
+        begun = [ledger.claim(), ledger.claim(), ledger.claim()]
+        ledger.settle(begun[0], Outcome.COMPLETE, summary=SUMMARY)
+        ledger.settle(begun[1], Outcome.INTERRUPTED, reason="stopped")
+    with open_ledger(SEARCH) as ledger:
+        again = [ledger.claim(), ledger.claim()]
+        assert [claim.config for claim in again] == [claim.config for claim in begun[1:]]
+        for claim in again:
+            ledger.settle(claim, Outcome.COMPLETE, summary=SUMMARY)
+        complete(ledger)
+        assert len(ledger.entries()) + len(ledger.dropped()) == 8
+        assert {entry.outcome for entry in ledger.entries()} == {Outcome.COMPLETE}
+
+
+def test_a_search_killed_after_any_line_ends_after_its_trials(
+    open_ledger: Open, ledger_path: Path
+) -> None:
+    study = replace(SEARCH, search=Search(n_trials=3))
+    with open_ledger(study) as ledger:
+        complete(ledger)
+    lines = ledger_path.read_bytes().splitlines(keepends=True)
+    for i in range(0, len(lines) + 1):
+        ledger_path.write_bytes(b"".join(lines[:i]))
+        with open_ledger(study) as ledger:
+            complete(ledger)
+            assert len(ledger.entries()) + len(ledger.dropped()) == 3
+        with open_ledger(study) as ledger:
+            assert ledger.n_left() == 0
+
+
+def test_a_point_that_a_search_draws_again_is_not_run_again(open_ledger: Open) -> None:
+    study = Study(heads, search=Search(n_trials=12))  # of three points
+    with open_ledger(study) as ledger:
+        done = complete(ledger)
+        assert 1 <= len(done) == len(set(done)) <= 3
+        assert len(ledger.entries()) == len(done)
+        assert ledger.dropped() == []
+    with open_ledger(study) as ledger:
+        assert ledger.claim() is None
+
+
+def test_a_pruner_sees_each_evaluation(open_ledger: Open) -> None:
+    search = Search(n_trials=6, pruner=lambda: MedianPruner(n_startup_trials=2))
+    with open_ledger(Study(width_of_one, search=search)) as ledger:
+        verdicts = []
+        for value in (1.0, 1.0, 5.0):
+            claim = ledger.claim()
+            assert claim
+            verdicts.append(ledger.should_prune(claim, 1, value))
+            outcome = Outcome.PRUNED if verdicts[-1] else Outcome.COMPLETE
+            ledger.settle(claim, outcome, summary={"val_bits_per_byte": value})
+        assert verdicts == [False, False, True]
+        assert [entry.outcome for entry in ledger.entries()][-1] is Outcome.PRUNED
+
+
+def width_of_one(trial: Trial) -> RunConfig:
+    dropout = trial.suggest_float("dropout", 0.0, 0.9)
+    return replace(BASE, model=replace(BASE.model, dropout=dropout))
