@@ -15,6 +15,9 @@ class Outcome(StrEnum):
     DIVERGED = "diverged"
     """Its loss became NaN or infinite."""
 
+    UNSOUND = "unsound"
+    """Its canary failed: it saw the future, or its kernel was wrong; it did not train."""
+
     INFEASIBLE = "infeasible"
     """It can't exist on this text or machine."""
 

@@ -19,6 +19,7 @@ STATUS = {
     Outcome.COMPLETE: "FINISHED",
     Outcome.PRUNED: "FINISHED",
     Outcome.DIVERGED: "FAILED",
+    Outcome.UNSOUND: "FAILED",
     Outcome.INFEASIBLE: "FAILED",
     Outcome.FAILED: "FAILED",
     Outcome.INTERRUPTED: "KILLED",

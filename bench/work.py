@@ -16,9 +16,10 @@ import torch
 from safetensors.torch import save_model
 
 from bench.outcome import Outcome
+from gpt.canary import check_canary
 from gpt.config import RunConfig
 from gpt.device import device_name
-from gpt.errors import DivergedError, GptBenchError, InfeasibleError
+from gpt.errors import DivergedError, GptBenchError, InfeasibleError, UnsoundError
 from gpt.generate import generate
 from gpt.setup import Setup, Text, load_text, set_up
 from gpt.train import Point, planned_steps, train
@@ -96,6 +97,8 @@ def perform(task: Task, send: Send) -> None:
         finished = _prepare(task, send) if isinstance(task, Prepare) else _train(task, send)
     except InfeasibleError as error:
         finished = Finished(outcome=Outcome.INFEASIBLE, reason=str(error))
+    except UnsoundError as error:
+        finished = Finished(outcome=Outcome.UNSOUND, reason=str(error))
     except DivergedError as error:
         finished = Finished(outcome=Outcome.DIVERGED, reason=str(error))
     except torch.OutOfMemoryError as error:
@@ -117,6 +120,7 @@ def _prepare(task: Prepare, send: Send) -> Finished:
 
 def _train(task: Train, send: Send) -> Finished:
     setup = set_up(task.config, corpora_dir=task.place.corpora_dir, cache=task.place.cache)
+    check_canary(setup)
     task.folder.mkdir(parents=True, exist_ok=True)
     setup.text.tokenizer.save(task.folder / "tokenizer")
     (task.folder / "config.json").write_text(setup.config.to_json(), encoding="utf-8")
@@ -173,6 +177,7 @@ def _facts(setup: Setup) -> dict[str, Any]:
         "device_name": device_name(setup.device),
         "kernel": setup.config.model.kernel,
         "threads": torch.get_num_threads(),
+        "canary": "passed",
         "flags": _flags(setup.config, text),
         "n_params": setup.model.n_params,
         "bytes_per_token": text.encoded.bytes_per_token,

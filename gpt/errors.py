@@ -35,6 +35,12 @@ class InfeasibleError(GptBenchError):
     exit_code = 5
 
 
+class UnsoundError(GptBenchError):
+    """A run's canary failed: it would see the future, or compute something else than it says."""
+
+    exit_code = 5
+
+
 class DivergedError(GptBenchError):
     """The loss became NaN or infinite."""
 

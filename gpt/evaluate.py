@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,9 +22,11 @@ from torch import Tensor
 
 from gpt.data import sample_batch
 from gpt.errors import ConfigError
-from gpt.model import IGNORE_INDEX, LanguageModel
+from gpt.loss import IGNORE_INDEX
+from gpt.model import LanguageModel
+from gpt.setup import Setup
 
-Autocast = Callable[[], AbstractContextManager[None]]
+Autocast = Callable[[], AbstractContextManager[object]]
 
 MAX_LOGITS = 1 << 22
 """Logits held at once, B · T · V: 16 MiB in float32, about a last-level cache."""
@@ -88,6 +91,30 @@ def evaluate(
         nats += float(loss)
     model.train(was_training)
     return Evaluation(nats=nats, n_tokens=len(tokens), n_bytes=n_bytes)
+
+
+def evaluate_split(setup: Setup, split: Literal["val", "test"]) -> Evaluation:
+    """`evaluate` a run's model on one of its held-out splits, in the run's precision.
+
+    Raises:
+        ConfigError: the corpus has no such split.
+    """
+    text = setup.text.encoded
+    tokens, before, n_bytes = {
+        "val": (text.val, text.train, text.val_bytes),
+        "test": (text.test, text.val, text.test_bytes),
+    }[split]
+    if tokens is None:
+        raise ConfigError(f"a {split} part needs a {split}_fraction above 0 but got 0")
+    return evaluate(
+        setup.precision.model,
+        tokens,
+        previous_token=int(before[-1]),
+        n_bytes=n_bytes,
+        device=setup.device,
+        stride=setup.config.train.eval_stride,
+        autocast=setup.precision.context,
+    )
 
 
 def _windows(

@@ -6,6 +6,7 @@ is kept: it is what gets logged, and it runs the same again.
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import cast
 
@@ -21,6 +22,7 @@ from gpt.device import resolve_device
 from gpt.errors import ConfigError, InfeasibleError
 from gpt.heads import attention_scale
 from gpt.model import LanguageModel, build_model
+from gpt.precision import Precision
 from gpt.tokenizers import Tokenizer, load_or_train_tokenizer
 
 
@@ -67,6 +69,11 @@ class Setup:
     text: Text
     model: LanguageModel
     device: torch.device
+
+    @cached_property
+    def precision(self) -> Precision:
+        """How `model` computes."""
+        return Precision(self.model, self.config.train.dtype, self.device)
 
 
 def set_up(

@@ -14,7 +14,6 @@ take is logging, not training.
 
 import math
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -25,7 +24,7 @@ from gpt.config import RunConfig
 from gpt.data import sample_batches
 from gpt.device import peak_memory_bytes, reset_peak_memory, synchronize
 from gpt.errors import ConfigError, DivergedError
-from gpt.evaluate import Evaluation, estimate_loss, evaluate
+from gpt.evaluate import Evaluation, estimate_loss, evaluate_split
 from gpt.optim import build_optimizers, learning_rate_at, set_learning_rate
 from gpt.rng import PrivateRandomState
 from gpt.setup import Setup
@@ -138,6 +137,7 @@ class _Run:
         with self.clock.measure("warm_up"):
             reset_peak_memory(setup.device)
             self.optimizers = build_optimizers(setup.model, self.config.optimizer)
+            setup.precision.refresh()
             self.scaler = torch.amp.GradScaler(
                 setup.device.type, enabled=self.config.train.dtype == "float16"
             )
@@ -224,10 +224,8 @@ class _Run:
         for x, y in zip(xs, ys, strict=True):
             self.learning_rate = learning_rate_at(self.config.optimizer, self.progress)
             set_learning_rate(self.optimizers, self.learning_rate)
-            with self._autocast():
-                loss = model(x, y)
             model.zero_grad(set_to_none=True)
-            scaler.scale(loss).backward()
+            losses.append(self._gradients(x, y))
             for optimizer in self.optimizers:
                 scaler.unscale_(optimizer)
             self.grad_norm = torch.nn.utils.clip_grad_norm_(
@@ -236,44 +234,43 @@ class _Run:
             for optimizer in self.optimizers:
                 scaler.step(optimizer)
             scaler.update()
+            self.setup.precision.refresh()
             self.step += 1
-            losses.append(loss.detach())
         values: list[float] = torch.stack(losses).tolist()
         for i, value in enumerate(values):
             if not math.isfinite(value):
                 raise DivergedError(self.step - len(values) + i + 1, value)
         return values
 
-    def _autocast(self) -> AbstractContextManager[None]:
-        dtype = getattr(torch, self.config.train.dtype)
-        return torch.autocast(
-            self.setup.device.type, dtype=dtype, enabled=dtype is not torch.float32
-        )
+    def _gradients(self, x: Tensor, y: Tensor) -> Tensor:
+        """The gradients of a batch (B, T), a few sequences at a time; returns its loss."""
+        precision, n = self.setup.precision, self.config.train.micro_batch_size or len(x)
+        total = torch.zeros((), device=x.device)
+        for part_x, part_y in zip(x.split(n), y.split(n), strict=True):
+            with precision.context():
+                loss = precision.model(part_x, part_y)
+            loss = loss * (len(part_x) / len(x))
+            self.scaler.scale(loss).backward()
+            precision.collect_gradients()
+            total += loss.detach()
+        return total
 
     def _evaluate(self) -> tuple[Evaluation, tuple[float, float] | None]:
         text, config = self.setup.text.encoded, self.config.train
-        evaluation = evaluate(
-            self.setup.model,
-            text.val,
-            previous_token=int(text.train[-1]),
-            n_bytes=text.val_bytes,
-            device=self.setup.device,
-            stride=config.eval_stride,
-            autocast=self._autocast,
-        )
+        evaluation = evaluate_split(self.setup, "val")
         if not math.isfinite(evaluation.nats):
             raise DivergedError(self.step, evaluation.loss)
         if not config.estimate_batches:
             return evaluation, None
         train_estimate, val_estimate = (
             estimate_loss(
-                self.setup.model,
+                self.setup.precision.model,
                 tokens,
                 n_batches=config.estimate_batches,
                 batch_size=config.batch_size,
                 generator=self.estimates,
                 device=self.setup.device,
-                autocast=self._autocast,
+                autocast=self.setup.precision.context,
             )
             for tokens in (text.train, text.val)
         )

@@ -18,8 +18,8 @@ class CorpusConfig:
     """Share of the raw bytes held out to compare runs on; it follows the training part."""
 
     test_fraction: float = 0.0
-    """Share of the raw bytes, at the very end, that no run of a sweep looks at: the winner alone is
-    measured on it, once. 0: there is no such part."""
+    """Share of the raw bytes, at the very end, that no run of a sweep looks at: the winner alone
+    is measured on it, once. 0: there is no such part."""
 
     def __post_init__(self) -> None:
         if not self.name:
