@@ -9,7 +9,7 @@ import re
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import pytest
 import torch
@@ -32,7 +32,9 @@ TIMING_OPTIONS = (
 )  # fmt: skip
 """Options of pytest-benchmark that ask for times; without any of them nothing is timed."""
 
-Saved = dict[str, Any]
+Saved: TypeAlias = dict[str, Any]
+"""What pytest-benchmark writes as JSON."""
+
 LEFT_OUT = pytest.StashKey[list[dict[str, str]]]()
 SAVED = pytest.StashKey[Saved]()
 RECORD = pytest.StashKey[Callable[[Saved], None]]()
@@ -86,7 +88,7 @@ def pytest_configure(config: pytest.Config) -> None:
         option.benchmark_disable = True
         return
     if not (option.benchmark_save or option.benchmark_autosave or option.benchmark_json):
-        option.benchmark_autosave = get_tag()
+        option.benchmark_autosave = get_tag()  # type: ignore[no-untyped-call]
     option.benchmark_save_data = True
     option.benchmark_columns = option.benchmark_columns or ["median", "iqr", "min", "rounds"]
 
@@ -194,8 +196,10 @@ class Timed:
         """Time it; a throughput that can't be fails the benchmark and has no time."""
         try:
             self._stopwatch.time(self._benchmark, run, subject, work, device, dtype)
+            return
         except ImpossibleError as error:
-            self.refuse_wrong(subject, str(error))
+            reason = str(error)
+        self.refuse_wrong(subject, reason)
 
     def skip_absent(self, subject: Subject, reason: str) -> NoReturn:
         """It can't run here."""
@@ -269,8 +273,9 @@ def pytest_terminal_summary(
     from bench.micro.results import Results
     from bench.micro.tables import tables
 
-    console = Console(width=max(100, terminalreporter._tw.fullwidth))
+    saved = config.stash[SAVED]
+    console = Console(width=max(110, terminalreporter._tw.fullwidth))
     with console.capture() as captured:
-        console.print(*tables(Results.from_saved(config.stash[SAVED])), sep="\n")
+        console.print(*tables(Results.from_saved(saved)), sep="\n")
     terminalreporter.write(captured.get())
     terminalreporter.write_line("Drawn: python -m bench.micro report")

@@ -3,9 +3,11 @@
 The step is the training loop's own: `gpt.train.train` runs, and reports its milliseconds. Between
 its stretches each part of the same model runs alone, forward and backward, at the step's shapes:
 the modules of all layers one after another, so that caches see what they see in a step. Steps and
-parts take turns, each round in the reverse order of the one before, so that drift cancels; what
-counts is the median over the rounds. What the parts don't add up to is shown as left over: Python
-and autograd between them, and caches that are warmer or colder than in a step.
+parts take turns in rounds, as many of one as of the other, every second round in reverse, so that
+drift cancels. What counts is the mean over the quieter half of the rounds: a mean, for the medians
+of short parts would dodge the interruptions that a long step never does. What the parts don't add
+up to is shown as left over: Python and autograd between them, and caches that are warmer or colder
+than in a step.
 
 The tokens are random, drawn from as many as the preset's tokenizer has. What they say changes no
 time, and no text needs to be there. On a GPU a part alone waits for its launches where a step does
@@ -23,10 +25,9 @@ import numpy as np
 import torch
 from rich.table import Table
 
-from bench.micro.parts import parts_of_step
+from bench.micro.parts import Part, parts_of_step
 from gpt.cache import default_cache
 from gpt.config import Budget, RunConfig
-from gpt.data import EncodedCorpus
 from gpt.device import device_name, resolve_device
 from gpt.model import build_model
 from gpt.setup import Setup, Text, resolve_kernel
@@ -64,14 +65,13 @@ class Explanation:
 
     lines: Sequence[Line]
     step_milliseconds: float
-    """Median of the training loop's own steps, with the gathering of their data."""
+    """The training loop's own, with the gathering of its data."""
 
     spread: float
     """Interquartile range of the steps as a share of their median."""
 
     rounds: int
     where: str
-    kernel: str
 
     @property
     def sum_milliseconds(self) -> float:
@@ -91,40 +91,63 @@ def explain_step(config: RunConfig, *, seconds: float) -> Explanation:
         MachineError, InfeasibleError: the device or the kernel is not there.
     """
     setup = _setup_on_random_tokens(config)
-    parts = parts_of_step(setup, batches=STEPS)
-    steps = _steps(setup)
-    step_times: list[float] = []
-    part_times: dict[str, list[tuple[float, float]]] = {part.name: [] for part in parts}
-    for part in parts:  # warm-up
-        part.forward_backward_seconds()
+    parts, steps = parts_of_step(setup, batches=STEPS), _steps(setup)
+    _times_of(parts, backwards=False)  # warm-up
+    rounds: list[_Round] = []
     end = time.perf_counter() + seconds
-    while len(step_times) < MIN_ROUNDS or time.perf_counter() < end:
-        forwards = len(step_times) % 2 == 0
-        if forwards:
-            step_times.append(next(steps))
-        for part in parts if forwards else reversed(parts):
-            part_times[part.name].append(part.forward_backward_seconds())
-        if not forwards:
-            step_times.append(next(steps))
-    lines = [
-        Line(
-            part=part.name,
-            forward_milliseconds=1000 * statistics.median(t for t, _ in part_times[part.name]),
-            backward_milliseconds=1000 * statistics.median(t for _, t in part_times[part.name]),
-            within=part.within,
-        )
-        for part in parts
-    ]
-    quartiles = statistics.quantiles(step_times, n=4)
-    median = statistics.median(step_times)
+    while len(rounds) < MIN_ROUNDS or time.perf_counter() < end:
+        backwards = len(rounds) % 2 == 1
+        if backwards:
+            times = _times_of(parts, backwards=True)
+        step = next(steps)
+        if not backwards:
+            times = _times_of(parts, backwards=False)
+        rounds.append(_Round(step, times))
+    quiet = sorted(rounds, key=lambda round_: round_.seconds)[: (len(rounds) + 1) // 2]
+    quartiles = statistics.quantiles((round_.step for round_ in rounds), n=4)
+    threads = f", threads: {torch.get_num_threads()}" if setup.device.type == "cpu" else ""
     return Explanation(
-        lines=lines,
-        step_milliseconds=1000 * median,
-        spread=(quartiles[2] - quartiles[0]) / median,
-        rounds=len(step_times),
-        where=f"{device_name(setup.device)}, {config.train.dtype}"
-        + (f", threads: {torch.get_num_threads()}" if setup.device.type == "cpu" else ""),
-        kernel=setup.config.model.kernel,
+        lines=[_line(part, [round_.parts[part.name] for round_ in quiet]) for part in parts],
+        step_milliseconds=1000 * statistics.fmean(round_.step for round_ in quiet),
+        spread=(quartiles[2] - quartiles[0]) / quartiles[1],
+        rounds=len(rounds),
+        where=f"{device_name(setup.device)}, {config.train.dtype}{threads}",
+    )
+
+
+@dataclass(frozen=True)
+class _Round:
+    step: float
+    """Seconds a step."""
+
+    parts: dict[str, tuple[float, float]]
+    """Seconds a step of each part, forward and backward."""
+
+    @property
+    def seconds(self) -> float:
+        """A measure of how quiet the machine was; steps and parts weigh alike."""
+        return self.step + sum(map(sum, self.parts.values()))
+
+
+def _times_of(parts: Sequence[Part], *, backwards: bool) -> dict[str, tuple[float, float]]:
+    """Mean seconds of each part over as many steps as a stretch of the training loop has."""
+    order = parts[::-1] if backwards else parts
+    cycles = [{part.name: part.forward_backward_seconds() for part in order} for _ in range(STEPS)]
+    return {part.name: _means([cycle[part.name] for cycle in cycles]) for part in parts}
+
+
+def _means(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    forward, backward = zip(*pairs, strict=True)
+    return statistics.fmean(forward), statistics.fmean(backward)
+
+
+def _line(part: Part, times: Sequence[tuple[float, float]]) -> Line:
+    forward, backward = _means(times)
+    return Line(
+        part=part.name,
+        forward_milliseconds=1000 * forward,
+        backward_milliseconds=1000 * backward,
+        within=part.within,
     )
 
 
@@ -145,15 +168,8 @@ def _setup_on_random_tokens(config: RunConfig) -> Setup:
     config = config.replace(model=replace(config.model, kernel=kernel))
     vocab_size = config.tokenizer.vocab_size or TINYSHAKESPEARE_CHARACTERS
     tokens = np.random.default_rng(0).integers(vocab_size, size=N_TOKENS, dtype=np.uint16)
-    encoded = EncodedCorpus(
-        train=tokens,
-        val=tokens[: config.model.block_size + 1],
-        train_bytes=N_TOKENS,
-        val_bytes=config.model.block_size + 1,
-        round_trip=True,
-        degenerate=False,
-    )
-    # training reads nothing of a text but its tokens
+    # training steps read nothing else of a text
+    encoded = SimpleNamespace(train=tokens, bytes_per_token=1.0)
     text = cast(Text, SimpleNamespace(encoded=encoded))
     model = build_model(config.model, vocab_size).to(device)
     return Setup(config=config, text=text, model=model, device=device)
@@ -177,9 +193,12 @@ def _spent(point: Point) -> float:
 def show(explanation: Explanation, preset: str) -> Table:
     """The parts as a table that ends with the step."""
     e = explanation
+    caption = (
+        f"means over the quieter half of {e.rounds} rounds; spread of the step {e.spread:.0%}"
+    )
     table = Table(
-        title=f"A training step of {preset} · {e.where}",
-        caption=f"medians of {e.rounds} rounds; the step's spread is {e.spread:.0%}",
+        title=f"A training step of {preset}\n{e.where}",
+        caption=caption,
         title_justify="left",
         caption_justify="left",
         box=None,

@@ -6,6 +6,7 @@ residual sums of a layer are separate parts; so the sum over the parts leaves ou
 between them.
 """
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gpt.attention import KERNELS
@@ -118,10 +118,9 @@ class _Parts:
         if self.setup.config.model.final_norm == "applied":
             norms.append(model.final_norm)
         attentions = [block.attention for block in blocks]
-        inputs = self._captured(
-            [*norms, *attentions, *(block.mlp for block in blocks), model.head, blocks[0]]
-        )
-        head_input = inputs[model.head]
+        inputs = self._captured([*norms, *attentions, *(b.mlp for b in blocks), blocks[0]])
+        with self._autocast():
+            trunk = model.trunk(self.x)  # (B, T, C)
         embedding = [model.token_embedding]
         if self.setup.config.model.position == "learned":
             embedding.append(model.position_embedding)
@@ -132,7 +131,7 @@ class _Parts:
             self._differentiated("MLP", [(b.mlp, inputs[b.mlp]) for b in blocks]),
             self._residual_sums(inputs[blocks[0]][0], 2 * len(blocks)),
             self._differentiated(
-                "head and loss", [(_HeadAndLoss(model, self.y), head_input)], [model.head]
+                "head and loss", [(_HeadAndLoss(model, self.x, self.y), (trunk,))], [model.head]
             ),
         ]
         if isinstance(attentions[0], FusedAttention):
@@ -224,30 +223,30 @@ class _Parts:
 
 
 class _Embed(nn.Module):
-    """What a model does before its first block."""
+    """What a model does before its first block: the model without the rest of its trunk."""
 
     def __init__(self, model: GPT) -> None:
         super().__init__()
-        self.model = model
+        self.model = copy.copy(model)
+        rest = {"blocks": nn.ModuleList(), "final_norm": nn.Identity()}
+        self.model._modules = {**model._modules, **rest}
 
     def forward(self, idx: Tensor) -> Tensor:
-        model = self.model
-        x: Tensor = model.token_embedding(idx)  # (B, T, C)
-        if model.config.position == "learned":
-            x = x + model.position_embedding(torch.arange(idx.shape[1], device=idx.device))
-        out: Tensor = model.embedding_dropout(x)
-        return out
+        return self.model.trunk(idx)  # (B, T) -> (B, T, C)
 
 
 class _HeadAndLoss(nn.Module):
-    """What a model does after its trunk."""
+    """What a model does after its trunk: the model with what the trunk gave in its place."""
 
-    def __init__(self, model: GPT, targets: Tensor) -> None:
+    def __init__(self, model: GPT, idx: Tensor, targets: Tensor) -> None:
         super().__init__()
-        self.head, self.targets = model.head, targets.flatten()
+        self.model = copy.copy(model)
+        self.idx, self.targets = idx, targets
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.cross_entropy(self.head(x).float().flatten(0, 1), self.targets)
+        self.model.trunk = lambda *_: x  # type: ignore[method-assign]
+        loss: Tensor = self.model(self.idx, self.targets)
+        return loss
 
 
 class _Kernel(nn.Module):

@@ -12,6 +12,11 @@ from bench.micro.results import LeftOut, Results, Row
 UNSTABLE = 0.2
 """A spread (interquartile range) of more than this share of the median is marked."""
 
+NOTE = (
+    "of matmul, of copy: share of the fastest matrix product and copy measured here, at the "
+    "largest T, as the peak memory"
+)
+
 
 def duration(seconds: float) -> str:
     """Three digits and a unit: 12.3 µs."""
@@ -39,6 +44,7 @@ def tables(results: Results) -> list[RenderableType]:
         parts.append(
             Text(f"~ spread over {share} of the median: measure again on a quieter machine")
         )
+    parts.append(Text(NOTE))
     parts += [Text(line) for line in _left_out(results.left_out)]
     return parts
 
@@ -54,7 +60,7 @@ def _table(series: str, rows: Sequence[Row]) -> Table:
     table.add_column("")
     for T in lengths:
         table.add_column("median" if T is None else f"T = {T}", justify="right")
-    for heading in ("of matmul ceiling", "of copy ceiling", "peak memory"):
+    for heading in ("of matmul", "of copy", "peak memory"):
         table.add_column(heading, justify="right", style="dim")
     fastest = {T: min(row.median_seconds for row in rows if row.T == T) for T in lengths}
     for name in dict.fromkeys(row.name for row in rows):
