@@ -8,10 +8,8 @@ Letters: B batch, T time, C channels (n_embd), H heads, D head size, V vocabular
 """
 
 import math
-from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gpt.attention.cache import KVCache, LayerCache
@@ -19,11 +17,7 @@ from gpt.config import ModelConfig
 from gpt.errors import ConfigError
 from gpt.heads import make_attention
 from gpt.layers import MLP, make_norm
-
-Reduction = Literal["mean", "sum"]
-
-IGNORE_INDEX = -100
-"""A target that is not predicted: it adds nothing to the loss, nor to the mean's denominator."""
+from gpt.loss import Reduction, chunked_cross_entropy, cross_entropy
 
 
 def build_model(config: ModelConfig, vocab_size: int) -> "LanguageModel":
@@ -47,6 +41,11 @@ class LanguageModel(nn.Module):
         """(B, T) tokens -> (B, T, V)."""
         raise NotImplementedError
 
+    def loss(self, idx: Tensor, targets: Tensor, reduction: Reduction) -> Tensor:
+        """(B, T) tokens and targets -> the cross-entropy, a scalar."""
+        logits = self.logits(idx)  # (B, T, V)
+        return cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction)
+
     def forward(
         self,
         idx: Tensor,
@@ -60,7 +59,7 @@ class LanguageModel(nn.Module):
         Args:
             idx: (B, T) int64 tokens.
             targets: (B, T) int64; position t's is the token after `idx[:, t]`. Where it is
-                `IGNORE_INDEX`, nothing is predicted.
+                `gpt.loss.IGNORE_INDEX`, nothing is predicted.
             reduction: mean over the predicted tokens, or their sum.
             cache: from `new_cache`; `idx` then holds only the tokens that it has not seen.
 
@@ -70,15 +69,9 @@ class LanguageModel(nn.Module):
         T = idx.shape[1] + (0 if cache is None else cache.length)
         if self.block_size < T:
             raise ConfigError(f"a context must be at most {self.block_size} tokens but got {T}")
-        logits = self.logits(idx, cache)  # (B, T, V)
         if targets is None:
-            return logits
-        return F.cross_entropy(
-            logits.float().flatten(0, 1),  # (B, T, V) -> (B·T, V)
-            targets.flatten(),  # (B, T) -> (B·T,)
-            ignore_index=IGNORE_INDEX,
-            reduction=reduction,
-        )
+            return self.logits(idx, cache)  # (B, T, V)
+        return self.loss(idx, targets, reduction)
 
     def new_cache(self) -> KVCache:
         """An empty memory for generation, to be passed to every forward pass of one text."""
@@ -183,6 +176,13 @@ class GPT(LanguageModel):
     def logits(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:
         logits: Tensor = self.head(self.trunk(idx, cache))  # (B, T, C) -> (B, T, V)
         return logits
+
+    def loss(self, idx: Tensor, targets: Tensor, reduction: Reduction) -> Tensor:
+        if self.config.loss_head == "plain":
+            return super().loss(idx, targets, reduction)
+        x = self.trunk(idx).flatten(0, 1)  # (B, T, C) -> (B·T, C)
+        head = self.head
+        return chunked_cross_entropy(x, head.weight, head.bias, targets.flatten(), reduction)
 
     @property
     def n_params_without_positions(self) -> int:

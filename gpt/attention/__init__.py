@@ -12,7 +12,7 @@ from gpt.attention.cache import incremental
 from gpt.attention.flex import flex
 from gpt.attention.kernel import Attend, Kernel
 from gpt.attention.online import online
-from gpt.attention.plain import matmul, per_head
+from gpt.attention.plain import added_mask, matmul, per_head
 from gpt.attention.sdpa import pinned_sdpa, sdpa
 
 __all__ = ["KERNELS", "Attend", "Kernel"]
@@ -29,6 +29,11 @@ KERNELS: dict[str, Kernel] = {
             name="matmul",
             description="matmul–softmax–matmul for all heads at once",
             attend=matmul,
+        ),
+        Kernel(
+            name="added_mask",
+            description="matmul–softmax–matmul, scale and mask folded into the first product",
+            attend=added_mask,
         ),
         Kernel(
             name="sdpa",

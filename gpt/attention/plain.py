@@ -1,6 +1,8 @@
 """Attention as it is written on the blackboard: the whole T × T matrix, then its softmax.
 
 `matmul` does all heads at once; `per_head` one after another, as the originals' modules do.
+`added_mask` is `matmul` with scale and mask folded into the first product: two passes over the
+T × T matrix less forward, and two less backward.
 """
 
 import torch
@@ -23,3 +25,13 @@ def per_head(q: Tensor, k: Tensor, v: Tensor, *, scale: float, dropout_p: float 
     return torch.stack(
         [matmul(*head, scale=scale, dropout_p=dropout_p) for head in heads], dim=1
     )  # (B, H, T, D)
+
+
+def added_mask(q: Tensor, k: Tensor, v: Tensor, *, scale: float, dropout_p: float = 0.0) -> Tensor:
+    """One product gives scaled, masked scores: the mask, 0 or -inf, is what it adds to."""
+    B, H, T, _ = q.shape
+    q, k, v = q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1)  # (B·H, T, D) each
+    mask = q.new_full((T, T), float("-inf")).triu(1)
+    scores = torch.baddbmm(mask, q, k.transpose(-2, -1), alpha=scale)  # (B·H, T, T)
+    weights = F.dropout(scores.softmax(dim=-1), dropout_p)
+    return (weights @ v).unflatten(0, (B, H))  # (B·H, T, D) -> (B, H, T, D)

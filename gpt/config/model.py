@@ -12,6 +12,7 @@ AttentionLayout = Literal["fused", "per_head"]
 KernelName = Literal[
     "per_head",
     "matmul",
+    "added_mask",
     "sdpa",
     "sdpa_math",
     "sdpa_flash",
@@ -27,6 +28,7 @@ Norm = Literal["layernorm", "rmsnorm"]
 FinalNorm = Literal["applied", "unused", "none"]
 Activation = Literal["relu", "gelu", "relu2"]
 Position = Literal["learned", "rotary"]
+LossHead = Literal["plain", "chunked"]
 Init = Literal["torch", "gpt2", "zero_projections"]
 
 
@@ -99,6 +101,10 @@ class ModelConfig:
     tied_head: bool = False
     """Share the token embedding with the head. With `init="torch"`, whose embeddings have unit
     variance, the logits then start with variance C and the first loss is far above ln V."""
+
+    loss_head: LossHead = "plain"
+    """`plain`: all logits, then their cross-entropy; `chunked`: a few rows at a time, each with its
+    gradient at once. Same function; the chunked one is faster where the vocabulary is large."""
 
     init: Init = "gpt2"
     """`torch`: each module's own default; `gpt2`: normal(0.02), residual projections scaled by

@@ -66,6 +66,10 @@ class TrainConfig:
     batch_size: int = 12
     """Sequences B in a step."""
 
+    micro_batch_size: int | None = None
+    """Sequences computed at a time, their gradients summed before the step; fewer need less memory,
+    and are faster where a whole batch outgrows the processor's cache. None: the whole batch."""
+
     seed: int = 0
     """Seeds the initial weights, the order of the data and dropout."""
 
@@ -73,7 +77,7 @@ class TrainConfig:
     """`auto` takes CUDA, then MPS, then the CPU; the others are never replaced by another."""
 
     dtype: Dtype = "float32"
-    """Precision of the matrix products (autocast); the weights stay in float32."""
+    """Precision of the computation (`gpt.precision`); the weights stay in float32."""
 
     log_interval: int = 10
     """Steps between two points of the training curve."""
@@ -96,5 +100,6 @@ class TrainConfig:
         check.literals(self)
         check.at_least(1, self, "batch_size", "log_interval", "evaluations")
         check.at_least(0, self, "seed", "estimate_batches", "sample_tokens")
-        if self.eval_stride is not None:
-            check.at_least(1, self, "eval_stride")
+        for name in ("eval_stride", "micro_batch_size"):
+            if getattr(self, name) is not None:
+                check.at_least(1, self, name)

@@ -13,7 +13,8 @@ import gpt.evaluate
 from gpt.config import ModelConfig, RunConfig, TokenizerConfig
 from gpt.errors import ConfigError
 from gpt.evaluate import Evaluation, estimate_loss, evaluate
-from gpt.model import GPT, IGNORE_INDEX, Bigram, LanguageModel
+from gpt.loss import IGNORE_INDEX
+from gpt.model import GPT, Bigram, LanguageModel
 from gpt.setup import load_text
 
 CPU = torch.device("cpu")

@@ -14,7 +14,8 @@ from gpt.config import ModelConfig
 from gpt.errors import ConfigError
 from gpt.heads import fuse, split
 from gpt.layers import MLP, QueryKeyTransform
-from gpt.model import GPT, IGNORE_INDEX, Bigram, LanguageModel, build_model
+from gpt.loss import IGNORE_INDEX
+from gpt.model import GPT, Bigram, LanguageModel, build_model
 
 V = 11
 TINY = ModelConfig(block_size=8, n_layer=2, n_head=2, n_embd=8)
