@@ -131,7 +131,8 @@ class Ledger:
                     self._queue(_point(tries[-1]), tries[-1].params["seed"])
             return
         cells = list(cells)
-        for seed in range(self._seeds):
+        first = self._spec.first_seed
+        for seed in range(first, first + self._seeds):
             for cell in cells:
                 if _is_missing(attempts[cell.config.with_seed(seed).key]):
                     self._queue(cell.params, seed)

@@ -78,6 +78,9 @@ class Study:
     seeds: int = 1
     """Runs of each cell; runs of unlike cells with one seed see the same text in one order."""
 
+    first_seed: int = 0
+    """Seeds count from here."""
+
     search: Search | None = None
     """None: the grid of all cells."""
 

@@ -20,6 +20,7 @@ from gpt.canary import check_canary
 from gpt.config import RunConfig
 from gpt.device import device_name
 from gpt.errors import DivergedError, GptBenchError, InfeasibleError, UnsoundError
+from gpt.evaluate import evaluate_split
 from gpt.generate import generate
 from gpt.setup import Setup, Text, load_text, set_up
 from gpt.train import Point, planned_steps, train
@@ -135,9 +136,11 @@ def _train(task: Train, send: Send) -> Finished:
             _save_weights(setup, task.folder / "model.safetensors")
         if not send(point):
             return Finished(outcome=Outcome.INTERRUPTED, reason=f"stopped at step {point.step}")
-    sample = sample_text(setup)
-    (task.folder / "sample.txt").write_text(sample, encoding="utf-8")
-    return Finished(outcome=Outcome.COMPLETE, summary=summarize(setup, points))
+    (task.folder / "sample.txt").write_text(sample_text(setup), encoding="utf-8")
+    summary = summarize(setup, points)
+    if setup.config.train.measure_test:
+        summary["test_bits_per_byte"] = evaluate_split(setup, "test").bits_per_byte
+    return Finished(outcome=Outcome.COMPLETE, summary=summary)
 
 
 def _save_weights(setup: Setup, path: Path) -> None:

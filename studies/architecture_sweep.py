@@ -12,7 +12,7 @@ from gpt.presets import MODERN
 
 BASE = replace(
     MODERN,
-    corpus=CorpusConfig(name="pydocs"),
+    corpus=CorpusConfig(name="pydocs", test_fraction=0.05),
     tokenizer=TokenizerConfig(kind="bpe", vocab_size=1024),
     model=replace(MODERN.model, n_embd=64),
     train=TrainConfig(budget=Budget(tokens=250_000)),

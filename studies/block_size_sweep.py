@@ -15,7 +15,7 @@ TOKENS_PER_STEP = 1024
 
 BASE = replace(
     MODERN,
-    corpus=CorpusConfig(name="pydocs"),
+    corpus=CorpusConfig(name="pydocs", test_fraction=0.05),
     tokenizer=TokenizerConfig(kind="bpe", vocab_size=1024),
     model=replace(MODERN.model, n_embd=64),
     train=TrainConfig(budget=Budget(tokens=400_000)),

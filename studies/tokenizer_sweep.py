@@ -22,7 +22,7 @@ from gpt.presets import MODERN
 
 BASE = replace(
     MODERN,
-    corpus=CorpusConfig(name="pydocs"),
+    corpus=CorpusConfig(name="pydocs", test_fraction=0.05),
     model=replace(MODERN.model, context_bytes=128, n_embd=64),
     train=TrainConfig(budget=Budget(bytes=500_000), batch_size=12, evaluations=4),
 )

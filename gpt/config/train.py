@@ -93,6 +93,10 @@ class TrainConfig:
     """Random batches of each split for the originals' noisy `estimate_loss`, at each evaluation; 0
     leaves it out."""
 
+    measure_test: bool = False
+    """Measure the trained model on the corpus's test part too. For a winner alone: what is looked
+    at in a sweep is no test any more."""
+
     sample_tokens: int = 200
     """Length of the text sampled at the end."""
 
