@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save_model
 
 from bench.outcome import Outcome
+from bench.plausible import refuse_impossible_speed
 from gpt.canary import check_canary
 from gpt.config import RunConfig
 from gpt.device import device_name
@@ -138,6 +139,7 @@ def _train(task: Train, send: Send) -> Finished:
             return Finished(outcome=Outcome.INTERRUPTED, reason=f"stopped at step {point.step}")
     (task.folder / "sample.txt").write_text(sample_text(setup), encoding="utf-8")
     summary = summarize(setup, points)
+    refuse_impossible_speed(setup, summary["tokens_per_second"])
     if setup.config.train.measure_test:
         summary["test_bits_per_byte"] = evaluate_split(setup, "test").bits_per_byte
     return Finished(outcome=Outcome.COMPLETE, summary=summary)

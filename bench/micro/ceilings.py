@@ -52,20 +52,25 @@ class Ceilings:
         )
 
 
-def measure_ceilings(device: torch.device, dtype: torch.dtype) -> Ceilings:
-    """Measure both; takes about a second."""
-    matmul = []
+def measure_matmul(device: torch.device, dtype: torch.dtype) -> float:
+    """Floating-point operations a second of the best square matrix product."""
+    speeds = []
     for side in MATRIX_SIDES[device.type]:
         a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
         seconds = _fastest(lambda a=a, b=b: a @ b, device)  # type: ignore[misc]
-        matmul.append(2 * side**3 / seconds)
+        speeds.append(2 * side**3 / seconds)
+    return max(speeds)
+
+
+def measure_ceilings(device: torch.device, dtype: torch.dtype) -> Ceilings:
+    """Measure both; takes about a second."""
     copy = {}
     for n_bytes in COPY_BYTES:
         source = torch.ones(n_bytes // dtype.itemsize, device=device, dtype=dtype)
         target = torch.empty_like(source)
         seconds = _fastest(lambda s=source, t=target: t.copy_(s), device)  # type: ignore[misc]
         copy[2 * n_bytes] = 2 * n_bytes / seconds
-    return Ceilings(max(matmul), copy)
+    return Ceilings(measure_matmul(device, dtype), copy)
 
 
 def _fastest(run: Callable[[], object], device: torch.device) -> float:

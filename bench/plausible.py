@@ -1,0 +1,37 @@
+"""Can this speed be? Nothing computes faster than the machine multiplies matrices.
+
+A throughput above the measured ceiling means that the clock, the count of operations or the
+synchronisation is wrong, and so is every conclusion from it.
+"""
+
+from functools import cache
+
+import torch
+
+from bench.micro.ceilings import MARGIN, measure_matmul
+from gpt.errors import UnsoundError
+from gpt.setup import Setup
+
+
+def refuse_impossible_speed(setup: Setup, tokens_per_second: float) -> None:
+    """Raise `UnsoundError` if training at this speed would beat the machine's matrix product.
+
+    The ceiling is measured once a process, and again before anything is refused: on a busy machine
+    a single measurement may be low.
+    """
+    flops = tokens_per_second * setup.model.flops_per_token(setup.config.model.block_size)
+    dtype = getattr(torch, setup.config.train.dtype)
+    ceiling = _ceiling(setup.device, dtype)
+    if flops > MARGIN * ceiling:
+        ceiling = max(ceiling, measure_matmul(setup.device, dtype))
+    if flops > MARGIN * ceiling:
+        raise UnsoundError(
+            f"training can't be faster than this machine's best matrix product, "
+            f"{ceiling / 1e9:,.0f} GFLOP/s, but measured {flops / 1e9:,.0f}: the clock, the count "
+            "or the synchronisation is wrong"
+        )
+
+
+@cache
+def _ceiling(device: torch.device, dtype: torch.dtype) -> float:
+    return measure_matmul(device, dtype)
