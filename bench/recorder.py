@@ -129,12 +129,12 @@ class Recorder:
             if points:
                 rows = [{"step": p.step, **point_metrics(p)} for p in points]
                 pd.DataFrame(rows).to_csv(folder / "curve.csv", index=False)
-        self._tracker.finish(
-            run_id,
-            STATUS[outcome],
-            tags={"outcome": outcome.value, **({"reason": reason} if reason else {})},
-            folder=folder,
-        )
+        tags = {"outcome": outcome.value}
+        if reason:
+            tags["reason"] = reason
+        if (sample := folder / "sample.txt").exists():
+            tags["mlflow.note.content"] = _quoted(sample.read_text("utf-8"))
+        self._tracker.finish(run_id, STATUS[outcome], tags=tags, folder=folder)
 
     def __enter__(self) -> "Recorder":
         return self
@@ -150,7 +150,7 @@ class Recorder:
 
     def close(self, leaderboard: str, *, interrupted: bool) -> dict[str, str]:
         """Close the parent run, with the leaderboard as its note; returns views by their name."""
-        note = {"mlflow.note.content": f"```\n{leaderboard}\n```"}
+        note = {"mlflow.note.content": _quoted(leaderboard)}
         self._tracker.finish(self._launch, "KILLED" if interrupted else "FINISHED", tags=note)
         return self._tracker.save_views(
             self._name,
@@ -159,6 +159,11 @@ class Recorder:
             ascending=self._study.direction == "minimize",
             columns=LEADERBOARD_COLUMNS,
         )
+
+
+def _quoted(text: str) -> str:
+    """Text as it stands, in a note that is Markdown."""
+    return f"```\n{text}\n```"
 
 
 def _environment_tags(environment: Mapping[str, Any]) -> dict[str, Any]:
