@@ -47,9 +47,10 @@ class FusedAttention(nn.Module):
     def forward(self, x: Tensor, cache: LayerCache | None = None) -> Tensor:
         B, T, C = x.shape
         qkv = self.qkv(x).view(B, T, 3, self.n_head, C // self.n_head)  # (B, T, 3, H, D)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, H, T, D) each
+        qkv = qkv.permute(2, 0, 3, 1, 4)  # (3, B, H, T, D)
         start = 0 if cache is None else cache.length
-        q, k = self.transform(q, start), self.transform(k, start)
+        qk, v = torch.split(qkv, (2, 1))
+        (q, k), (v,) = self.transform(qk, start), v  # (B, H, T, D) each
         if cache is not None:
             out = cache.attend(q, k, v, scale=self.scale)
         else:

@@ -69,17 +69,18 @@ class QueryKeyTransform(nn.Module):
             D = config.head_size
             frequencies = base ** (-torch.arange(0, D, 2) / D)  # (D/2,)
             angles = torch.outer(torch.arange(config.block_size), frequencies)  # (block, D/2)
-            self.register_buffer("cos", angles.cos(), persistent=False)
-            self.register_buffer("sin", angles.sin(), persistent=False)
+            self.register_buffer("cos", angles.cos().repeat(1, 2), persistent=False)
+            signed = torch.cat((-angles.sin(), angles.sin()), dim=1)  # (block, D)
+            self.register_buffer("sin", signed, persistent=False)
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
         """`x` holds the tokens at positions start, start + 1, …; its dtype is kept."""
         dtype = x.dtype
         if self.rotary:
             T = x.shape[-2]
-            cos, sin = self.cos[start : start + T], self.sin[start : start + T]  # (T, D/2)
-            first, second = x.chunk(2, dim=-1)  # (..., T, D/2) each
-            x = torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
+            cos, sin = self.cos[start : start + T], self.sin[start : start + T]  # (T, D)
+            other = x.roll(x.shape[-1] // 2, dims=-1)  # each channel's partner in its pair
+            x = x * cos + other * sin
         if self.norm:
             x = F.rms_norm(x, x.shape[-1:])
         return x.to(dtype)

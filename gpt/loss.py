@@ -44,14 +44,16 @@ def chunked_cross_entropy(
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-    loss: Tensor = _ChunkedCrossEntropy.apply(x, weight, bias, targets, reduction)
+    loss: Tensor = _ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        x, weight, bias, targets, reduction
+    )
     return loss
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
     """Loss and gradients in one pass; sums over chunks are kept in float32.
 
-    Powers of two stand for the softmax's exponentials: on CPUs torch takes them eight times faster.
+    The softmax's exponentials are powers of two: on a CPU torch takes those eight times faster.
     """
 
     @staticmethod

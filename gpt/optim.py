@@ -11,15 +11,15 @@ import torch
 from torch import nn
 
 from gpt.config import OptimizerConfig
+from gpt.muon import Muon
 
 
 def build_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
     """Optimizers that together hold each parameter of the model once.
 
     With AdamW, matrices are decayed (embeddings too, as in nanoGPT), and vectors only if
-    `decay_all`. Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) decays its
-    matrices, and its update is scaled to the size of AdamW's (Liu et al. 2025,
-    https://arxiv.org/abs/2502.16982), so that one learning rate serves both.
+    `decay_all`. Muon decays its matrices, and its updates are of the size of AdamW's, so that one
+    learning rate serves both.
     """
     parameters = dict(model.named_parameters())
     if config.kind == "adamw":
@@ -28,11 +28,11 @@ def build_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.op
         return [_adamw(config, decayed, spared)]
     hidden = {n: p for n, p in parameters.items() if n.startswith("blocks.") and p.ndim == 2}
     others = [p for name, p in parameters.items() if name not in hidden]
-    muon = torch.optim.Muon(
+    muon = Muon(
         [{"params": list(hidden.values()), "multiplier": 1.0}],
         lr=config.learning_rate,
         weight_decay=config.weight_decay,
-        adjust_lr_fn="match_rms_adamw",
+        n_iterations=config.muon_iterations,
     )
     return [muon, _adamw(config, [], others, multiplier=config.adamw_multiplier)]
 
@@ -51,6 +51,7 @@ def _adamw(
         [group for group in groups if group["params"]],
         lr=config.learning_rate,
         betas=(config.beta1, config.beta2),
+        fused=config.fused or None,
     )
 
 

@@ -246,7 +246,7 @@ class _Run:
         """The gradients of a batch (B, T), a few sequences at a time; returns its loss."""
         precision, n = self.setup.precision, self.config.train.micro_batch_size or len(x)
         total = torch.zeros((), device=x.device)
-        for part_x, part_y in zip(x.split(n), y.split(n), strict=True):
+        for part_x, part_y in zip(torch.split(x, n), torch.split(y, n), strict=True):
             with precision.context():
                 loss = precision.model(part_x, part_y)
             loss = loss * (len(part_x) / len(x))

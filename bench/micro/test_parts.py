@@ -22,6 +22,7 @@ from gpt.config import ModelConfig
 from gpt.config.optimizer import OptimizerKind
 from gpt.layers import ACTIVATIONS, make_norm
 from gpt.model import build_model
+from gpt.muon import Muon
 from gpt.optim import build_optimizers
 from gpt.presets import NANOGPT
 
@@ -133,7 +134,7 @@ def _optimizer_work(optimizers: Iterable[torch.optim.Optimizer]) -> Work:
     flops = n_bytes = 0
     for optimizer in optimizers:
         params = [p for group in optimizer.param_groups for p in group["params"]]
-        if isinstance(optimizer, torch.optim.Muon):
+        if isinstance(optimizer, Muon):
             part = accounting.muon((p.shape[0], p.shape[1]) for p in params)
         else:
             part = accounting.adamw(sum(p.numel() for p in params))

@@ -34,4 +34,4 @@ def added_mask(q: Tensor, k: Tensor, v: Tensor, *, scale: float, dropout_p: floa
     mask = q.new_full((T, T), float("-inf")).triu(1)
     scores = torch.baddbmm(mask, q, k.transpose(-2, -1), alpha=scale)  # (B·H, T, T)
     weights = F.dropout(scores.softmax(dim=-1), dropout_p)
-    return (weights @ v).unflatten(0, (B, H))  # (B·H, T, D) -> (B, H, T, D)
+    return (weights @ v).view(B, H, T, -1)  # (B·H, T, D) -> (B, H, T, D)

@@ -103,8 +103,8 @@ class ModelConfig:
     variance, the logits then start with variance C and the first loss is far above ln V."""
 
     loss_head: LossHead = "plain"
-    """`plain`: all logits, then their cross-entropy; `chunked`: a few rows at a time, each with its
-    gradient at once. Same function; the chunked one is faster where the vocabulary is large."""
+    """`plain`: all logits, then their cross-entropy; `chunked`: a few rows at a time, and their
+    gradients at once. Same function; the chunked one is faster where the vocabulary is large."""
 
     init: Init = "gpt2"
     """`torch`: each module's own default; `gpt2`: normal(0.02), residual projections scaled by

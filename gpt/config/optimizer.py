@@ -22,6 +22,12 @@ class OptimizerConfig:
     adamw_multiplier: float = 1.0
     """With `muon`: the learning rate of what it leaves to AdamW, as a multiple."""
 
+    muon_iterations: int = 5
+    """With `muon`: Newton–Schulz iterations of a step; fewer are cheaper, and less orthogonal."""
+
+    fused: bool = False
+    """Whether AdamW moves all weights in one pass of one kernel, instead of a pass an operation."""
+
     schedule: Schedule = "cosine"
     """What follows the warm-up: nothing, or decay to `final_fraction` of the peak."""
 
@@ -51,6 +57,7 @@ class OptimizerConfig:
         check.within(0.0, 1.0, self, "warmup_fraction", "beta1", "beta2")
         check.at_least(0, self, "learning_rate", "adamw_multiplier", "final_fraction")
         check.at_least(0, self, "weight_decay", "grad_clip")
+        check.at_least(1, self, "muon_iterations")
 
     def canonical(self) -> "OptimizerConfig":
         """The same optimizer without the fields that its kind and schedule ignore: two configs
@@ -58,6 +65,7 @@ class OptimizerConfig:
         return replace(
             self,
             adamw_multiplier=self.adamw_multiplier if self.kind == "muon" else 1.0,
+            muon_iterations=self.muon_iterations if self.kind == "muon" else 5,
             decay_all=self.decay_all and self.kind == "adamw",
             final_fraction=0.1 if self.schedule == "constant" else self.final_fraction,
         )

@@ -67,8 +67,8 @@ class TrainConfig:
     """Sequences B in a step."""
 
     micro_batch_size: int | None = None
-    """Sequences computed at a time, their gradients summed before the step; fewer need less memory,
-    and are faster where a whole batch outgrows the processor's cache. None: the whole batch."""
+    """Sequences computed at a time, their gradients summed before the step; fewer need less
+    memory, and may be faster where a batch outgrows the cache. None: the whole batch."""
 
     seed: int = 0
     """Seeds the initial weights, the order of the data and dropout."""

@@ -247,8 +247,8 @@ def _changed(config: RunConfig) -> Iterator[RunConfig]:
         section = getattr(config, part.name)
         for name, hint in get_type_hints(type(section)).items():
             change = {name: _another(getattr(section, name), hint)}
-            if name in ("adamw_multiplier", "decay_all"):
-                change["kind"] = "muon" if name == "adamw_multiplier" else "adamw"
+            if name in ("adamw_multiplier", "muon_iterations"):
+                change["kind"] = "muon"
             if part.name == "tokenizer" and name in ("kind", "vocab_size"):
                 change = {"kind": "bpe", "vocab_size": 512 if name == "kind" else 1024}
             yield config.replace(**{part.name: replace(section, **change)})

@@ -8,6 +8,7 @@ import torch
 
 from gpt.config import ModelConfig, OptimizerConfig
 from gpt.model import GPT, Bigram
+from gpt.muon import Muon
 from gpt.optim import build_optimizers, learning_rate_at, set_learning_rate
 
 NANOGPT = OptimizerConfig(
@@ -87,7 +88,7 @@ def test_muon_takes_the_matrices_of_the_blocks(gpt: GPT) -> None:
     muon, adamw = build_optimizers(gpt, OptimizerConfig(kind="muon", weight_decay=0.3))
     hidden = names(gpt, muon.param_groups[0])
 
-    assert isinstance(muon, torch.optim.Muon)
+    assert isinstance(muon, Muon)
     assert muon.param_groups[0]["weight_decay"] == 0.3
     assert hidden == {
         n for n, p in gpt.named_parameters() if n.startswith("blocks") and p.ndim > 1
