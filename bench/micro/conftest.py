@@ -52,6 +52,9 @@ class Place:
         """Short: fp32, bf16, fp16."""
         return DTYPE_NAMES[self.dtype]
 
+    def __str__(self) -> str:
+        return f"{self.device.type}-{self.dtype_name}"
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("microbenchmarks")
@@ -136,11 +139,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         places = [
             Place(device=device, dtype=dtype) for device in devices for dtype in _dtypes(device)
         ]
-        ids = [f"{place.device.type}-{place.dtype_name}" for place in places]
-        metafunc.parametrize("place", places, ids=ids)
+        metafunc.parametrize("place", places, ids=str)
     if "T" in metafunc.fixturenames:
-        lengths = LENGTHS[_size(metafunc.config)]
-        metafunc.parametrize("T", lengths, ids=[f"T{T}" for T in lengths])
+        metafunc.parametrize("T", LENGTHS[_size(metafunc.config)], ids="T{}".format)
 
 
 def _dtypes(device: torch.device) -> list[torch.dtype]:
@@ -247,7 +248,13 @@ def _natural(text: str) -> list[tuple[int, str]]:
 
 
 def pytest_benchmark_update_json(config: pytest.Config, output_json: Saved) -> None:
-    """Say in what is saved why something has no time."""
+    """Say in what is saved why something has no time, and make the rest fit for JSON."""
+    for benchmark in output_json["benchmarks"]:
+        params = benchmark["params"] or {}
+        benchmark["params"] = {
+            name: value if isinstance(value, int | str) else str(value)
+            for name, value in params.items()
+        }
     output_json["left_out"] = config.stash[LEFT_OUT]
     config.stash[SAVED] = output_json
 

@@ -30,7 +30,7 @@ def open_record(size: str) -> Callable[[dict[str, Any]], None]:
     tracker = Tracker(EXPERIMENT, DESCRIPTION)
 
     def record(saved: dict[str, Any]) -> None:
-        results = Results.from_saved(saved)
+        results, content = Results.from_saved(saved), json.dumps(saved)
         where = {
             "size": size,
             "devices": ", ".join(sorted({row.device_name for row in results.rows})),
@@ -42,7 +42,7 @@ def open_record(size: str) -> Callable[[dict[str, Any]], None]:
         for row in results.rows:
             tracker.log(run_id, row.T or 0, _metrics(row))
         with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / "results.json").write_text(json.dumps(saved), "utf-8")
+            (Path(folder) / "results.json").write_text(content, "utf-8")
             left_out = {f"no_time.{left.name}": left.reason for left in results.left_out}
             tracker.finish(run_id, "FINISHED", tags=left_out, folder=Path(folder))
 

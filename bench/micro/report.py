@@ -8,22 +8,25 @@ the least bytes would exceed the machine's ceilings.
 import base64
 import html
 import io
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 from rich.console import Console
 
 from bench.micro.results import Results, Row
 from bench.micro.tables import duration, memory, tables
 
 COLOURS = (
-    "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bb7744", "#555555",
+    "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee",
+    "#aa3377", "#bb7744", "#555555", "#88aadd", "#99cc77",
 )  # fmt: skip
-MARKERS = "osD^vPX*"
+MARKERS = "osD^vPX*<>"
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -77,7 +80,8 @@ def write_report(results: Results, folder: Path) -> Path:
 def draw(results: Results, series: str) -> Picture:
     """Time and memory of a series against T, as PNG."""
     rows = results.of(series)
-    figure = Figure(figsize=(10, 4.6), dpi=150, layout="constrained")
+    figure = Figure(figsize=(10, 4.6), dpi=150)
+    figure.set_layout_engine("constrained", w_pad=0.1)
     time_axes, memory_axes = figure.subplots(1, 2)
     last = rows[-1]
     threads = f", threads: {last.threads}" if last.device == "cpu" else ""
@@ -100,47 +104,52 @@ def _curves(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return curves
 
 
+def _style(i: int) -> dict[str, Any]:
+    """Colour, marker and line of the i-th curve; later ones are dashed, for they lie on top."""
+    return {
+        "color": COLOURS[i % len(COLOURS)],
+        "marker": MARKERS[i % len(MARKERS)],
+        "linestyle": "-" if i < 4 else (0, (4, 2)),
+        "linewidth": 1.6,
+        "markersize": 5,
+    }
+
+
 def _draw_time(axes: Axes, rows: Sequence[Row]) -> None:
     for i, (name, curve) in enumerate(_curves(rows).items()):
-        lengths, seconds = _lengths(curve), [row.median_seconds for row in curve]
-        style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
-        axes.plot(lengths, seconds, label=name, markersize=5, linewidth=1.6, **style)  # type: ignore[arg-type]
-    floor: dict[int, float] = {}
-    for row in rows:
-        floor[row.T or 0] = min(row.floor_seconds, floor.get(row.T or 0, row.floor_seconds))
-    lengths = sorted(floor)
-    lowest = [floor[T] for T in lengths]
-    axes.plot(lengths, lowest, color="#999999", linestyle="--", label="ceiling (matmul or copy)")
+        seconds = [row.median_seconds for row in curve]
+        axes.plot(_lengths(curve), seconds, label=name, **_style(i))
+    lengths = sorted(set(_lengths(rows)))
+    floor = [min(row.floor_seconds for row in rows if row.T == T) for T in lengths]
+    axes.plot(lengths, floor, color="#999999", linestyle=":", label="ceiling (matmul or copy)")
     _axes(axes, lengths, "median time", lambda value, _: duration(value))
     bottom = axes.get_ylim()[0]
-    axes.fill_between(lengths, lowest, [bottom] * len(lowest), color="#999999", alpha=0.15)
+    axes.fill_between(lengths, floor, [bottom] * len(floor), color="#999999", alpha=0.15)
     axes.set_ylim(bottom=bottom)
 
 
 def _draw_memory(axes: Axes, rows: Sequence[Row]) -> None:
-    known = False
-    for i, curve in enumerate(_curves(rows).values()):
-        style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
-        points = [(row.T, row.peak_memory_bytes) for row in curve if row.peak_memory_bytes]
-        if points:
-            known = True
-            axes.plot(*zip(*points, strict=True), markersize=5, linewidth=1.6, **style)  # type: ignore[arg-type]
-    if known:
-        lengths = sorted({row.T or 0 for row in rows})
-        _axes(axes, lengths, "peak memory of a call", lambda value, _: memory(round(value)))
-    else:
+    if all(row.peak_memory_bytes is None for row in rows):
         axes.set_axis_off()
         axes.text(0.5, 0.5, "this device keeps no peak of its memory", ha="center")
+        return
+    for i, curve in enumerate(_curves(rows).values()):
+        n_bytes = [row.peak_memory_bytes or math.nan for row in curve]
+        axes.plot(_lengths(curve), n_bytes, **_style(i))
+    lengths = sorted(set(_lengths(rows)))
+    _axes(axes, lengths, "peak memory of a call", lambda value, _: memory(round(value)))
 
 
-def _axes(axes: Axes, lengths: Sequence[int], ylabel: str, formatter: object) -> None:
+def _axes(
+    axes: Axes, lengths: Sequence[int], ylabel: str, formatter: Callable[[float, int], str]
+) -> None:
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.xaxis.set_major_locator(FixedLocator(lengths))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(formatter))  # type: ignore[arg-type]
-    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(formatter))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("T, tokens")
     axes.set_ylabel(ylabel)
     axes.grid(color="#dddddd", linewidth=0.7)

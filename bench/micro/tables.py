@@ -38,7 +38,8 @@ def tables(results: Results) -> list[RenderableType]:
     parts: list[RenderableType] = []
     for series in results.series:
         for _, rows in groupby(results.of(series), key=lambda row: row.device):
-            parts += [_table(series, list(rows)), ""]
+            same = list(rows)
+            parts += [Text(f"{series} · {_where(same[0])}", style="bold"), _table(same), ""]
     if any(_unstable(row) for row in results.rows):
         share = f"{UNSTABLE:.0%}"
         parts.append(
@@ -53,10 +54,9 @@ def _unstable(row: Row) -> bool:
     return row.iqr_seconds > UNSTABLE * row.median_seconds
 
 
-def _table(series: str, rows: Sequence[Row]) -> Table:
+def _table(rows: Sequence[Row]) -> Table:
     lengths = list(dict.fromkeys(row.T for row in rows))
-    table = Table(title=f"{series} · {_where(rows[0])}", title_justify="left", box=None)
-    table.title_style = "bold"
+    table = Table(box=None)
     table.add_column("")
     for T in lengths:
         table.add_column("median" if T is None else f"T = {T}", justify="right")
@@ -70,7 +70,7 @@ def _table(series: str, rows: Sequence[Row]) -> Table:
         table.add_row(
             name,
             *cells,
-            f"{longest.share_of_matmul_ceiling:.1%}",
+            f"{longest.share_of_matmul_ceiling:.1%}" if longest.flops else "–",
             f"{longest.share_of_copy_ceiling:.1%}",
             memory(longest.peak_memory_bytes),
         )

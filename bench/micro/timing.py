@@ -98,7 +98,7 @@ class Stopwatch:
         benchmark.extra_info.update(
             asdict(subject),
             **achieved,
-            peak_memory_bytes=call_peak_bytes(run, device),
+            peak_memory_bytes=None if dtype is None else call_peak_bytes(run, device),
             device=device.type,
             device_name=device_name(device),
             dtype="text" if dtype is None else str(dtype).removeprefix("torch."),

@@ -1,0 +1,131 @@
+"""Sessions of `pytest --benchmark-only`, as a user starts them, in a folder of their own."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.micro.results import Results
+from gpt.device import available_devices
+
+ROOT = Path(__file__).parents[3]
+
+BREAKER = '''
+"""A kernel that is fast and wrong, and one that is right."""
+
+import torch
+from gpt.attention import KERNELS, Kernel
+
+def wrong(q, k, v, *, scale, dropout_p=0.0):
+    return v + 0 * (q + k)
+
+KERNELS["wrong"] = Kernel(name="wrong", description="", attend=wrong)
+'''
+
+
+def session(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", str(ROOT / "bench" / "micro"), *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "COLUMNS": "120"}
+        | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, int]:
+    """A recorded session with a wrong kernel among the others: folder, output, exit code."""
+    folder = tmp_path_factory.mktemp("session")
+    (folder / "breaker.py").write_text(BREAKER)
+    done = session(
+        folder, "-p", "breaker", "--benchmark-only", "--bench-mlflow", "--bench-device", "cpu",
+        "-k", "forward-wrong and fp32 or forward-matmul and fp32 and (T64 or T128)",
+    )  # fmt: skip
+    return folder, done.stdout + done.stderr, done.returncode
+
+
+@pytest.fixture(scope="module")
+def saved(broken: tuple[Path, str, int]) -> dict[str, Any]:
+    (path,) = (broken[0] / ".benchmarks").glob("*/*.json")
+    content: dict[str, Any] = json.loads(path.read_bytes())
+    return content
+
+
+def test_a_wrong_kernel_gets_no_time_and_turns_the_session_red(
+    broken: tuple[Path, str, int], saved: dict[str, Any]
+) -> None:
+    _, output, exit_code = broken
+
+    assert exit_code == 1
+    assert (
+        "wrong gets no time in 'attention forward, fp32, T = 64': its output is off by" in output
+    )
+    assert {b["extra_info"]["name"] for b in saved["benchmarks"]} == {"matmul"}
+    left_out = Results.from_saved(saved).left_out
+    assert {left.name for left in left_out} == {"wrong"}
+    assert all(left.reason.startswith("wrong: ") for left in left_out)
+
+
+def test_groups_read_as_questions_and_times_have_their_meaning(
+    broken: tuple[Path, str, int], saved: dict[str, Any]
+) -> None:
+    first, second = (b for b in saved["benchmarks"])
+
+    assert "benchmark 'attention forward, fp32, T = 64': 1 tests" in broken[1]
+    assert broken[1].index("fp32, T = 64':") < broken[1].index("fp32, T = 128':")
+    assert (first["group"], second["group"]) == tuple(
+        f"attention forward, fp32, T = {T}" for T in (64, 128)
+    )
+    info = first["extra_info"]
+    assert info["threads"] == 1
+    assert 0 < info["share_of_matmul_ceiling"] < 1.2
+    assert info["peak_memory_bytes"] > 64 * 64 * 4 * 16  # one T × T matrix for each of 16 heads
+    assert len(first["stats"]["data"]) == first["stats"]["rounds"] >= 5
+
+
+def test_the_session_is_one_run_in_mlflow(broken: tuple[Path, str, int]) -> None:
+    folder = broken[0]
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        runs = database.execute(
+            "select status, r.name, e.name from runs r join experiments e using (experiment_id)"
+        ).fetchall()
+        metrics = database.execute("select key, step, value from metrics").fetchall()
+        tags = dict(database.execute("select key, value from tags").fetchall())
+    database.close()
+
+    ((status, name, experiment),) = runs
+    assert (status, experiment) == ("FINISHED", "microbenchmarks")
+    assert name.startswith("quick, ")
+    times = {(key, step) for key, step, _ in metrics if key.startswith("milliseconds")}
+    assert times == {("milliseconds_attention_forward_fp32/matmul", T) for T in (64, 128)}
+    assert tags["threads"] == "1"
+    assert tags["torch"]
+    assert tags["no_time.wrong"].startswith("wrong: its output is off by")
+    assert list((folder / "mlruns").rglob("results.json"))
+
+
+def test_a_plain_session_runs_each_once_and_keeps_nothing(tmp_path: Path) -> None:
+    done = session(tmp_path, "-k", "causal_mean and fp32", "-q")
+
+    assert done.returncode == 0
+    assert "4 passed" in done.stdout
+    assert not (tmp_path / ".benchmarks").exists() or not list(
+        (tmp_path / ".benchmarks").rglob("*.json")
+    )
+
+
+@pytest.mark.skipif("cuda" in available_devices(), reason="this machine has CUDA")
+def test_an_absent_device_is_a_wrong_command(tmp_path: Path) -> None:
+    done = session(tmp_path, "--bench-device", "cuda", "--collect-only", "-q")
+
+    assert done.returncode != 0
+    assert "device must be one of this machine's (" in done.stdout + done.stderr

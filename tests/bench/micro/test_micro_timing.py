@@ -1,0 +1,158 @@
+"""Ceilings, memory and the edges of a timed region, on work whose cost is known."""
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from bench.micro import ceilings, timing
+from bench.micro.accounting import Work
+from bench.micro.ceilings import Ceilings, measure_ceilings
+from bench.micro.checks import disagreement, wrong_mean
+from bench.micro.memory import call_peak_bytes
+from bench.micro.timing import ImpossibleError, Stopwatch, Subject
+from gpt.aggregation import AGGREGATIONS
+
+CPU = torch.device("cpu")
+SUBJECT = Subject(series="a question", name="an answer", T=8)
+MODEST = Ceilings(1e9, {1000: 4e9, 100_000: 1e9})
+
+
+class FakeBenchmark:
+    """pytest-benchmark's fixture, as far as it is used here."""
+
+    def __init__(self) -> None:
+        self.disabled = self.has_error = False
+        self.group = ""
+        self.extra_info: dict[str, Any] = {}
+        self.stats: dict[str, float] = {}
+
+    def pedantic(self, run: Any, setup: Any, rounds: int) -> None:
+        times = []
+        for _ in range(rounds):
+            setup()
+            start = time.perf_counter()
+            run()
+            times.append(time.perf_counter() - start)
+        self.stats = {"median": sorted(times)[len(times) // 2]}
+
+
+@pytest.fixture
+def modest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine of 1 GFLOP/s."""
+    monkeypatch.setattr(timing, "measure_ceilings", lambda *_: MODEST)
+
+
+def test_ceilings_of_this_machine_are_plausible(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ceilings, "MATRIX_SIDES", {"cpu": (64, 128)})
+    monkeypatch.setattr(ceilings, "COPY_BYTES", (1 << 14, 1 << 18))
+    monkeypatch.setattr(ceilings, "PROBE_SECONDS", 0.01)
+
+    found = measure_ceilings(CPU, torch.float32)
+
+    assert 1e8 < found.matmul_flops_per_second < 1e14
+    assert list(found.copy_bytes_per_second) == [1 << 15, 1 << 19]
+    assert all(1e7 < speed < 1e13 for speed in found.copy_bytes_per_second.values())
+
+
+def test_a_working_set_is_held_against_copies_of_its_size_or_more() -> None:
+    assert MODEST.copy_bytes_per_second_at(10) == 4e9
+    assert MODEST.copy_bytes_per_second_at(2000) == 4e9
+    assert MODEST.copy_bytes_per_second_at(2001) == 1e9
+    assert MODEST.copy_bytes_per_second_at(10**9) == 1e9
+
+
+def test_the_better_of_two_ceilings_counts() -> None:
+    other = Ceilings(5e8, {1000: 5e9, 100_000: 5e8})
+
+    assert MODEST.best_with(other) == Ceilings(1e9, {1000: 5e9, 100_000: 1e9})
+
+
+@pytest.mark.usefixtures("modest")
+def test_what_was_timed_is_said_beside_the_time() -> None:
+    benchmark = FakeBenchmark()
+    work = Work(flops=1000, bytes=1000)
+
+    Stopwatch(0.01).time(benchmark, lambda: time.sleep(0.001), SUBJECT, work, CPU, torch.float32)
+
+    info, seconds = benchmark.extra_info, benchmark.stats["median"]
+    assert benchmark.group == "a question, T = 8"
+    assert info["share_of_matmul_ceiling"] == pytest.approx(1000 / seconds / 1e9)
+    assert info["gigabytes_per_second"] == pytest.approx(1000 / seconds / 1e9)
+    assert info["threads"] == torch.get_num_threads()
+    assert (info["device"], info["dtype"], info["peak_memory_bytes"]) == ("cpu", "float32", 0)
+
+
+@pytest.mark.usefixtures("modest")
+@pytest.mark.parametrize(("work", "name"), [(Work(10**8, 1), "matmul"), (Work(1, 10**9), "copy")])
+def test_a_throughput_above_a_ceiling_is_refused(work: Work, name: str) -> None:
+    benchmark = FakeBenchmark()
+
+    with pytest.raises(ImpossibleError, match=f"must not exceed the {name} ceiling but was"):
+        Stopwatch(0.0).time(benchmark, lambda: None, SUBJECT, work, CPU, torch.float32)
+
+    assert benchmark.has_error
+    assert not benchmark.extra_info
+
+
+@pytest.mark.usefixtures("modest")
+@pytest.mark.parametrize("waits", [True, False])
+def test_the_device_is_waited_for_at_both_edges(
+    waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device on which each call takes 5 ms, but returns at once; work is queued before, too."""
+    device = SimpleNamespace(queued_seconds=1.0)
+
+    def synchronize(_: torch.device) -> None:
+        if waits:
+            time.sleep(min(device.queued_seconds, 0.05))
+            device.queued_seconds = 0.0
+
+    def call() -> None:
+        device.queued_seconds += 0.005
+
+    monkeypatch.setattr(timing, "synchronize", synchronize)
+    benchmark = FakeBenchmark()
+    Stopwatch(0.0).time(benchmark, call, SUBJECT, Work(1, 1), CPU, None)
+
+    assert (benchmark.stats["median"] >= 0.005) == waits
+
+
+def test_memory_is_the_most_that_was_allocated_at_once() -> None:
+    """Two megabytes at once, then one: temporaries count while they live."""
+    x = torch.ones(250_000)  # 1 MB
+
+    def run() -> Tensor:
+        both = [x + 1, x + 2]
+        both.clear()
+        return x + 3
+
+    assert call_peak_bytes(run, CPU) == pytest.approx(2e6, rel=0.01)
+
+
+@pytest.mark.parametrize("name", AGGREGATIONS)
+def test_right_means_pass(name: str) -> None:
+    assert wrong_mean(AGGREGATIONS[name], torch.randn(2, 9, 3)) is None
+
+
+def test_wrong_means_are_found() -> None:
+    def of_everything(x: Tensor) -> Tensor:
+        return x.mean(1, keepdim=True).expand_as(x)
+
+    def leaking(x: Tensor) -> Tensor:
+        return AGGREGATIONS["cumsum"](x) + 1e-7 * x.mean(1, keepdim=True)
+
+    assert "off by" in (wrong_mean(of_everything, torch.randn(2, 9, 3)) or "")
+    assert "leaks the future" in (wrong_mean(leaking, torch.randn(2, 9, 3)) or "")
+
+
+def test_a_result_beyond_rounding_is_found() -> None:
+    assert disagreement(lambda dtype: [torch.ones(3, dtype=dtype) / 3], torch.bfloat16) is None
+
+    def off(dtype: torch.dtype) -> list[Tensor]:
+        return [torch.ones(3, dtype=dtype) * (1.01 if dtype == torch.float32 else 1.0)]
+
+    assert "its result 0 is off by 1.0e-02" in (disagreement(off, torch.float32) or "")
