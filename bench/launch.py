@@ -210,6 +210,7 @@ class Launch:
             "val_bits_per_byte": point.evaluation.bits_per_byte,
             "val_loss": point.evaluation.loss,
             "tokens_per_second": point.tokens_per_second,
+            "seconds_to_target": point.evaluation.loss,  # on the way there, the nearer is better
         }[self._metric]
         if self._ledger.should_prune(run.claim, run.n_evaluations, value):
             run.pruned = True

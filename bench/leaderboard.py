@@ -21,15 +21,16 @@ TITLES: dict[Metric, str] = {
     "val_bits_per_byte": "bits per byte",
     "val_loss": "validation loss",
     "tokens_per_second": "tokens per second",
+    "seconds_to_target": "seconds to the target loss",
 }
 
 
 def refuse_unfair_metric(metric: Metric, configs: Iterable[RunConfig]) -> None:
     """Raise `ConfigError` if runs of unlike tokenizers would be ranked by loss per token."""
     kinds = {(c.corpus, c.tokenizer.canonical()) for c in configs}
-    if metric == "val_loss" and len(kinds) > 1:
+    if metric in ("val_loss", "seconds_to_target") and len(kinds) > 1:
         raise ConfigError(
-            f"val_loss can't rank {len(kinds)} tokenizers, for their tokens hold unlike amounts "
+            f"{metric} can't rank {len(kinds)} tokenizers, for their tokens hold unlike amounts "
             "of text; use val_bits_per_byte"
         )
 

@@ -39,7 +39,7 @@ __all__ = [
 
 Choice = TypeVar("Choice")
 
-Metric = Literal["val_bits_per_byte", "val_loss", "tokens_per_second"]
+Metric = Literal["val_bits_per_byte", "val_loss", "tokens_per_second", "seconds_to_target"]
 
 
 def choose(trial: Trial, name: str, choices: Sequence[Choice]) -> Choice:

@@ -5,6 +5,7 @@ folder and the shared cache; the ledger and the tracker are the parent's alone, 
 ever write to either.
 """
 
+import math
 import statistics
 import traceback
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from gpt.errors import DivergedError, GptBenchError, InfeasibleError, UnsoundErr
 from gpt.evaluate import evaluate_split
 from gpt.generate import generate
 from gpt.setup import Setup, Text, load_text, set_up
-from gpt.train import Point, planned_steps, train
+from gpt.train import Point, has_reached, planned_steps, train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,13 +195,17 @@ def summarize(setup: Setup, points: list[Point]) -> dict[str, float]:
     """The final numbers of a complete run.
 
     The speed is the median over the stretches after warm-up. The loss is that of the last
-    evaluation: the best one would be picked on the text that it is measured on.
+    evaluation: the best one would be picked on the text that it is measured on. A run that never
+    reached its target loss needs infinite seconds to get there.
     """
     last = points[-1]
     evaluation = last.evaluation
     if evaluation is None:
         raise AssertionError("the last point of a complete run carries an evaluation")
     timed = points[1:] or points
+    train_seconds = last.seconds["warm_up"] + last.seconds["data"] + last.seconds["step"]
+    target = setup.config.train.target_loss
+    to_target = train_seconds if has_reached(target, evaluation) else math.inf
     return {
         "val_bits_per_byte": evaluation.bits_per_byte,
         "val_loss": evaluation.loss,
@@ -214,5 +219,6 @@ def summarize(setup: Setup, points: list[Point]) -> dict[str, float]:
         "context_bytes": setup.config.model.block_size * setup.text.encoded.bytes_per_token,
         "peak_memory_bytes": last.peak_memory_bytes,
         **{f"{bucket}_seconds": seconds for bucket, seconds in last.seconds.items()},
-        "train_seconds": last.seconds["warm_up"] + last.seconds["data"] + last.seconds["step"],
+        "train_seconds": train_seconds,
+        **({"seconds_to_target": to_target} if target is not None else {}),
     }

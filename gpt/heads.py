@@ -49,7 +49,7 @@ class FusedAttention(nn.Module):
         qkv = self.qkv(x).view(B, T, 3, self.n_head, C // self.n_head)  # (B, T, 3, H, D)
         qkv = qkv.permute(2, 0, 3, 1, 4)  # (3, B, H, T, D)
         start = 0 if cache is None else cache.length
-        qk, v = torch.split(qkv, (2, 1))
+        qk, v = torch.split(qkv, [2, 1])
         (q, k), (v,) = self.transform(qk, start), v  # (B, H, T, D) each
         if cache is not None:
             out = cache.attend(q, k, v, scale=self.scale)

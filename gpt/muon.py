@@ -24,8 +24,8 @@ EPSILON = 1e-7
 class Muon(torch.optim.Optimizer):
     """Muon for matrices, with Nesterov momentum and decoupled decay.
 
-    The update is scaled by 0.2 · √(longer side), so that its entries are of the size of AdamW's and
-    one learning rate serves both (Liu et al. 2025, https://arxiv.org/abs/2502.16982).
+    The update is scaled by 0.2 · √(longer side), so that its entries are of the size of AdamW's
+    and one learning rate serves both (Liu et al. 2025, https://arxiv.org/abs/2502.16982).
 
     Args:
         n_iterations: of Newton–Schulz.
@@ -63,20 +63,24 @@ class Muon(torch.optim.Optimizer):
 
     def _move(self, weights: list[Tensor], group: dict[str, Any]) -> None:
         """One step of matrices with the same sides."""
-        momentum, lr = group["momentum"], group["lr"]
-        directions = []
-        for weight in weights:
-            state = self.state[weight]
-            if not state:
-                state["momentum"] = torch.zeros_like(weight)
-            average = state["momentum"].lerp_(weight.grad, 1 - momentum)
-            ahead = weight.grad.lerp(average, momentum)
-            directions.append(ahead if ahead.shape[0] <= ahead.shape[1] else ahead.T)
+        lr = group["lr"]
+        directions = [self._direction(weight, group["momentum"]) for weight in weights]
         orthogonal = orthogonalize(torch.stack(directions), group["n_iterations"])  # (n, a, b)
         size = 0.2 * max(weights[0].shape) ** 0.5
         for weight, update in zip(weights, orthogonal, strict=True):
             weight.mul_(1 - lr * group["weight_decay"])
             weight.add_(update if update.shape == weight.shape else update.T, alpha=-lr * size)
+
+    def _direction(self, weight: Tensor, momentum: float) -> Tensor:
+        """The momentum as it will be after the next step, lying on its longer side."""
+        if weight.grad is None:
+            raise AssertionError("only matrices with a gradient move")
+        state = self.state[weight]
+        if not state:
+            state["momentum"] = torch.zeros_like(weight)
+        average = state["momentum"].lerp_(weight.grad, 1 - momentum)
+        ahead = weight.grad.lerp(average, momentum)
+        return ahead if ahead.shape[0] <= ahead.shape[1] else ahead.T
 
 
 def orthogonalize(x: Tensor, n_iterations: int) -> Tensor:

@@ -105,7 +105,8 @@ def _tokens_per_step(config: RunConfig) -> int:
 def train(setup: Setup) -> Iterator[Point]:
     """Train `setup.model` in place and yield a point every `log_interval` steps.
 
-    Evaluations are spread evenly over the budget, the last one on the last point. On the CPU, with
+    Evaluations are spread evenly over the budget, the last one on the last point; one that finds
+    the target loss reached ends the run. On the CPU, with
     one number of threads, the same config gives the same points to the bit, times aside.
 
     Raises:
@@ -113,10 +114,17 @@ def train(setup: Setup) -> Iterator[Point]:
             loss is not.
     """
     run = _Run(setup)
-    while run.progress < 1.0:
+    while run.progress < 1.0 and not run.reached_target:
         point = run.advance()
         with run.clock.measure("logging"):
             yield point
+
+
+def has_reached(target_loss: float | None, evaluation: Evaluation | None) -> bool:
+    """Whether there is a target, and an evaluation that found it reached."""
+    if target_loss is None or evaluation is None:
+        return False
+    return evaluation.loss <= target_loss
 
 
 class _Run:
@@ -129,6 +137,7 @@ class _Run:
         self.n_steps = planned_steps(setup)
         self.step = 0
         self.step_seconds = 0.0
+        self.reached_target = False
         self.evaluations_done = 0
         seed = self.config.train.seed
         self.batches = torch.Generator().manual_seed(seed)
@@ -174,6 +183,7 @@ class _Run:
             self.evaluations_done = self.evaluations_due
             with self.clock.measure("evaluation"):
                 evaluation, estimate = self._evaluate()
+            self.reached_target = has_reached(self.config.train.target_loss, evaluation)
         with self.clock.measure("logging"):
             grad_norm = float(self.grad_norm)
             peak_memory = peak_memory_bytes(self.setup.device)

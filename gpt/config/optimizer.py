@@ -26,7 +26,7 @@ class OptimizerConfig:
     """With `muon`: Newton–Schulz iterations of a step; fewer are cheaper, and less orthogonal."""
 
     fused: bool = False
-    """Whether AdamW moves all weights in one pass of one kernel, instead of a pass an operation."""
+    """Whether AdamW moves all weights by one kernel, instead of a pass for each operation."""
 
     schedule: Schedule = "cosine"
     """What follows the warm-up: nothing, or decay to `final_fraction` of the peak."""

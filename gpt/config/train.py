@@ -63,6 +63,10 @@ class TrainConfig:
     budget: Budget = field(default_factory=lambda: Budget(steps=2000))
     """When to stop."""
 
+    target_loss: float | None = None
+    """Stop before the budget is spent, at the first evaluation whose loss, in nats per token, is
+    this or less."""
+
     batch_size: int = 12
     """Sequences B in a step."""
 
@@ -104,6 +108,8 @@ class TrainConfig:
         check.literals(self)
         check.at_least(1, self, "batch_size", "log_interval", "evaluations")
         check.at_least(0, self, "seed", "estimate_batches", "sample_tokens")
+        if self.target_loss is not None:
+            check.at_least(0, self, "target_loss")
         for name in ("eval_stride", "micro_batch_size"):
             if getattr(self, name) is not None:
                 check.at_least(1, self, name)
