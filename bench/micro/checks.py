@@ -21,14 +21,18 @@ def tolerance(dtype: torch.dtype) -> float:
     return 8 * torch.finfo(dtype).eps + 32 * torch.finfo(sums).eps
 
 
-def disagreement(compute: Compute, dtype: torch.dtype, *, slack: float = 1) -> str | None:
-    """Where a piece departs from itself in float64 by more than rounding; None: nowhere.
+def disagreement(
+    compute: Compute, dtype: torch.dtype, *, reference: Compute | None = None, slack: float = 1
+) -> str | None:
+    """Where a piece departs from a reference in float64 by more than rounding; None: nowhere.
 
     Args:
+        reference: None: the piece itself.
         slack: how many times the usual rounding is to be expected.
     """
     limit = slack * tolerance(dtype)
-    for i, (found, exact) in enumerate(zip(compute(dtype), compute(torch.float64), strict=True)):
+    pairs = zip(compute(dtype), (reference or compute)(torch.float64), strict=True)
+    for i, (found, exact) in enumerate(pairs):
         size = float(exact.double().norm())
         error = float((found.double() - exact.double()).norm()) / (size or 1.0)
         if not error <= limit:  # NaN is wrong too

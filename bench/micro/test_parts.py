@@ -21,6 +21,7 @@ from bench.micro.timing import Subject
 from gpt.config import ModelConfig
 from gpt.config.optimizer import OptimizerKind
 from gpt.layers import ACTIVATIONS, make_norm
+from gpt.loss import chunked_cross_entropy, cross_entropy
 from gpt.model import build_model
 from gpt.muon import Muon
 from gpt.optim import build_optimizers
@@ -53,27 +54,46 @@ def forward_backward(function: Function, inputs: list[Tensor], grad_out: Tensor)
     return compute
 
 
-def time_part(timed: Timed, subject: Subject, work: Work, place: Place, compute: Compute) -> None:
+def time_part(
+    timed: Timed,
+    subject: Subject,
+    work: Work,
+    place: Place,
+    compute: Compute,
+    reference: Compute | None = None,
+) -> None:
     """Check it, then time it."""
-    if (reason := disagreement(compute, place.dtype)) is not None:
+    if (reason := disagreement(compute, place.dtype, reference=reference)) is not None:
         timed.refuse_wrong(subject, reason)
     timed(lambda: compute(place.dtype), subject, work, place.device, place.dtype)
 
 
-@pytest.mark.parametrize("V", VOCABULARIES)
-def test_loss_head(V: int, place: Place, timed: Timed) -> None:
-    """Logits and cross-entropy, as the model has them."""
+def plain(x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    return cross_entropy(F.linear(x, weight), targets, "mean")  # (N, C) -> (N, V) -> ()
+
+
+def chunked(x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    return chunked_cross_entropy(x, weight, None, targets, "mean")
+
+
+@pytest.mark.parametrize("head", [plain, chunked], ids=lambda head: head.__name__)
+@pytest.mark.parametrize("V", VOCABULARIES, ids="V{}".format)
+def test_loss_head(head: Function, V: int, place: Place, timed: Timed) -> None:
+    """Logits and cross-entropy."""
     x, weight = numbers(place, (N, C), (V, C))
+    weight *= C**-0.5  # logits of unit variance
     targets = torch.randint(V, (N,), generator=torch.Generator().manual_seed(0)).to(place.device)
-
-    def loss(x: Tensor, weight: Tensor) -> Tensor:
-        logits = F.linear(x, weight * C**-0.5)  # (N, C) -> (N, V), of unit variance
-        return F.cross_entropy(logits.float() if place.dtype != torch.float32 else logits, targets)
-
-    subject = Subject(series=f"loss head forward + backward, {place.dtype_name}", name=f"V = {V}")
-    work = accounting.loss_head(N, C, V, place.dtype.itemsize)
     ones = torch.ones((), device=place.device)
-    time_part(timed, subject, work, place, forward_backward(loss, [x, weight], ones))
+
+    def exact(x: Tensor, weight: Tensor) -> Tensor:
+        return F.cross_entropy(F.linear(x, weight), targets)
+
+    series = f"loss head forward + backward, {place.dtype_name}, V = {V}"
+    subject = Subject(series=series, name=head.__name__)
+    work = accounting.loss_head(N, C, V, place.dtype.itemsize)
+    compute = forward_backward(lambda x, w: head(x, w, targets), [x, weight], ones)
+    reference = forward_backward(exact, [x, weight], ones)
+    time_part(timed, subject, work, place, compute, reference)
 
 
 @pytest.mark.parametrize("name", ["layernorm", "rmsnorm"])
