@@ -1,13 +1,15 @@
 """From a plan to its end: make ready, launch, show what came of it."""
 
 import tempfile
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from bench import identity, leaderboard
+from bench.confirm import confirmation, leading_cell, show_confirmation
 from bench.executor import LocalExecutor, cpu_count
 from bench.interrupt import Interruption
 from bench.launch import Launch, Texts, prepare_texts, refuse_absent_device
@@ -42,61 +44,87 @@ def run_study(command: Command, console: Console) -> int:
     with (
         closing(LocalExecutor(n_workers, n_threads=max(1, cpu_count() // n_workers))) as executor,
         Interruption() as interruption,
+        tempfile.TemporaryDirectory(prefix="gpt-bench-") as folder,
     ):
         texts = prepare_texts(configs, executor, place, progress, interruption)
-        with (
-            _open_ledger(plan, texts, fresh=command.fresh) as ledger,
-            _record(plan, ledger) as recorder,
-            tempfile.TemporaryDirectory(prefix="gpt-bench-") as folder,
-        ):
-            ledger.enqueue(plan.grid.cells)
-            Launch(
-                ledger=ledger,
-                executor=executor,
-                recorder=recorder,
-                progress=progress,
-                metric=plan.study.metric,
-                infeasible=texts.infeasible,
-                place=place,
-                folder=Path(folder),
-            ).run(interruption)
+        session = _Session(
+            executor=executor,
+            progress=progress,
+            place=place,
+            texts=texts,
+            interruption=interruption,
+            folder=Path(folder),
+            fresh=command.fresh,
+        )
+        with session.run(plan) as (ledger, recorder):
             entries = ledger.entries()
             dropped = [*plan.grid.dropped, *ledger.dropped()]
             board = leaderboard.show(plan.name, entries, dropped, plan.study, n_workers)
             console.print(board, highlight=False)
             views = recorder.close(_as_text(board, console), interrupted=interruption.requested)
-        console.print("\nBrowse it: mlflow ui")
-        for name, address in views.items():
-            console.print(f"  {name:<12} {address}", highlight=False, soft_wrap=True)
+        leader = leading_cell(plan, entries)
+        if leader is not None and not interruption.requested:
+            with session.run(confirmation(plan, leader)) as (ledger, recorder):
+                sentence = show_confirmation(plan, leader, [*entries, *ledger.entries()])
+                console.print(sentence, highlight=False)
+                recorder.close(sentence, interrupted=interruption.requested)
+    console.print("\nBrowse it: mlflow ui")
+    for name, address in views.items():
+        console.print(f"  {name:<12} {address}", highlight=False, soft_wrap=True)
     if interruption.requested:
         console.print("Stopped. The same command goes on from here.")
         return interruption.exit_code
     return 0 if _all_answered(entries, plan) else EXIT_INCOMPLETE
 
 
-def _open_ledger(plan: Plan, texts: Texts, *, fresh: bool) -> AbstractContextManager[Ledger]:
-    return Ledger.open(
-        STORE / "ledger" / f"{plan.ledger_name}.journal",
-        plan.study,
-        seeds=plan.seeds,
-        overrides=plan.overrides,
-        identity={
-            "grid": plan.identity,
-            "corpus": texts.corpus_digests,
-            "code": identity.code_digest(),
-        },
-        fresh=fresh,
-    )
+@dataclass(frozen=True, kw_only=True)
+class _Session:
+    """What all plans of one command share."""
 
+    executor: LocalExecutor
+    progress: Progress
+    place: Place
+    texts: Texts
+    interruption: Interruption
+    folder: Path
+    fresh: bool
 
-def _record(plan: Plan, ledger: Ledger) -> Recorder:
-    return Recorder(
-        Tracker(plan.name, plan.description),
-        plan.ledger_name,
-        plan.study,
-        ledger=ledger.id,
-        environment=identity.environment(),
-    )
+    @contextmanager
+    def run(self, plan: Plan) -> Iterator[tuple[Ledger, Recorder]]:
+        """Open a plan's ledger and record, run what is left of it, and hand both over."""
+        with (
+            Ledger.open(
+                STORE / "ledger" / f"{plan.ledger_name}.journal",
+                plan.study,
+                seeds=plan.seeds,
+                overrides=plan.overrides,
+                identity={
+                    "grid": plan.identity,
+                    "corpus": self.texts.corpus_digests,
+                    "code": identity.code_digest(),
+                },
+                fresh=self.fresh,
+            ) as ledger,
+            Recorder(
+                Tracker(plan.name, plan.description),
+                plan.ledger_name,
+                plan.study,
+                ledger=ledger.id,
+                environment=identity.environment(),
+            ) as recorder,
+        ):
+            ledger.enqueue(plan.grid.cells)
+            Launch(
+                ledger=ledger,
+                executor=self.executor,
+                recorder=recorder,
+                progress=self.progress,
+                metric=plan.study.metric,
+                infeasible=self.texts.infeasible,
+                place=self.place,
+                folder=self.folder,
+            ).run(self.interruption)
+            yield ledger, recorder
 
 
 def _default_workers(configs: Sequence[RunConfig]) -> int:

@@ -43,6 +43,9 @@ class Plan:
     grid: Grid
     """A grid's cells; of a search, a few points of its space."""
 
+    part: str = ""
+    """Names what is run apart from the study's own grid, in a ledger of its own."""
+
     @property
     def n_runs(self) -> int:
         """Runs of the whole study, done or not."""
@@ -63,7 +66,7 @@ class Plan:
             name += f"@{corpus if corpus in KNOWN else identity.digest_of(corpus)}"
         if others:
             name += f"+{identity.digest_of(repr(sorted(others.items())))}"
-        return name
+        return f"{name}.{self.part}" if self.part else name
 
     @property
     def identity(self) -> str:

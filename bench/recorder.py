@@ -58,6 +58,8 @@ def point_metrics(point: Point) -> dict[str, float | None]:
 class Recorder:
     """The record of one launch: a parent run, and a child run for each cell and seed.
 
+    A launch that finds nothing left to do leaves no run.
+
     Args:
         name: of the parent run.
         study: says which metric ranks the runs.
@@ -80,13 +82,15 @@ class Recorder:
         self._ledger = ledger
         self._environment = environment
         self._runs: dict[str, str] = {}
+        self._launch: str | None = None
         tracker.close_stale(ledger)
-        self._launch = tracker.start_launch(
-            name, ledger=ledger, tags=_environment_tags(environment)
-        )
 
     def start(self, claim: Claim, started: Started | None) -> None:
-        """Open the child run: its params, tags and dataset."""
+        """Open the child run: its params, tags and dataset; before the first, the parent run."""
+        if self._launch is None:
+            self._launch = self._tracker.start_launch(
+                self._name, ledger=self._ledger, tags=_environment_tags(self._environment)
+            )
         config = started.config if started else claim.config
         facts = started.facts if started else {}
         params = {name: value for name, value in config.flat().items() if value is not None}
@@ -145,13 +149,15 @@ class Recorder:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if error is not None:
+        if error is not None and self._launch is not None:
             self._tracker.finish(self._launch, "FAILED", tags={"reason": repr(error)})
 
     def close(self, leaderboard: str, *, interrupted: bool) -> dict[str, str]:
         """Close the parent run, with the leaderboard as its note; returns views by their name."""
-        note = {"mlflow.note.content": _quoted(leaderboard)}
-        self._tracker.finish(self._launch, "KILLED" if interrupted else "FINISHED", tags=note)
+        if self._launch is not None:
+            note = {"mlflow.note.content": _quoted(leaderboard)}
+            status = "KILLED" if interrupted else "FINISHED"
+            self._tracker.finish(self._launch, status, tags=note)
         return self._tracker.save_views(
             self._name,
             ledger=self._ledger,
