@@ -16,7 +16,7 @@ from dataclasses import dataclass
 FLOAT32_BYTES = 4
 INT64_BYTES = 8
 NEWTON_SCHULZ_STEPS = 5
-"""In an update of torch's Muon."""
+"""In an update of Muon."""
 
 
 @dataclass(frozen=True)

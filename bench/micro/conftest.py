@@ -8,15 +8,14 @@ plain `pytest` each runs once, at a tiny size, as a test. What was timed is save
 import re
 import warnings
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 import torch
 from pytest_benchmark.utils import get_tag
 
-from bench.micro.accounting import Work
-from bench.micro.timing import DTYPE_NAMES, SECONDS, ImpossibleError, Stopwatch, Subject
+from bench.micro.timed import LEFT_OUT, Place, Timed
+from bench.micro.timing import SECONDS, Stopwatch
 from gpt.device import resolve_device
 from gpt.errors import GptBenchError
 
@@ -35,25 +34,9 @@ TIMING_OPTIONS = (
 Saved: TypeAlias = dict[str, Any]
 """What pytest-benchmark writes as JSON."""
 
-LEFT_OUT = pytest.StashKey[list[dict[str, str]]]()
 SAVED = pytest.StashKey[Saved]()
+UNRECORDED = pytest.StashKey[str]()
 RECORD = pytest.StashKey[Callable[[Saved], None]]()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where and in which precision something is timed."""
-
-    device: torch.device
-    dtype: torch.dtype
-
-    @property
-    def dtype_name(self) -> str:
-        """Short: fp32, bf16, fp16."""
-        return DTYPE_NAMES[self.dtype]
-
-    def __str__(self) -> str:
-        return f"{self.device.type}-{self.dtype_name}"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -180,49 +163,6 @@ def stopwatch(size: str) -> Stopwatch:
     return Stopwatch(SECONDS[size])
 
 
-class Timed:
-    """What a benchmark does once its subject is ready: refuse it, or time it."""
-
-    def __init__(self, config: pytest.Config, benchmark: Any, stopwatch: Stopwatch) -> None:
-        self._config, self._benchmark, self._stopwatch = config, benchmark, stopwatch
-
-    def __call__(
-        self,
-        run: Callable[[], object],
-        subject: Subject,
-        work: Work,
-        device: torch.device,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        """Time it; a throughput that can't be fails the benchmark and has no time."""
-        try:
-            self._stopwatch.time(self._benchmark, run, subject, work, device, dtype)
-            return
-        except ImpossibleError as error:
-            reason = str(error)
-        self.refuse_wrong(subject, reason)
-
-    def skip_absent(self, subject: Subject, reason: str) -> NoReturn:
-        """It can't run here."""
-        self._leave_out(subject, reason)
-        pytest.skip(reason)
-
-    def refuse_wrong(self, subject: Subject, reason: str) -> NoReturn:
-        """It runs, and isn't right: no time for it, and the session is red."""
-        self._leave_out(subject, f"wrong: {reason}")
-        pytest.fail(f"{subject.name} gets no time in {subject.group!r}: {reason}", pytrace=False)
-
-    def _leave_out(self, subject: Subject, reason: str) -> None:
-        self._config.stash[LEFT_OUT].append(
-            {
-                "series": subject.series,
-                "group": subject.group,
-                "name": subject.name,
-                "reason": reason,
-            }
-        )
-
-
 @pytest.fixture
 def timed(request: pytest.FixtureRequest, benchmark: Any, stopwatch: Stopwatch) -> Timed:
     return Timed(request.config, benchmark, stopwatch)
@@ -261,12 +201,17 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: Saved) -> N
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Record what was saved, where that was asked for."""
+    """Record what was saved, where that was asked for; if that fails, what was saved stays."""
     stash = session.config.stash
-    if RECORD in stash and SAVED in stash:
+    if RECORD not in stash or SAVED not in stash:
+        return
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             stash[RECORD](stash[SAVED])
+    except Exception as error:  # whatever the store raises
+        stash[UNRECORDED] = str(error).partition("\n")[0]
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(
@@ -285,4 +230,8 @@ def pytest_terminal_summary(
     with console.capture() as captured:
         console.print(*tables(Results.from_saved(saved)), sep="\n")
     terminalreporter.write(captured.get())
-    terminalreporter.write_line("Drawn: python -m bench.micro report")
+    terminalreporter.write_line("To draw it: python -m bench.micro report")
+    if UNRECORDED in config.stash:
+        terminalreporter.write_line(
+            f"not recorded in MLflow: {config.stash[UNRECORDED]}", red=True
+        )

@@ -5,7 +5,7 @@ import torch
 
 from bench.micro import accounting
 from bench.micro.checks import wrong_mean
-from bench.micro.conftest import Place, Timed
+from bench.micro.timed import Place, Timed
 from bench.micro.timing import Subject
 from gpt.aggregation import AGGREGATIONS
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bench.micro import accounting
-from bench.micro.conftest import Place, Timed
+from bench.micro.timed import Place, Timed
 from bench.micro.timing import Subject
 from gpt.attention import KERNELS, Kernel
 from gpt.attention.verify import verify

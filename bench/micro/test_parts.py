@@ -16,7 +16,7 @@ from torch import Tensor
 from bench.micro import accounting
 from bench.micro.accounting import Work
 from bench.micro.checks import Compute, disagreement
-from bench.micro.conftest import Place, Timed
+from bench.micro.timed import Place, Timed
 from bench.micro.timing import Subject
 from gpt.config import ModelConfig
 from gpt.config.optimizer import OptimizerKind

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bench.micro.accounting import Work
-from bench.micro.conftest import Timed
+from bench.micro.timed import Timed
 from bench.micro.timing import Subject
 from gpt.config import SUBWORD, CorpusConfig, TokenizerConfig, TokenizerKind
 from gpt.corpora import load_corpus

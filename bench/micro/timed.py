@@ -1,0 +1,76 @@
+"""What a benchmark's function is given: where to run, and what to do with its subject.
+
+A subject is timed, or it is left out and the reason kept: absent here, or wrong.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import pytest
+import torch
+
+from bench.micro.accounting import Work
+from bench.micro.timing import DTYPE_NAMES, ImpossibleError, Stopwatch, Subject
+
+LEFT_OUT = pytest.StashKey[list[dict[str, str]]]()
+"""What has no time in this session, and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where and in which precision something is timed."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def dtype_name(self) -> str:
+        """Short: fp32, bf16, fp16."""
+        return DTYPE_NAMES[self.dtype]
+
+    def __str__(self) -> str:
+        return f"{self.device.type}-{self.dtype_name}"
+
+
+class Timed:
+    """What a benchmark does once its subject is ready: refuse it, or time it."""
+
+    def __init__(self, config: pytest.Config, benchmark: Any, stopwatch: Stopwatch) -> None:
+        self._config, self._benchmark, self._stopwatch = config, benchmark, stopwatch
+
+    def __call__(
+        self,
+        run: Callable[[], object],
+        subject: Subject,
+        work: Work,
+        device: torch.device,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Time it; a throughput that can't be fails the benchmark and has no time."""
+        try:
+            self._stopwatch.time(self._benchmark, run, subject, work, device, dtype)
+            return
+        except ImpossibleError as error:
+            reason = str(error)
+        self.refuse_wrong(subject, reason)
+
+    def skip_absent(self, subject: Subject, reason: str) -> NoReturn:
+        """It can't run here."""
+        self._leave_out(subject, reason)
+        pytest.skip(reason)
+
+    def refuse_wrong(self, subject: Subject, reason: str) -> NoReturn:
+        """It runs, and isn't right: no time for it, and the session is red."""
+        self._leave_out(subject, f"wrong: {reason}")
+        pytest.fail(f"{subject.name} gets no time in {subject.group!r}: {reason}", pytrace=False)
+
+    def _leave_out(self, subject: Subject, reason: str) -> None:
+        self._config.stash[LEFT_OUT].append(
+            {
+                "series": subject.series,
+                "group": subject.group,
+                "name": subject.name,
+                "reason": reason,
+            }
+        )
