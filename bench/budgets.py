@@ -1,0 +1,41 @@
+"""Did the compared runs get the same? By what they spent, not by what they were promised."""
+
+from collections.abc import Mapping
+
+from gpt.errors import ConfigError
+
+TOLERANCE = 0.01
+"""Compared runs match within this share of the smaller one's budget."""
+
+SPENT = {
+    "steps": ("n_steps",),
+    "tokens": ("n_tokens",),
+    "bytes": ("n_bytes",),
+    "flops": ("n_flops",),
+    "seconds": ("warm_up_seconds", "step_seconds"),
+}
+"""A budget's unit -> the numbers of a run's summary whose sum says how much of it was spent."""
+
+
+def require_equal_budgets(runs: Mapping[str, Mapping[str, float]], unit: str) -> None:
+    """Refuse to compare runs that spent unlike amounts.
+
+    Args:
+        runs: name -> the summary of a complete run (`bench.work.summarize`).
+        unit: steps, tokens, bytes, flops or seconds.
+
+    Raises:
+        ConfigError: two runs differ by more than 1% in it, or a run doesn't say what it spent.
+    """
+    if unit not in SPENT:
+        raise ConfigError(f"a budget's unit must be one of {', '.join(SPENT)} but got {unit}")
+    silent = [name for name, run in runs.items() if not all(part in run for part in SPENT[unit])]
+    if silent:
+        raise ConfigError(f"compared runs must record their {unit} but {silent[0]} has none")
+    spent = {name: sum(run[part] for part in SPENT[unit]) for name, run in runs.items()}
+    least, most = min(spent, key=spent.__getitem__), max(spent, key=spent.__getitem__)
+    if spent[most] > spent[least] * (1 + TOLERANCE):
+        raise ConfigError(
+            f"compared runs must match in {unit} within {TOLERANCE:.0%} but {least} had "
+            f"{spent[least]:,.6g} and {most} {spent[most]:,.6g}"
+        )
