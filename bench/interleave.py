@@ -39,7 +39,7 @@ def interleave(
             call()
     seconds = {name: np.empty((rounds, 2)) for name in ways}
     for i in range(rounds):
-        for j, names in enumerate((list(ways), list(reversed(ways)))):
+        for j, names in enumerate((list(ways), list(ways)[::-1])):
             for name in names:
                 synchronize()
                 start = now()

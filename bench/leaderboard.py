@@ -1,11 +1,13 @@
-"""What may be concluded? The cells in order, with their seeds' spread, and what did not complete.
+"""What may be concluded? The cells in order, what is shown of the best, and what is missing.
 
 Raw values of each seed stay in the ledger; the summary is made here, when it is shown.
 """
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
 
 import pandas as pd
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -14,8 +16,8 @@ from bench.grid import Dropped
 from bench.ledger import Entry
 from bench.outcome import Outcome
 from bench.spec import Metric, Study
-from gpt.config import RunConfig
-from gpt.errors import ConfigError
+from bench.standings import UNITS, Standings, say_gain
+from bench.stats import CellComparison, Verdict
 
 TITLES: dict[Metric, str] = {
     "val_bits_per_byte": "bits per byte",
@@ -25,109 +27,139 @@ TITLES: dict[Metric, str] = {
 }
 
 
-def refuse_unfair_metric(metric: Metric, configs: Iterable[RunConfig]) -> None:
-    """Raise `ConfigError` if runs of unlike tokenizers would be ranked by loss per token."""
-    kinds = {(c.corpus, c.tokenizer.canonical()) for c in configs}
-    if metric in ("val_loss", "seconds_to_target") and len(kinds) > 1:
-        raise ConfigError(
-            f"{metric} can't rank {len(kinds)} tokenizers, for their tokens hold unlike amounts "
-            "of text; use val_bits_per_byte"
-        )
+def summarize(entries: Sequence[Entry], standings: Standings) -> pd.DataFrame:
+    """One row a cell with a complete run, in the order of the standings; lossy tokenizers last.
 
-
-def summarize(entries: Sequence[Entry], study: Study) -> pd.DataFrame:
-    """One row a cell with a complete run, best first; lossy tokenizers last, for they lost text.
-
-    Columns: cell, seeds, the metric's mean, min and max over seeds, loss, tokens_per_second,
-    n_params, context_bytes, n_steps, train_seconds, lossless.
+    Columns: cell, seeds, bits_per_byte (mean), spread (standard deviation of the metric over
+    seeds), loss, tokens_per_second, n_params, context_bytes, n_steps, train_seconds.
     """
     complete = [entry for entry in entries if entry.outcome is Outcome.COMPLETE]
     if not complete:
         return pd.DataFrame()
     frame = pd.DataFrame(
-        {
-            "cell": entry.label,
-            "metric": entry.summary[study.metric],
-            "lossless": entry.config.tokenizer.lossless,
-            **entry.summary,
-        }
+        {"cell": entry.label, "metric": entry.summary[standings.metric], **entry.summary}
         for entry in complete
     )
     cells = frame.groupby("cell", sort=False).agg(
         seeds=("metric", "size"),
-        mean=("metric", "mean"),
-        low=("metric", "min"),
-        high=("metric", "max"),
         bits_per_byte=("val_bits_per_byte", "mean"),
+        spread=("val_bits_per_byte", "std"),
         loss=("val_loss", "mean"),
         tokens_per_second=("tokens_per_second", "median"),
         n_params=("n_params", "first"),
         context_bytes=("context_bytes", "first"),
         n_steps=("n_steps", "median"),
         train_seconds=("train_seconds", "mean"),
-        lossless=("lossless", "first"),
     )
-    return cells.reset_index().sort_values(
-        ["lossless", "mean"], ascending=[False, study.direction == "minimize"], ignore_index=True
-    )
+    lossy = [cell for cell in cells.index if cell not in standings.order]
+    return cells.loc[[*standings.order, *lossy]].reset_index()
 
 
 def show(
     name: str, entries: Sequence[Entry], dropped: Sequence[Dropped], study: Study, n_workers: int
 ) -> RenderableType:
     """The leaderboard, what it does and doesn't tell, and what is missing from it."""
-    cells = summarize(entries, study)
+    standings = Standings(entries=entries, metric=study.metric)
+    cells = summarize(entries, standings)
     parts: list[RenderableType] = []
     if not cells.empty:
-        parts += [_table(name, cells), *_remarks(cells, study, n_workers)]
+        remarks = [*_conclusions(standings), *_warnings(cells, standings, n_workers)]
+        parts = [_table(name, cells, standings), *(Text(r, style="dim") for r in remarks)]
     parts += _gaps(entries, dropped)
     return Group(*parts)
 
 
-def _table(name: str, cells: pd.DataFrame) -> Table:
+def _table(name: str, cells: pd.DataFrame, standings: Standings) -> Table:
     table = Table(title=name, title_justify="left", header_style="bold")
+    table.box, table.padding = box.SIMPLE_HEAD, (0, 1, 0, 0)
     table.add_column("cell", overflow="fold")
-    headings = (
-        "bits/byte", "± seeds", "loss", "tokens/s", "params", "context", "steps", "train s"
-    )  # fmt: skip
-    for heading in headings:
+    for heading in ("bits/byte", "loss", "tokens/s", "params", "context", "steps", "train s"):
         table.add_column(heading, justify="right")
+    if standings.leads:
+        level = f"{1 - standings.rule.alpha:.0%}"
+        table.add_column(f"{level} of best's lead", justify="right", no_wrap=True)
+        table.add_column("verdict")
     for row in cells.itertuples():
         table.add_row(
-            row.cell if row.lossless else f"{row.cell} (lossy)",
-            f"{row.bits_per_byte:.3f}",
-            f"{(row.high - row.low) / 2:.3f}" if row.seeds > 1 else "one seed",
+            row.cell if row.cell in standings.order else f"{row.cell} (lossy)",
+            f"{row.bits_per_byte:.3f}" + (f" ±{row.spread:.3f}" if row.seeds > 1 else ""),
             f"{row.loss:.3f}",
             f"{row.tokens_per_second:,.0f}",
-            f"{row.n_params:,}",
+            f"{row.n_params / 1e6:.2f} M",
             f"{row.context_bytes:.0f} B",
             f"{row.n_steps:.0f}",
             f"{row.train_seconds:.1f}",
+            *(_evidence(row.cell, standings) if standings.leads else ()),
         )
     return table
 
 
-def _remarks(cells: pd.DataFrame, study: Study, n_workers: int) -> list[Text]:
-    title = TITLES[study.metric]
-    ranked = cells[cells.lossless]
+def _evidence(cell: str, standings: Standings) -> tuple[str, str]:
+    """How far the best is ahead of a cell, and what may be said of the cell."""
+    verdict = standings.verdicts.get(cell)
+    if verdict is None:
+        return "", "not ranked"
+    if cell == standings.order[0]:
+        return "", "best" if verdict is Verdict.BETTER else f"leads, {verdict}"
+    return say_lead(standings.metric, standings.leads[cell]), verdict
+
+
+def say_lead(metric: Metric, lead: CellComparison) -> str:
+    """The interval of a mean gain: `+0.0040 to +0.0206`; one seed has none, but the gain."""
+    ends = lead.interval if lead.differences.n > 1 else (lead.differences.mean,)
+    if any(map(math.isnan, ends)):
+        return "—"
+    return " to ".join(say_gain(metric, end) for end in ends)
+
+
+def _conclusions(standings: Standings) -> list[str]:
+    if standings.refusal is not None:
+        return [f"Not ranked: {standings.refusal}."]
+    if not standings.leads:
+        return []
+    best, runner_up = standings.order[:2]
+    title = TITLES[standings.metric]
+    lead = standings.leads[runner_up]
+    verdict = standings.verdicts[best]
+    claim = {
+        Verdict.BETTER: f"Best {title}: {best}.",
+        Verdict.TIE: f"{best} leads in {title}, but not by more than the noise.",
+    }.get(verdict, f"{best} leads in {title}; whether it is best is undetermined.")
+    return [claim, say_evidence(standings.metric, lead)]
+
+
+def say_evidence(metric: Metric, lead: CellComparison) -> str:
+    """What a verdict rests on, and what it would take where there is none."""
+    n, rule, floor = lead.differences.n, lead.rule, lead.floor
+    seeds = f"{n} paired seed{'s' * (n != 1)}"
+    if n < rule.min_seeds:
+        needed = rule.min_seeds
+        return f"With {seeds} no winner can be named: it takes {needed} (--seeds {needed})."
+    unit = UNITS.get(metric, "")
+    parts = [
+        seeds,
+        f"Holm over all {lead.n_comparisons} pairs at alpha {rule.alpha:g}"
+        if lead.n_comparisons > 1
+        else f"alpha {rule.alpha:g}",
+        f"noise floor {say_gain(metric, floor.sd).lstrip('+')}{unit}, the SD of a cell's seeds",
+        f"a lead of {say_gain(metric, lead.detectable).lstrip('+')} would be found in "
+        f"{rule.power:.0%} of studies",
+    ]
+    evidence = "; ".join(parts) + "."
+    if lead.verdict is Verdict.UNDETERMINED and lead.seeds_needed is not None:
+        evidence += f" About {lead.seeds_needed} seeds would settle it."
+    return evidence
+
+
+def _warnings(cells: pd.DataFrame, standings: Standings, n_workers: int) -> list[str]:
     remarks = []
-    if len(ranked) > 1:
-        best = ranked.iloc[0]
-        rivals = ranked[(ranked.low <= best.high) & (ranked.high >= best.low)].cell[1:]
-        if best.seeds == 1:
-            verdict = "undetermined: one seed a cell can't tell them apart"
-        elif len(rivals):
-            verdict = f"not told apart from {', '.join(rivals)} by its seeds"
-        else:
-            verdict = f"ahead of all others in each of its {best.seeds} seeds"
-        remarks.append(f"Best {title}: {best.cell}, {verdict}.")
-    if len(ranked) < len(cells):
+    if len(standings.order) < len(cells):
         remarks.append("Lossy tokenizers threw text away: their bits per byte aren't comparable.")
-    if cells.bits_per_byte.size > 1:
+    if len(cells) > 1:
         remarks.append("Loss is per token: compare it between runs of one tokenizer only.")
     if n_workers > 1:
         remarks.append(f"Speeds were measured with {n_workers} runs side by side.")
-    return [Text(remark, style="dim") for remark in remarks]
+    return remarks
 
 
 def _gaps(entries: Sequence[Entry], dropped: Sequence[Dropped]) -> list[Text]:

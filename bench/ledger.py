@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from bench.grid import Cell, Dropped, label
@@ -24,7 +26,7 @@ from bench.journal import locked, open_journal, refuse_change, set_aside
 from bench.outcome import Outcome
 from bench.spec import Study
 from gpt.config import RunConfig
-from gpt.errors import ConfigError
+from gpt.errors import ConfigError, MachineError
 
 MAX_ATTEMPTS = 3
 """How often a run that fails is tried before it counts as failed for good."""
@@ -111,6 +113,25 @@ class Ledger:
             ledger._settle_running()
             yield ledger
 
+    @classmethod
+    def read(cls, path: Path) -> list[Entry]:
+        """The `entries` of the ledger at `path`, which is left as it is, even under a launch.
+
+        Raises:
+            ConfigError: there is no such file.
+            MachineError: it can't be read.
+        """
+        if not path.is_file():
+            raise ConfigError(f"a ledger must be a file but {path} is not there")
+        try:
+            storage = JournalStorage(JournalFileBackend(str(path.absolute())))
+            study = optuna.load_study(study_name="ledger", storage=storage)
+        except (ValueError, KeyError) as error:
+            raise MachineError(
+                f"the ledger {path} must be a whole journal but reading it gave {error!r}"
+            ) from error
+        return _entries(study)
+
     @property
     def id(self) -> str:
         """Names this ledger among all that the study ever had."""
@@ -124,7 +145,7 @@ class Ledger:
         """
         for _ in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             self._study.tell(self._study.ask(), state=TrialState.FAIL)  # of an earlier launch
-        attempts = self._attempts()
+        attempts = _attempts(self._study)
         if self._spec.search:
             for tries in attempts.values():
                 if _is_missing(tries):
@@ -142,7 +163,9 @@ class Ledger:
         waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         if self._spec.search is None:
             return len(waiting)
-        begun = sum(not _is_missing(tries) for tries in self._attempts(running=True).values())
+        begun = sum(
+            not _is_missing(tries) for tries in _attempts(self._study, running=True).values()
+        )
         return max(len(waiting), self._spec.search.n_trials - begun)
 
     def claim(self) -> Claim | None:
@@ -161,7 +184,7 @@ class Ledger:
                 self._pass_over(trial, _INVALID, Outcome.INFEASIBLE, reason=str(error))
                 continue
             config = config.canonical().with_seed(seed)
-            before = self._attempts(running=True)[config.key]
+            before = _attempts(self._study, running=True)[config.key]
             if not _is_missing(before):
                 trial.set_user_attr("summary", before[-1].user_attrs.get("summary", {}))
                 reason = f"the same as trial {before[-1].number}"
@@ -196,31 +219,20 @@ class Ledger:
 
     def retry(self, claim: Claim) -> bool:
         """Queue a failed run once more; False if it was tried often enough."""
-        if not _is_missing(self._attempts()[claim.config.key]):
+        if not _is_missing(_attempts(self._study)[claim.config.key]):
             return False
         self._queue(_point(claim.trial), claim.config.train.seed)
         return True
 
     def entries(self) -> list[Entry]:
         """The latest attempt of each run, in the order in which runs were first begun."""
-        return [
-            Entry(
-                label=tries[-1].user_attrs["label"],
-                config=RunConfig.from_json(tries[-1].user_attrs["config"]),
-                outcome=Outcome(tries[-1].user_attrs["outcome"]),
-                reason=tries[-1].user_attrs["reason"],
-                summary=tries[-1].user_attrs.get("summary", {}),  # a killed launch wrote none
-                facts=tries[-1].user_attrs.get("facts", {}),
-            )
-            for tries in self._attempts().values()
-            if "config" in tries[-1].user_attrs
-        ]
+        return _entries(self._study)
 
     def dropped(self) -> list[Dropped]:
         """The points that a search drew and that make no valid config."""
         return [
             Dropped(label=trial.user_attrs["label"], reason=trial.user_attrs["reason"])
-            for run, tries in self._attempts().items()
+            for run, tries in _attempts(self._study).items()
             for trial in tries
             if run.startswith(_INVALID)
         ]
@@ -260,14 +272,30 @@ class Ledger:
                     trial, Outcome.INTERRUPTED, reason="the launch that ran it was killed"
                 )
 
-    def _attempts(self, running: bool = False) -> defaultdict[str, list[FrozenTrial]]:
-        """Run key -> its attempts, oldest first; those under way only if asked for."""
-        wanted = "run" if running else "outcome"
-        attempts: defaultdict[str, list[FrozenTrial]] = defaultdict(list)
-        for trial in self._study.get_trials(deepcopy=False):
-            if wanted in trial.user_attrs and "run" in trial.user_attrs:
-                attempts[trial.user_attrs["run"]].append(trial)
-        return attempts
+
+def _attempts(study: optuna.Study, running: bool = False) -> defaultdict[str, list[FrozenTrial]]:
+    """Run key -> its attempts, oldest first; those under way only if asked for."""
+    wanted = "run" if running else "outcome"
+    attempts: defaultdict[str, list[FrozenTrial]] = defaultdict(list)
+    for trial in study.get_trials(deepcopy=False):
+        if wanted in trial.user_attrs and "run" in trial.user_attrs:
+            attempts[trial.user_attrs["run"]].append(trial)
+    return attempts
+
+
+def _entries(study: optuna.Study) -> list[Entry]:
+    return [
+        Entry(
+            label=tries[-1].user_attrs["label"],
+            config=RunConfig.from_json(tries[-1].user_attrs["config"]),
+            outcome=Outcome(tries[-1].user_attrs["outcome"]),
+            reason=tries[-1].user_attrs["reason"],
+            summary=tries[-1].user_attrs.get("summary", {}),  # a killed launch wrote none
+            facts=tries[-1].user_attrs.get("facts", {}),
+        )
+        for tries in _attempts(study).values()
+        if "config" in tries[-1].user_attrs
+    ]
 
 
 def _point(trial: optuna.Trial | FrozenTrial) -> dict[str, Any]:

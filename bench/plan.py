@@ -11,8 +11,8 @@ from rich.table import Table
 from bench import identity
 from bench.catalog import StudyFile, find_study
 from bench.grid import Grid, draw_cells, enumerate_grid
-from bench.leaderboard import refuse_unfair_metric
 from bench.spec import Study
+from bench.standings import refuse_unfair_metric
 from bench.tracking import load_config
 from gpt.corpora import KNOWN
 from gpt.errors import ConfigError

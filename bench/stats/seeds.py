@@ -30,7 +30,7 @@ class NoiseFloor:
     """Standard deviation over seeds within a cell, pooled; NaN where no cell has two seeds."""
 
     n_cells: int
-    """Cells with two seeds or more, which it is pooled over."""
+    """Cells with two seeds or more, all finite, which it is pooled over."""
 
 
 def noise_floor(cells: Sequence[Sequence[float]]) -> NoiseFloor:
@@ -38,7 +38,7 @@ def noise_floor(cells: Sequence[Sequence[float]]) -> NoiseFloor:
 
     The root of Σ (nᵢ − 1) sᵢ² / Σ (nᵢ − 1), the residual of a one-way analysis of variance.
     """
-    repeated = [values for values in cells if len(values) > 1]
+    repeated = [values for values in cells if len(values) > 1 and all(map(math.isfinite, values))]
     freedom = sum(len(values) - 1 for values in repeated)
     squares = sum((len(values) - 1) * statistics.variance(values) for values in repeated)
     sd = math.sqrt(squares / freedom) if freedom else math.nan
@@ -63,26 +63,28 @@ class PairedDifferences:
 
     @cached_property
     def sd(self) -> float:
-        """Standard deviation of the differences, NaN for fewer than two."""
-        return statistics.stdev(self.values) if self.n > 1 else math.nan
+        """Standard deviation of the differences; NaN for fewer than two, or one not finite."""
+        if self.n < 2 or not all(map(math.isfinite, self.values)):
+            return math.nan
+        return statistics.stdev(self.values)
 
     @property
     def standard_error(self) -> float:
         """Of the mean."""
-        return self.sd / math.sqrt(self.n) if self.n > 1 else math.nan
+        return self.sd / math.sqrt(self.n) if self.n else math.nan
 
     @cached_property
     def p_value(self) -> float:
-        """Two-sided, of a mean of zero, by the paired t-test (Student 1908); 1 without spread."""
-        if self.n < 2:
+        """Two-sided, of a mean of zero, by the paired t-test (Student 1908); 1 where sd is NaN."""
+        if math.isnan(self.sd):
             return 1.0
         if self.standard_error == 0:
             return float(self.mean == 0)
         return float(2 * stats.t.sf(abs(self.mean) / self.standard_error, self.n - 1))
 
     def interval(self, alpha: float) -> tuple[float, float]:
-        """Of the mean, at level 1 − alpha, by Student's t; NaN for fewer than two seeds."""
-        if self.n < 2:
+        """Of the mean, at level 1 − alpha, by Student's t; NaN where sd is."""
+        if math.isnan(self.sd):
             return math.nan, math.nan
         half = float(stats.t.isf(alpha / 2, self.n - 1)) * self.standard_error
         return self.mean - half, self.mean + half
@@ -122,7 +124,7 @@ class CellComparison:
         correction at its strictest.
         """
         n, sd = self.differences.n, self.differences.sd
-        if n < self.rule.min_seeds:
+        if n < self.rule.min_seeds or math.isnan(sd):
             return math.inf
         beyond_floor = detectable_effect(n, self.rule.alpha, self.rule.power)
         beyond_zero = detectable_effect(n, self._strictest_alpha, self.rule.power)
@@ -132,7 +134,7 @@ class CellComparison:
     def seeds_needed(self) -> int | None:
         """Paired seeds that would settle it if the gain and its spread stay what they seem.
 
-        None where a thousand would not, or where one seed shows no spread.
+        None where a thousand would not, or where there is no spread to go by.
         """
         gain, sd, floor = abs(self.differences.mean), self.differences.sd, self.floor.sd
         if math.isnan(sd) or gain == floor:
@@ -158,21 +160,23 @@ def compare_cells(
     Args:
         merits: cell -> seed -> a value that is larger where the run is better.
     """
+    gains = {
+        (one, other): _paired(merits[one], merits[other])
+        for one, other in itertools.permutations(merits, 2)
+    }
     pairs = list(itertools.combinations(merits, 2))
-    gains = {pair: _paired(merits[pair[0]], merits[pair[1]]) for pair in pairs}
-    adjusted = holm([gains[pair].p_value for pair in pairs])
+    p_adjusted = dict(zip(pairs, holm([gains[pair].p_value for pair in pairs]), strict=True))
     floor = noise_floor([list(values.values()) for values in merits.values()])
-    comparisons = {}
-    for (one, other), p_adjusted in zip(pairs, adjusted, strict=True):
-        for pair in ((one, other), (other, one)):
-            comparisons[pair] = CellComparison(
-                differences=_paired(merits[pair[0]], merits[pair[1]]),
-                p_adjusted=p_adjusted,
-                n_comparisons=len(pairs),
-                floor=floor,
-                rule=rule,
-            )
-    return comparisons
+    return {
+        (one, other): CellComparison(
+            differences=differences,
+            p_adjusted=p_adjusted[(one, other) if (one, other) in p_adjusted else (other, one)],
+            n_comparisons=len(pairs),
+            floor=floor,
+            rule=rule,
+        )
+        for (one, other), differences in gains.items()
+    }
 
 
 def _paired(one: Mapping[int, float], other: Mapping[int, float]) -> PairedDifferences:

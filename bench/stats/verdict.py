@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from statsmodels.stats.multitest import multipletests
+import numpy as np
 
 from gpt.errors import ConfigError
 
@@ -60,9 +60,14 @@ class Rule:
 def holm(p_values: Sequence[float]) -> list[float]:
     """P-values corrected for their number, in the same order (Holm 1979).
 
-    Rejecting those below alpha keeps the chance of any false rejection below alpha.
+    Rejecting those below alpha keeps the chance of any false rejection below alpha. The smallest
+    of m is multiplied by m, the next by m − 1 and so on; none may fall below one before it.
     """
-    return multipletests(p_values, method="holm")[1].tolist() if p_values else []
+    p = np.asarray(p_values, dtype=float)
+    order = np.argsort(p)
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1)))
+    return [float(value) for value in corrected]
 
 
 def judge(
