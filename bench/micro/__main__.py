@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,15 +12,28 @@ from gpt.presets import PRESETS
 REPORT = Path(".benchmarks") / "report"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 99})
+class _Group(click.Group):
+    """Shows the suite's own errors in one line, and ends with their exit codes."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except GptBenchError as error:
+            if ctx.params["debug"]:
+                raise
+            click.echo(f"error: {error}", err=True)
+            sys.exit(error.exit_code)
+
+
+@click.group(
+    cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 99}
+)
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-@click.pass_context
-def main(context: click.Context, debug: bool) -> None:
+def main(debug: bool) -> None:  # noqa: ARG001
     """What do the pieces of a GPT cost, and do they add up to a training step?
 
     The pieces are timed by `pytest --benchmark-only`.
     """
-    context.obj = debug
 
 
 @main.command()
@@ -69,16 +83,5 @@ def explain(preset: str, device: str, dtype: str, kernel: str | None, threads: i
     Console(width=None if sys.stdout.isatty() else 110).print(show(explanation, preset))
 
 
-def run() -> None:
-    """The command, with the suite's own errors in one line and their exit codes."""
-    try:
-        main()
-    except GptBenchError as error:
-        if "--debug" in sys.argv:
-            raise
-        click.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
-
-
 if __name__ == "__main__":
-    run()
+    main(prog_name="python -m bench.micro")

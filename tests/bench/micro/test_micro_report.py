@@ -128,6 +128,14 @@ def test_nothing_saved_yet_says_what_to_run(
         read_results(None)
 
 
+def test_the_suites_own_errors_are_one_line(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["report", str(tmp_path / "absent.json")])
+
+    assert done.exit_code == DataError.exit_code
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+
+
 def test_the_newest_session_is_the_default(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
