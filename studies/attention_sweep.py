@@ -1,7 +1,8 @@
 """Does a faster attention kernel make training faster, and nothing else?
 
-The same run with every kernel, at a length where attention is a good part of a step. All compute
-the same function, so the losses must agree within the noise of rounding; speed is what may differ.
+The same run with each of six kernels, at a length where attention is a good part of a step. All
+compute the same function, so the losses must agree within the noise of rounding; speed is what may
+differ.
 Compare its ratios with those of `pytest --benchmark-only` and `python -m bench.micro explain`
 (docs/microbenchmarks.md does). Run it with `--workers 1` on a machine that does nothing else.
 """

@@ -29,7 +29,7 @@ class _Group(click.Group):
     cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 99}
 )
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-def main(debug: bool) -> None:  # noqa: ARG001
+def main(debug: bool) -> None:
     """What do the pieces of a GPT cost, and do they add up to a training step?
 
     The pieces are timed by `pytest --benchmark-only`.
