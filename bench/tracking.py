@@ -139,6 +139,10 @@ class Tracker:
         if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
             self.flush()
 
+    def log_metric(self, run_id: str, step: int, name: str, value: float) -> None:
+        """Send one metric at once, a call each: what a plain loop pays, and `log` avoids."""
+        self._client.log_metric(run_id, name, value, step=step)
+
     def flush(self) -> None:
         """Send what is kept."""
         for run_id, metrics in self._pending.items():
@@ -171,6 +175,15 @@ class Tracker:
         for run in stale:
             self.finish(run.info.run_id, "KILLED", tags={"outcome": "interrupted"})
         return len(stale)
+
+    def tag_cell(self, ledger: str, cell: str, tags: Mapping[str, Any]) -> None:
+        """Add tags to every run of a cell, whichever launch it was of."""
+        runs = self._client.search_runs(
+            [self.experiment_id],
+            filter_string=f"tags.`{TAG_LEDGER}` = '{ledger}' AND tags.`{TAG_CELL}` = '{cell}'",
+        )
+        for run in runs:
+            self.set_tags(run.info.run_id, tags)
 
     def save_views(
         self, name: str, *, ledger: str, order_by: str, ascending: bool, columns: Sequence[str]

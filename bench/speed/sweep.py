@@ -1,0 +1,115 @@
+"""A sweep of 24 runs: this suite against a plain loop; and what the harness costs one run.
+
+Both ways are commands of their own, started afresh in an empty folder, and both write to MLflow's
+default store there; starting Python and making the database count for both.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from bench.executor import LocalExecutor
+from bench.interleave import interleave
+from bench.recorder import point_metrics
+from bench.speed.rows import Row, ratios
+from bench.tracking import Tracker
+from bench.work import Finished, Place, Prepare, Started, Train
+from gpt.cache import CACHE_VARIABLE
+from gpt.config import RunConfig
+from gpt.train import Point
+
+
+def sweep_row(*, study: str, rounds: int, settings: list[str]) -> Row:
+    """Wall clock of `python -m bench.study` over that of `python -m bench.speed.plain_loop`.
+
+    Args:
+        study: its name, or the path of its file.
+        settings: overrides of the cells' configs, `key=value`.
+    """
+    overrides = [part for setting in settings for part in ("--set", setting)]
+    ways = {
+        "ours": lambda: _command("bench.study", study, *overrides),
+        "loop": lambda: _command("bench.speed.plain_loop", study, *overrides),
+    }
+    seconds = interleave(ways, rounds=rounds, warm_up=0)
+    return Row(
+        name="wall clock of a 24-run sweep",
+        ours="bench.study",
+        baseline="a plain loop, log_metric a step",
+        ratios=ratios(seconds["loop"], seconds["ours"]),
+        target=3.0,
+    )
+
+
+def _command(module: str, *arguments: str) -> None:
+    """Run a module in an empty folder, with an empty cache."""
+    with tempfile.TemporaryDirectory(prefix="gpt-bench-") as folder:
+        environment = {**os.environ, CACHE_VARIABLE: str(Path(folder) / "cache")}
+        environment.pop("MLFLOW_TRACKING_URI", None)
+        subprocess.run(
+            [sys.executable, "-m", module, *arguments],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            check=True,
+        )
+
+
+def overhead_row(config: RunConfig, tracker: Tracker, *, rounds: int, folder: Path) -> Row:
+    """Wall of a recorded run that is neither training nor evaluation, over all its wall."""
+    place = Place(cache=folder / "cache", corpora_dir=None)
+    executor = LocalExecutor(1, torch.get_num_threads())
+    try:
+        executor.submit("text", Prepare(config=config, place=place))
+        _events(executor)
+        shares = []
+        for i in range(rounds):
+            start = time.perf_counter()
+            task = Train(config=config, place=place, folder=folder / f"run-{i}")
+            executor.submit("run", task)
+            summary = _record(executor, tracker, config, task.folder)
+            wall = time.perf_counter() - start
+            shares.append(1 - (summary["train_seconds"] + summary["evaluation_seconds"]) / wall)
+    finally:
+        executor.close()
+    return Row(
+        name=f"overhead of a run of {config.train.budget}",
+        ours="wall − training − evaluation",
+        baseline="wall",
+        ratios=shares,
+        target=0.02,
+        at_most=True,
+    )
+
+
+def _events(executor: LocalExecutor) -> list[object]:
+    """All messages of the task at work, to its last."""
+    events: list[object] = []
+    while not (events and isinstance(events[-1], Finished)):
+        events += [event for _, event in executor.events(1.0)]
+    return events
+
+
+def _record(
+    executor: LocalExecutor, tracker: Tracker, config: RunConfig, folder: Path
+) -> dict[str, float]:
+    """Record a run as a launch does, as its messages come; returns its summary."""
+    run_id = ""
+    while True:
+        for _, event in executor.events(1.0):
+            if isinstance(event, Started):
+                run_id = tracker.start_run(
+                    "overhead", launch="", ledger="speed", params=config.flat(), tags=event.facts
+                )
+            elif isinstance(event, Point):
+                tracker.log(run_id, event.step, point_metrics(event))
+            elif isinstance(event, Finished):
+                tracker.finish(run_id, "FINISHED", tags={"outcome": event.outcome}, folder=folder)
+                if event.summary is None:
+                    raise RuntimeError(event.reason)
+                return event.summary

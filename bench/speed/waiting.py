@@ -1,0 +1,77 @@
+"""What a person waits for: a text that a model writes, and the first line of a command."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from bench.interleave import interleave
+from bench.speed.rows import Row, ratios
+from bench.speed.shapes import Shape
+from gpt.config import Device
+from gpt.device import resolve_device, synchronize
+from gpt.generate import generate
+from gpt.model import LanguageModel, build_model
+from gpt.presets import NANOGPT
+
+
+def generation_row(shape: Shape, *, n_tokens: int, device: Device, rounds: int) -> Row:
+    """A text longer than the block, with keys and values remembered, and without."""
+    where = resolve_device(device)
+    config = replace(
+        NANOGPT.model,
+        n_layer=shape.n_layer,
+        n_head=shape.n_head,
+        n_embd=shape.n_embd,
+        block_size=shape.T,
+    )
+    fused, per_head = (
+        build_model(replace(config, attention=layout), shape.V).to(where).eval()
+        for layout in ("fused", "per_head")
+    )
+    ways: dict[str, Callable[[], object]] = {
+        "ours": lambda: generate(fused, [0], n_tokens, seed=0, keep=max(1, shape.T // 2)),
+        "original": lambda: recompute(per_head, n_tokens),
+    }
+    seconds = interleave(ways, rounds=rounds, synchronize=lambda: synchronize(where))
+    return Row(
+        name=f"generation, {n_tokens} tokens at T {shape.T}",
+        ours="keys and values remembered",
+        baseline="everything recomputed",
+        ratios=ratios(seconds["original"], seconds["ours"]),
+        target=10.0,
+    )
+
+
+@torch.no_grad()
+def recompute(model: LanguageModel, n_tokens: int) -> torch.Tensor:
+    """The originals' `generate`: for each token, the whole context through the whole model."""
+    text = torch.zeros(1, 1, dtype=torch.long, device=next(model.parameters()).device)
+    for _ in range(n_tokens):
+        logits = model(text[:, -model.block_size :])[:, -1]  # (1, V)
+        token = torch.multinomial(logits.softmax(-1), 1)  # (1, 1)
+        text = torch.cat((text, token), dim=1)
+    return text
+
+
+def help_row(*, rounds: int) -> Row:
+    """`python -m bench.study --help` against the import that it must do without."""
+    ways = {
+        "help": lambda: _python("-m", "bench.study", "--help"),
+        "torch": lambda: _python("-c", "import torch"),
+    }
+    seconds = interleave(ways, rounds=rounds)
+    return Row(
+        name="seconds to help",
+        ours="bench.study --help",
+        baseline="import torch",
+        ratios=ratios(seconds["help"], seconds["torch"]),
+        target=0.5,
+        at_most=True,
+    )
+
+
+def _python(*arguments: str) -> None:
+    subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
