@@ -135,6 +135,7 @@ class CellComparison:
         """Paired seeds that would settle it if the gain and its spread stay what they seem.
 
         None where a thousand would not, or where there is no spread to go by.
+        The floor is taken as known, so with few cells the power is a little less than the rule's.
         """
         gain, sd, floor = abs(self.differences.mean), self.differences.sd, self.floor.sd
         if math.isnan(sd) or gain == floor:
