@@ -1,5 +1,6 @@
 """From a plan to its end: make ready, launch, show what came of it."""
 
+import dataclasses
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -17,6 +18,7 @@ from bench.ledger import Entry, Ledger
 from bench.plan import Command, Plan, make_plan
 from bench.progress import Progress
 from bench.recorder import Recorder
+from bench.standings import Standings
 from bench.tracking import Tracker
 from bench.work import Place
 from gpt.cache import default_cache
@@ -56,25 +58,36 @@ def run_study(command: Command, console: Console) -> int:
             folder=Path(folder),
             fresh=command.fresh,
         )
-        with session.run(plan) as (ledger, recorder):
-            entries = ledger.entries()
-            dropped = [*plan.grid.dropped, *ledger.dropped()]
-            board = leaderboard.show(plan.name, entries, dropped, plan.study, n_workers)
-            console.print(board, highlight=False)
-            views = recorder.close(_as_text(board, console), interrupted=interruption.requested)
-        leader = leading_cell(plan, entries)
+        for seeds in plan.looks:
+            plan = dataclasses.replace(plan, seeds=seeds)
+            with session.run(plan) as (ledger, recorder):
+                standings = Standings(
+                    entries=ledger.entries(), metric=plan.study.metric, rule=plan.rule
+                )
+                dropped = [*plan.grid.dropped, *ledger.dropped()]
+                board = leaderboard.show(plan.name, standings, dropped, n_workers)
+                console.print(board, highlight=False)
+                views = recorder.close(
+                    _as_text(board, console),
+                    verdicts=standings.verdicts,
+                    interrupted=interruption.requested,
+                )
+            if standings.settled or interruption.requested:
+                break
+        leader = leading_cell(plan, standings)
         if leader is not None and not interruption.requested:
             with session.run(confirmation(plan, leader)) as (ledger, recorder):
-                sentence = show_confirmation(plan, leader, [*entries, *ledger.entries()])
+                entries = [*standings.entries, *ledger.entries()]
+                sentence = show_confirmation(plan, leader, entries)
                 console.print(sentence, highlight=False)
-                recorder.close(sentence, interrupted=interruption.requested)
+                recorder.close(sentence, verdicts={}, interrupted=interruption.requested)
     console.print("\nBrowse it: mlflow ui")
     for name, address in views.items():
         console.print(f"  {name:<12} {address}", highlight=False, soft_wrap=True)
     if interruption.requested:
         console.print("Stopped. The same command goes on from here.")
         return interruption.exit_code
-    return 0 if _all_answered(entries, plan) else EXIT_INCOMPLETE
+    return 0 if _all_answered(standings.entries, plan) else EXIT_INCOMPLETE
 
 
 @dataclass(frozen=True, kw_only=True)

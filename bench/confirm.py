@@ -7,7 +7,6 @@ numbers are shown.
 
 import dataclasses
 import statistics
-from collections import defaultdict
 from collections.abc import Sequence
 
 from bench.grid import Cell, Grid
@@ -15,25 +14,18 @@ from bench.ledger import Entry
 from bench.outcome import Outcome
 from bench.plan import Plan
 from bench.spec import Study, Trial, choose
+from bench.standings import Standings
 from gpt.config import RunConfig
 
 FRESH_SEED = 1_000_000
 """No sweep counts this far."""
 
 
-def leading_cell(plan: Plan, entries: Sequence[Entry]) -> Cell | None:
-    """The cell with the best mean, if there is something to confirm: a choice, and a test part.
-
-    Lossy tokenizers and cells with a run that is not complete don't lead.
-    """
-    values: defaultdict[str, list[float]] = defaultdict(list)
-    for entry in entries:
-        if entry.outcome is Outcome.COMPLETE and entry.config.tokenizer.lossless:
-            values[entry.config.cell_key].append(entry.summary[plan.study.metric])
-    cells = [cell for cell in plan.grid.cells if len(values[cell.key]) >= plan.seeds]
-    if plan.study.search or plan.study.metric != "val_bits_per_byte" or len(cells) < 2:
+def leading_cell(plan: Plan, standings: Standings) -> Cell | None:
+    """The cell that leads, if there is something to confirm: a ranking, and a test part."""
+    if plan.study.search or standings.metric != "val_bits_per_byte" or not standings.leads:
         return None
-    best = min(cells, key=lambda cell: statistics.mean(values[cell.key]))
+    best = next(cell for cell in plan.grid.cells if cell.label == standings.order[0])
     return best if best.config.corpus.test_fraction else None
 
 

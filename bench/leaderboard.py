@@ -15,7 +15,7 @@ from rich.text import Text
 from bench.grid import Dropped
 from bench.ledger import Entry
 from bench.outcome import Outcome
-from bench.spec import Metric, Study
+from bench.spec import Metric
 from bench.standings import UNITS, Standings, say_gain
 from bench.stats import CellComparison, Verdict
 
@@ -27,20 +27,26 @@ TITLES: dict[Metric, str] = {
 }
 
 
-def summarize(entries: Sequence[Entry], standings: Standings) -> pd.DataFrame:
+def summarize(standings: Standings) -> pd.DataFrame:
     """One row a cell with a complete run, in the order of the standings; lossy tokenizers last.
 
-    Columns: cell, seeds, bits_per_byte (mean), spread (standard deviation of the metric over
-    seeds), loss, tokens_per_second, n_params, context_bytes, n_steps, train_seconds.
+    Columns: cell, flags, seeds, bits_per_byte (mean), spread (standard deviation of the metric
+    over seeds), loss, tokens_per_second, n_params, context_bytes, n_steps, train_seconds.
     """
-    complete = [entry for entry in entries if entry.outcome is Outcome.COMPLETE]
+    complete = [entry for entry in standings.entries if entry.outcome is Outcome.COMPLETE]
     if not complete:
         return pd.DataFrame()
     frame = pd.DataFrame(
-        {"cell": entry.label, "metric": entry.summary[standings.metric], **entry.summary}
+        {
+            "cell": entry.label,
+            "flags": entry.facts.get("flags", ""),
+            "metric": entry.summary[standings.metric],
+            **entry.summary,
+        }
         for entry in complete
     )
     cells = frame.groupby("cell", sort=False).agg(
+        flags=("flags", "first"),
         seeds=("metric", "size"),
         bits_per_byte=("val_bits_per_byte", "mean"),
         spread=("val_bits_per_byte", "std"),
@@ -56,16 +62,15 @@ def summarize(entries: Sequence[Entry], standings: Standings) -> pd.DataFrame:
 
 
 def show(
-    name: str, entries: Sequence[Entry], dropped: Sequence[Dropped], study: Study, n_workers: int
+    name: str, standings: Standings, dropped: Sequence[Dropped], n_workers: int
 ) -> RenderableType:
     """The leaderboard, what it does and doesn't tell, and what is missing from it."""
-    standings = Standings(entries=entries, metric=study.metric)
-    cells = summarize(entries, standings)
+    cells = summarize(standings)
     parts: list[RenderableType] = []
     if not cells.empty:
         remarks = [*_conclusions(standings), *_warnings(cells, standings, n_workers)]
         parts = [_table(name, cells, standings), *(Text(r, style="dim") for r in remarks)]
-    parts += _gaps(entries, dropped)
+    parts += _gaps(standings.entries, dropped)
     return Group(*parts)
 
 
@@ -76,12 +81,12 @@ def _table(name: str, cells: pd.DataFrame, standings: Standings) -> Table:
     for heading in ("bits/byte", "loss", "tokens/s", "params", "context", "steps", "train s"):
         table.add_column(heading, justify="right")
     if standings.leads:
-        level = f"{1 - standings.rule.alpha:.0%}"
+        level = f"{100 * (1 - standings.rule.alpha):.3g}%"
         table.add_column(f"{level} of best's lead", justify="right", no_wrap=True)
         table.add_column("verdict")
     for row in cells.itertuples():
         table.add_row(
-            row.cell if row.cell in standings.order else f"{row.cell} (lossy)",
+            f"{row.cell} ({row.flags})" if row.flags else row.cell,
             f"{row.bits_per_byte:.3f}" + (f" ±{row.spread:.3f}" if row.seeds > 1 else ""),
             f"{row.loss:.3f}",
             f"{row.tokens_per_second:,.0f}",
@@ -138,9 +143,9 @@ def say_evidence(metric: Metric, lead: CellComparison) -> str:
     unit = UNITS.get(metric, "")
     parts = [
         seeds,
-        f"Holm over all {lead.n_comparisons} pairs at alpha {rule.alpha:g}"
+        f"Holm over all {lead.n_comparisons} pairs at alpha {rule.alpha:.2g}"
         if lead.n_comparisons > 1
-        else f"alpha {rule.alpha:g}",
+        else f"alpha {rule.alpha:.2g}",
         f"noise floor {say_gain(metric, floor.sd).lstrip('+')}{unit}, the SD of a cell's seeds",
         f"a lead of {say_gain(metric, lead.detectable).lstrip('+')} would be found in "
         f"{rule.power:.0%} of studies",

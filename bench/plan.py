@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import optuna
 from rich.console import Console
@@ -13,9 +14,13 @@ from bench.catalog import StudyFile, find_study
 from bench.grid import Grid, draw_cells, enumerate_grid
 from bench.spec import Study
 from bench.standings import refuse_unfair_metric
+from bench.stats import Rule
 from bench.tracking import load_config
 from gpt.corpora import KNOWN
 from gpt.errors import ConfigError
+
+AUTO_LOOKS = (5, 8, 12)
+"""Seeds after which `--seeds auto` looks whether the lead is settled; the last is its cap."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +32,7 @@ class Command:
     overrides: Mapping[str, str]
     corpora_dir: Path | None = None
     workers: int | None = None
-    seeds: int | None = None
+    seeds: int | Literal["auto"] | None = None
     fresh: bool = False
 
 
@@ -40,11 +45,23 @@ class Plan:
     study: Study
     seeds: int
     overrides: Mapping[str, str]
+    looks: tuple[int, ...]
+    """Seeds after which the standings are looked at: the last of them, or sooner if settled."""
+
     grid: Grid
     """A grid's cells; of a search, a few points of its space."""
 
     part: str = ""
     """Names what is run apart from the study's own grid, in a ledger of its own."""
+
+    @property
+    def rule(self) -> Rule:
+        """How much evidence a verdict takes.
+
+        Each further look is a further chance of a false difference, so alpha is shared out among
+        them (Bonferroni).
+        """
+        return Rule(alpha=Rule().alpha / len(self.looks))
 
     @property
     def n_runs(self) -> int:
@@ -96,16 +113,17 @@ def make_plan(command: Command) -> Plan:
         file = find_study(command.study or "")
         study = file.load()
         name, description = file.name, file.description
-    seeds = command.seeds or study.seeds
-    if study.search and seeds > 1:
-        raise ConfigError(f"a search gives each point one seed but got --seeds {seeds}")
+    looks = AUTO_LOOKS if command.seeds == "auto" else (command.seeds or study.seeds,)
+    if study.search and looks != (1,):
+        raise ConfigError(f"a search gives each point one seed but got --seeds {command.seeds}")
     grid = _walk(study, overrides, file)
     refuse_unfair_metric(study.metric, [cell.config for cell in grid.cells])
     return Plan(
         name=name,
         description=description,
         study=study,
-        seeds=seeds,
+        seeds=looks[0],
+        looks=looks,
         overrides=overrides,
         grid=grid,
     )

@@ -35,7 +35,7 @@ LEADERBOARD_COLUMNS = (
     "params.`tokenizer`",
     "params.`vocab_size`",
     "params.`seed`",
-    "tags.`outcome`",
+    "tags.`verdict`",
 )
 
 
@@ -152,8 +152,16 @@ class Recorder:
         if error is not None and self._launch is not None:
             self._tracker.finish(self._launch, "FAILED", tags={"reason": repr(error)})
 
-    def close(self, leaderboard: str, *, interrupted: bool) -> dict[str, str]:
-        """Close the parent run, with the leaderboard as its note; returns views by their name."""
+    def close(
+        self, leaderboard: str, *, verdicts: Mapping[str, str], interrupted: bool
+    ) -> dict[str, str]:
+        """Close the parent run, with the leaderboard as its note; returns views by their name.
+
+        Args:
+            verdicts: by cell, for the tag `verdict` of its runs.
+        """
+        for cell, verdict in verdicts.items():
+            self._tracker.tag_cell(self._ledger, cell, {"verdict": verdict})
         if self._launch is not None:
             note = {"mlflow.note.content": _quoted(leaderboard)}
             status = "KILLED" if interrupted else "FINISHED"

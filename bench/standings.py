@@ -153,6 +153,11 @@ class Standings:
         rivals = {cell: lead.verdict.mirrored for cell, lead in self.leads.items()}
         return {self.order[0]: best, **rivals}
 
+    @property
+    def settled(self) -> bool:
+        """Whether more seeds would tell no more: the best is best, or tied; or none is ranked."""
+        return not self.leads or self.verdicts[self.order[0]] is not Verdict.UNDETERMINED
+
 
 def _refuse_two(what: str, found: Mapping[str, Entry]) -> None:
     if len(found) > 1:

@@ -6,11 +6,21 @@ once.
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
 from gpt.errors import ConfigError, GptBenchError
+
+
+class Seeds(click.ParamType[Any]):
+    """A number of at least 1, or `auto`."""
+
+    name = "seeds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number, or the word."""
+        return value if value == "auto" else click.IntRange(min=1).convert(value, param, ctx)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 99})
@@ -29,7 +39,8 @@ from gpt.errors import ConfigError, GptBenchError
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Runs side by side; the cores are "
               "shared out among them. Default: one a core, or one on a GPU.")  # fmt: skip
-@click.option("--seeds", type=click.IntRange(min=1), help="Runs of each cell.")
+@click.option("--seeds", type=Seeds(), metavar="N|auto", help="Runs of each cell; auto adds seeds "
+              "until the lead is settled, or to a cap.")  # fmt: skip
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Fix a field of the "
               "config for all cells: n_layer=2, dropout=0.1, bias=True, steps=500.")  # fmt: skip
 @click.option("--fresh", is_flag=True, help="Begin anew; what was recorded stays.")
@@ -79,7 +90,7 @@ def _run(
     corpora_dir: Path | None,
     device: str | None,
     workers: int | None,
-    seeds: int | None,
+    seeds: int | Literal["auto"] | None,
     settings: tuple[str, ...],
     fresh: bool,
     from_run: str | None,

@@ -10,7 +10,8 @@ from bench.ledger import Entry
 from bench.outcome import Outcome
 from bench.plan import Plan
 from bench.spec import FixedTrial, Search, Study, Trial, choose
-from gpt.config import CorpusConfig, RunConfig, TokenizerConfig
+from bench.standings import Standings
+from gpt.config import CorpusConfig, RunConfig
 
 BASE = RunConfig(corpus=CorpusConfig(test_fraction=0.1))
 
@@ -26,6 +27,7 @@ def plan_of(study: Study) -> Plan:
         description="",
         study=study,
         seeds=study.seeds,
+        looks=(study.seeds,),
         overrides={"n_head": "2"},
         grid=enumerate_grid(study, {"n_head": "2"}),
     )
@@ -38,11 +40,11 @@ def plan() -> Plan:
 
 def entry(config: RunConfig, seed: int, **summary: float) -> Entry:
     return Entry(
-        label="",
+        label=f"n_layer {config.model.n_layer}",
         config=config.with_seed(seed),
         outcome=Outcome.COMPLETE,
         reason="",
-        summary=summary,
+        summary={"n_steps": 10, **summary},
         facts={},
     )
 
@@ -55,35 +57,29 @@ def entries(plan: Plan, values: dict[int, list[float]]) -> list[Entry]:
     ]
 
 
+def leads(plan: Plan, found: list[Entry]) -> int | None:
+    """Layers of the leading cell."""
+    metric = plan.study.metric
+    cell = leading_cell(plan, Standings(entries=found, metric=metric))
+    return cell.config.model.n_layer if cell else None
+
+
 def test_the_best_mean_leads(plan: Plan) -> None:
-    leader = leading_cell(plan, entries(plan, {1: [1.0, 3.0], 2: [1.9, 1.9]}))
-    assert leader is not None
-    assert leader.config.model.n_layer == 2
+    assert leads(plan, entries(plan, {1: [1.0, 3.0], 2: [1.9, 1.9]})) == 2
 
 
-def test_a_cell_that_lacks_a_seed_does_not_lead(plan: Plan) -> None:
-    found = entries(plan, {1: [1.0], 2: [1.9, 1.9]})
-    assert leading_cell(plan, found) is None  # one cell left: there was no choice
-
-
-def test_a_failed_or_lossy_run_does_not_lead(plan: Plan) -> None:
-    found = entries(plan, {1: [1.0, 1.0], 2: [1.9, 1.9]})
-    assert leading_cell(plan, [replace(found[0], outcome=Outcome.FAILED), *found[1:]]) is None
-    lossy = TokenizerConfig(kind="original-unigram", vocab_size=100)
-    found = [replace(e, config=e.config.replace(tokenizer=lossy)) for e in found]
-    assert leading_cell(plan, found) is None
+def test_a_failed_run_leaves_nothing_to_choose_from(plan: Plan) -> None:
+    found = entries(plan, {1: [1.0], 2: [1.9]})
+    assert leads(plan, found) == 1
+    assert leads(plan, [replace(found[0], outcome=Outcome.FAILED), found[1]]) is None
 
 
 def test_a_search_and_a_corpus_without_a_test_part_confirm_nothing(plan: Plan) -> None:
     found = entries(plan, {1: [1.0, 1.0], 2: [1.9, 1.9]})
-    assert (
-        leading_cell(replace(plan, study=Study(by_layers, search=Search(n_trials=1))), found)
-        is None
-    )
-    for cell in plan.grid.cells:
-        object.__setattr__(cell, "config", cell.config.replace(corpus=CorpusConfig()))
-    bare = [replace(e, config=e.config.replace(corpus=CorpusConfig())) for e in found]
-    assert leading_cell(plan, bare) is None
+    search = replace(plan, study=Study(by_layers, search=Search(n_trials=1)))
+    assert leads(search, found) is None
+    bare = plan_of(Study(lambda trial: by_layers(trial).replace(corpus=CorpusConfig()), seeds=2))
+    assert leads(bare, entries(bare, {1: [1.0, 1.0], 2: [1.9, 1.9]})) is None
 
 
 def test_it_is_the_leader_on_fresh_seeds_and_the_test_part(plan: Plan) -> None:

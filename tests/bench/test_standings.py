@@ -15,7 +15,7 @@ from bench.compare import main
 from bench.leaderboard import show
 from bench.ledger import Entry, Ledger
 from bench.outcome import Outcome
-from bench.spec import Metric, Study
+from bench.spec import Metric
 from bench.standings import Standings
 from bench.stats import Verdict
 from gpt.config import Budget, RunConfig, TokenizerConfig, TrainConfig
@@ -52,7 +52,7 @@ def runs(cells: dict[str, float], seeds: int = 5, noise: float = 0.004) -> list[
 def board(entries: list[Entry], metric: Metric = "val_bits_per_byte") -> str:
     console = Console(width=120)
     with console.capture() as captured:
-        console.print(show("study", entries, [], Study(lambda _: CONFIG, metric=metric), 1))
+        console.print(show("study", Standings(entries=entries, metric=metric), [], 1))
     assert all(len(line) <= 120 for line in captured.get().splitlines())
     return " ".join(captured.get().split())
 
@@ -109,7 +109,9 @@ def test_what_did_not_complete_or_lost_text_is_not_ranked() -> None:
     entries = runs(APART) + runs({"died": 1.0}) + runs({"lost": 1.0})
     entries = [replace(e, outcome=Outcome.FAILED) if e.label == "died" else e for e in entries]
     entries = [
-        replace(e, config=replace(e.config, tokenizer=lossy)) if e.label == "lost" else e
+        replace(e, config=replace(e.config, tokenizer=lossy), facts=FACTS | {"flags": "lossy"})
+        if e.label == "lost"
+        else e
         for e in entries
     ]
 
