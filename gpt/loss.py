@@ -44,8 +44,9 @@ def chunked_cross_entropy(
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+    differentiate = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
     loss: Tensor = _ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        x, weight, bias, targets, reduction
+        x, weight, bias, targets, reduction, differentiate
     )
     return loss
 
@@ -64,6 +65,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         bias: Tensor | None,
         targets: Tensor,
         reduction: Reduction,
+        differentiate: bool,
     ) -> Tensor:
         V = weight.shape[0]
         predicted = targets != IGNORE_INDEX  # (N,)
@@ -72,7 +74,6 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             share /= predicted.sum()
         targets = targets.where(predicted, 0)[:, None]  # (N, 1)
         losses = torch.empty(len(x), device=x.device)
-        differentiate = any(ctx.needs_input_grad)
         if differentiate:
             x_grad = torch.empty_like(x)
             weight_grad = torch.zeros_like(weight, dtype=torch.float32)
@@ -108,6 +109,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             x_grad * scale,
             weight_grad * scale,
             bias_grad.mul(scale).to(x_grad.dtype) if has_bias else None,
+            None,
             None,
             None,
         )

@@ -48,7 +48,7 @@ class Muon(torch.optim.Optimizer):
         lr: float,
         weight_decay: float,
         momentum: float = 0.95,
-        n_iterations: int = 5,
+        n_iterations: int = 3,
     ) -> None:
         defaults = {
             "lr": lr,

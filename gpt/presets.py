@@ -151,7 +151,6 @@ MODERN = RunConfig(
         kind="muon",
         learning_rate=4e-3,
         adamw_multiplier=3.0,
-        muon_iterations=3,
         fused=True,
         schedule="linear",
         final_fraction=0.05,

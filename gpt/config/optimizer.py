@@ -22,8 +22,9 @@ class OptimizerConfig:
     adamw_multiplier: float = 1.0
     """With `muon`: the learning rate of what it leaves to AdamW, as a multiple."""
 
-    muon_iterations: int = 5
-    """With `muon`: iterations that make a step orthogonal; fewer are cheaper, and less exact."""
+    muon_iterations: int = 3
+    """With `muon`: iterations that make a step orthogonal. More are dearer, and lift the smallest
+    singular values, which in a small batch are mostly noise."""
 
     fused: bool = False
     """Whether AdamW moves all weights by one kernel, instead of a pass for each operation."""
@@ -65,7 +66,7 @@ class OptimizerConfig:
         return replace(
             self,
             adamw_multiplier=self.adamw_multiplier if self.kind == "muon" else 1.0,
-            muon_iterations=self.muon_iterations if self.kind == "muon" else 5,
+            muon_iterations=self.muon_iterations if self.kind == "muon" else 3,
             decay_all=self.decay_all and self.kind == "adamw",
             final_fraction=0.1 if self.schedule == "constant" else self.final_fraction,
         )

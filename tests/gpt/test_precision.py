@@ -1,0 +1,120 @@
+"""A copy in bfloat16 computes; float32 weights remember."""
+
+import math
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from gpt.config import ModelConfig, RunConfig
+from gpt.device import has_fast_bfloat16
+from gpt.model import GPT
+from gpt.precision import Precision
+from gpt.setup import Setup, set_up
+from gpt.train import Point, train
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def run(tiny: RunConfig, cache: Path) -> Callable[..., tuple[Setup, list[Point]]]:
+    def run(**values: object) -> tuple[Setup, list[Point]]:
+        setup = set_up(tiny.override({k: str(v) for k, v in values.items()}), cache=cache)
+        return setup, list(train(setup))
+
+    return run
+
+
+@pytest.fixture
+def gpt() -> GPT:
+    torch.manual_seed(0)
+    return GPT(ModelConfig(block_size=8, n_layer=1, n_head=2, n_embd=8, tied_head=True), 20)
+
+
+def test_a_change_too_small_for_bfloat16_is_kept(gpt: GPT) -> None:
+    """A thousand steps of a 2000th each: in bfloat16 alone none would move the weight."""
+    precision = Precision(gpt, "bfloat16", CPU)
+    with torch.no_grad():
+        gpt.head.weight.fill_(1.0)
+        for _ in range(1000):
+            gpt.head.weight += 1 / 2000
+            precision.refresh()
+
+    assert torch.allclose(precision.model.head.weight.float(), torch.tensor(1.5), rtol=1e-3)
+
+
+def test_gradients_of_several_passes_are_summed_in_float32(gpt: GPT) -> None:
+    precision = Precision(gpt, "bfloat16", CPU)
+    copied = precision.model.head.weight
+    for value in (1.0, 1 / 1024):
+        copied.grad = torch.full_like(copied, value)
+        precision.collect_gradients()
+
+    assert gpt.head.weight.grad.dtype == torch.float32
+    assert torch.equal(gpt.head.weight.grad, torch.full_like(gpt.head.weight, 1 + 1 / 1024))
+    assert copied.grad is None
+
+
+def test_tied_weights_stay_tied_in_the_copy(gpt: GPT) -> None:
+    copied = Precision(gpt, "bfloat16", CPU).model
+    assert copied.head.weight is copied.token_embedding.weight
+
+
+def test_float32_computes_with_the_weights_themselves(gpt: GPT) -> None:
+    assert Precision(gpt, "float32", CPU).model is gpt
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_the_loss_in_bfloat16_agrees_within_the_noise_of_seeds(
+    optimizer: str, run: Callable[..., tuple[Setup, list[Point]]]
+) -> None:
+    def final(dtype: str, seed: int) -> float:
+        _, points = run(
+            dtype=dtype,
+            seed=seed,
+            steps=80,
+            learning_rate=0.01,
+            optimizer=optimizer,
+            evaluations=1,
+        )
+        return points[-1].evaluation.loss
+
+    seeds = range(4)
+    exact, rounded = ([final(d, s) for s in seeds] for d in ("float32", "bfloat16"))
+    differences = [b - a for a, b in zip(exact, rounded, strict=True)]
+
+    assert any(differences)
+    assert abs(statistics.mean(differences)) < statistics.stdev(exact)
+    assert max(map(abs, differences)) < 0.05
+
+
+def test_weights_and_optimizer_stay_in_float32(
+    run: Callable[..., tuple[Setup, list[Point]]],
+) -> None:
+    setup, _ = run(dtype="bfloat16", steps=2)
+
+    assert {p.dtype for p in setup.model.parameters()} == {torch.float32}
+    for weight, copied in zip(
+        setup.model.parameters(), setup.precision.model.parameters(), strict=True
+    ):
+        assert torch.equal(weight.bfloat16(), copied)
+
+
+def test_auto_is_settled_by_the_machine(run: Callable[..., tuple[Setup, list[Point]]]) -> None:
+    setup, _ = run(dtype="auto", steps=1)
+    expected = "bfloat16" if has_fast_bfloat16(CPU) else "float32"
+
+    assert setup.config.train.dtype == expected
+
+
+@pytest.mark.parametrize("micro_batch_size", [1, 3, 4, 99])
+def test_a_few_sequences_at_a_time_train_the_same(
+    micro_batch_size: int, run: Callable[..., tuple[Setup, list[Point]]]
+) -> None:
+    whole, parts = (run(micro_batch_size=n, steps=10)[1] for n in (None, micro_batch_size))
+
+    for one, other in zip(whole, parts, strict=True):
+        assert math.isclose(one.train_loss, other.train_loss, rel_tol=1e-4)
+        assert math.isclose(one.grad_norm, other.grad_norm, rel_tol=1e-3)
