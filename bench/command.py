@@ -2,7 +2,7 @@
 
 import dataclasses
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +31,40 @@ STORE = Path("mlruns")
 EXIT_INCOMPLETE = 5
 
 
-def run_study(command: Command, console: Console) -> int:
-    """Run what is left of a command's study and print what came of it; returns the exit code.
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """How a command ended."""
+
+    standings: Standings
+    exit_code: int
+
+
+def run_under_budgets(command: Command, budgets: Mapping[str, str], console: Console) -> int:
+    """Run a command once under each budget, and print under which one the leader changes.
+
+    Args:
+        budgets: unit -> amount; each replaces the study's own.
+
+    Returns the exit code: that of the first run that was not complete, else 0.
+
+    Raises:
+        GptBenchError: as `run_study`.
+    """
+    results: dict[str, Result] = {}
+    for unit, amount in budgets.items():
+        overrides = {**command.overrides, unit: amount}
+        result = run_study(dataclasses.replace(command, overrides=overrides), console)
+        if result.exit_code > EXIT_INCOMPLETE:  # a signal
+            return result.exit_code
+        results[f"{amount} {unit}"] = result
+    if len(results) > 1:
+        standings = {budget: result.standings for budget, result in results.items()}
+        console.print(leaderboard.show_budgets(standings), highlight=False)
+    return next((r.exit_code for r in results.values() if r.exit_code), 0)
+
+
+def run_study(command: Command, console: Console) -> Result:
+    """Run what is left of a command's study and print what came of it.
 
     Raises:
         GptBenchError: what was asked can't be done; nothing was trained.
@@ -86,8 +118,9 @@ def run_study(command: Command, console: Console) -> int:
         console.print(f"  {name:<12} {address}", highlight=False, soft_wrap=True)
     if interruption.requested:
         console.print("Stopped. The same command goes on from here.")
-        return interruption.exit_code
-    return 0 if _all_answered(standings.entries, plan) else EXIT_INCOMPLETE
+        return Result(standings=standings, exit_code=interruption.exit_code)
+    complete = _all_answered(standings.entries, plan)
+    return Result(standings=standings, exit_code=0 if complete else EXIT_INCOMPLETE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ Raw values of each seed stay in the ledger; the summary is made here, when it is
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from rich import box
@@ -72,6 +72,26 @@ def show(
         parts = [_table(name, cells, standings), *(Text(r, style="dim") for r in remarks)]
     parts += _gaps(standings.entries, dropped)
     return Group(*parts)
+
+
+def show_budgets(standings: Mapping[str, Standings]) -> RenderableType:
+    """Who leads under each budget, and whether that hangs on the budget."""
+    table = Table(title="by budget", title_justify="left", header_style="bold")
+    table.box, table.padding = box.SIMPLE_HEAD, (0, 1, 0, 0)
+    for heading in ("budget", "leads", "verdict"):
+        table.add_column(heading)
+    leaders = []
+    for budget, standing in standings.items():
+        leader = standing.order[0] if standing.leads else "not ranked"
+        leaders.append(leader)
+        table.add_row(budget, leader, standing.verdicts.get(leader, ""))
+    changes = len(set(leaders)) > 1
+    remark = (
+        "The leader changes with the budget: say which one a claim is about."
+        if changes
+        else f"{leaders[0]} leads under every one of these budgets."
+    )
+    return Group(table, Text(remark, style="dim"))
 
 
 def _table(name: str, cells: pd.DataFrame, standings: Standings) -> Table:

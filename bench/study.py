@@ -5,11 +5,13 @@ once.
 """
 
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
+from gpt.config import Budget
 from gpt.errors import ConfigError, GptBenchError
 
 
@@ -43,6 +45,9 @@ class Seeds(click.ParamType[Any]):
               "until the lead is settled, or to a cap.")  # fmt: skip
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Fix a field of the "
               "config for all cells: n_layer=2, dropout=0.1, bias=True, steps=500.")  # fmt: skip
+@click.option("--budget", "budgets", metavar="UNIT=AMOUNT", multiple=True, help="Train for that "
+              "many steps, tokens, bytes, flops or seconds; given twice, show under which one "
+              "the leader changes.")  # fmt: skip
 @click.option("--fresh", is_flag=True, help="Begin anew; what was recorded stays.")
 @click.option("--from-run", metavar="RUN_ID", help="Run the config of a recorded run again.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
@@ -92,6 +97,7 @@ def _run(
     workers: int | None,
     seeds: int | Literal["auto"] | None,
     settings: tuple[str, ...],
+    budgets: tuple[str, ...],
     fresh: bool,
     from_run: str | None,
 ) -> int:
@@ -120,9 +126,23 @@ def _run(
         show_plan(make_plan(command), console)
         return 0
 
-    from bench.command import run_study
+    from bench.command import run_study, run_under_budgets
 
-    return run_study(command, console)
+    if budgets:
+        return run_under_budgets(command, parse_budgets(budgets), console)
+    return run_study(command, console).exit_code
+
+
+def parse_budgets(budgets: tuple[str, ...]) -> dict[str, str]:
+    """`("bytes=500_000", "flops=4e11")` as a dict; raises `ConfigError` on anything else."""
+    parsed = parse_settings(budgets)
+    units = [unit.name for unit in fields(Budget)]
+    for unit in parsed:
+        if unit not in units:
+            raise ConfigError(f"--budget takes one of {', '.join(units)} but got {unit!r}")
+    if len(parsed) < len(budgets):
+        raise ConfigError("--budget takes each unit once but got " + ", ".join(budgets))
+    return parsed
 
 
 def parse_settings(settings: tuple[str, ...]) -> dict[str, str]:
