@@ -55,6 +55,25 @@ def environment() -> dict[str, Any]:
     }
 
 
+@cache
+def environment_digest() -> str:
+    """Twelve digits that machines of one kind with the same libraries share.
+
+    Times of runs with unlike ones aren't compared.
+    """
+    facts = environment()
+    names = ("python", "platform", "libraries", "cpu_cores", "cpu_threads", "memory_bytes")
+    return digest_of(*(f"{name} {facts[name]}" for name in names))
+
+
+@cache
+def uncommitted_changes() -> str:
+    """What the checkout that gpt runs from has changed since its commit; "" if nothing."""
+    if git_state().get("git_dirty") != "true":
+        return ""
+    return _git(Path(gpt.__file__).parents[1], "diff", "HEAD")
+
+
 def digest_of(*parts: str) -> str:
     """Twelve digits that name a sequence of texts."""
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]

@@ -110,13 +110,18 @@ def _table(name: str, cells: pd.DataFrame, standings: Standings) -> Table:
             f"{row.bits_per_byte:.3f}" + (f" ±{row.spread:.3f}" if row.seeds > 1 else ""),
             f"{row.loss:.3f}",
             f"{row.tokens_per_second:,.0f}",
-            f"{row.n_params / 1e6:.2f} M",
+            _short(row.n_params),
             f"{row.context_bytes:.0f} B",
             f"{row.n_steps:.0f}",
             f"{row.train_seconds:.1f}",
             *(_evidence(row.cell, standings) if standings.leads else ()),
         )
     return table
+
+
+def _short(count: float) -> str:
+    """A number of parameters to three digits: `804 k`, `10.8 M`."""
+    return f"{count / 1e3:.3g} k" if count < 1e6 else f"{count / 1e6:.3g} M"
 
 
 def _evidence(cell: str, standings: Standings) -> tuple[str, str]:

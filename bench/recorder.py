@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench import identity
 from bench.ledger import Claim
 from bench.outcome import Outcome
 from bench.spec import Study
@@ -91,6 +92,8 @@ class Recorder:
             self._launch = self._tracker.start_launch(
                 self._name, ledger=self._ledger, tags=_environment_tags(self._environment)
             )
+            if changes := identity.uncommitted_changes():
+                self._tracker.log_text(self._launch, "uncommitted.diff", changes)
         config = started.config if started else claim.config
         facts = started.facts if started else {}
         params = {name: value for name, value in config.flat().items() if value is not None}

@@ -25,7 +25,7 @@ LARGER_IS_BETTER: tuple[Metric, ...] = ("tokens_per_second",)
 
 UNITS: dict[Metric, str] = {"val_bits_per_byte": " bits per byte", "val_loss": " nats per token"}
 
-ENVIRONMENT = ("device_name", "threads")
+ENVIRONMENT = ("device_name", "threads", "environment")
 """Facts that runs on one device must share for their times to be compared."""
 
 

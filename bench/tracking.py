@@ -93,6 +93,10 @@ class Tracker:
         run = self._create(name, {**tags, TAG_LEDGER: ledger, TAG_ROLE: "launch"})
         return str(run.info.run_id)
 
+    def log_text(self, run_id: str, name: str, text: str) -> None:
+        """Keep a text as a file of a run."""
+        self._client.log_text(run_id, text, name)
+
     def start_run(
         self,
         name: str,

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_model
 
+from bench import identity
 from bench.outcome import Outcome
 from bench.plausible import refuse_impossible_speed
 from gpt.canary import check_canary
@@ -183,6 +184,7 @@ def _facts(setup: Setup) -> dict[str, Any]:
         "device_name": device_name(setup.device),
         "kernel": setup.config.model.kernel,
         "threads": torch.get_num_threads(),
+        "environment": identity.environment_digest(),
         "canary": "passed",
         "flags": _flags(setup.config, text),
         "n_params": setup.model.n_params,
@@ -216,6 +218,7 @@ def summarize(setup: Setup, points: list[Point]) -> dict[str, float]:
         "n_steps": last.step,
         "n_tokens": last.n_tokens,
         "n_bytes": last.n_bytes,
+        "n_flops": last.n_tokens * setup.model.flops_per_token(setup.config.model.block_size),
         "context_bytes": setup.config.model.block_size * setup.text.encoded.bytes_per_token,
         "peak_memory_bytes": last.peak_memory_bytes,
         **{f"{bucket}_seconds": seconds for bucket, seconds in last.seconds.items()},

@@ -1,4 +1,4 @@
-"""The documents, held to the code: what they name must be there, and what is there must be named."""
+"""The documents, held to the code: what they name is there, and what is there is named."""
 
 import re
 from pathlib import Path
