@@ -91,7 +91,9 @@ def test_every_import_is_standard_ours_or_declared(folder: str) -> None:
         f"{path.relative_to(ROOT)}: {top}"
         for path in files(folder)
         for top in {module.partition(".")[0] for module in modules(path)}
-        if top not in sys.stdlib_module_names and top not in PACKAGES and f'"{top.replace("_", "-")}>' not in text
+        if top not in sys.stdlib_module_names
+        and top not in PACKAGES
+        and f'"{top.replace("_", "-")}>' not in text
     }
     assert strangers == set()
 
