@@ -25,7 +25,7 @@ def test_a_second_launch_is_refused_while_the_first_is_at_work(
         pass
 
 
-def test_killed_after_any_line_every_run_is_complete_once(
+def test_rule_13_killed_after_any_line_every_run_is_complete_once(
     open_ledger: Open, ledger_path: Path
 ) -> None:
     """Whatever a kill leaves of the journal, whole lines or torn ones, the next launch goes on."""

@@ -45,7 +45,7 @@ def test_every_preset_passes(preset: str, dtype: str, tiny: RunConfig) -> None:
 
 
 @pytest.mark.parametrize("wrong", [leaky, unscaled])
-def test_a_wrong_kernel_is_found(
+def test_rule_08_a_wrong_kernel_is_found(
     wrong: object, tiny: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setup = set_up(tiny)
@@ -55,7 +55,7 @@ def test_a_wrong_kernel_is_found(
 
 
 @pytest.mark.parametrize("init", ["gpt2", "zero_projections"])
-def test_a_model_that_sees_the_future_is_found(
+def test_rule_08_a_model_that_sees_the_future_is_found(
     init: str, tiny: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even one that starts with zero projections, and so does not use what it sees yet."""

@@ -50,7 +50,7 @@ def test_work_is_charged_where_it_was_asked_for(device: LateDevice) -> None:
     assert seconds == dict.fromkeys(BUCKETS, 0.0) | {"data": 1.0, "step": 5.0}
 
 
-def test_without_synchronisation_the_same_work_looks_free(device: LateDevice) -> None:
+def test_rule_07_without_synchronisation_the_same_work_looks_free(device: LateDevice) -> None:
     seconds = data_then_step(Clock(lambda: None, device.now), device)
 
     assert seconds == dict.fromkeys(BUCKETS, 0.0)

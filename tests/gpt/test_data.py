@@ -102,7 +102,7 @@ def test_many_at_once_get_the_same(make_corpus: MakeCorpus, cache: Path) -> None
     [(Forgetful, "x" + TEXT), (Forgetful, TEXT + "x"), (Confused, TEXT + "x")],
     ids=["loses training text", "loses held-out text", "changes held-out text"],
 )
-def test_a_tokenizer_that_loses_what_it_claims_to_keep_is_refused(
+def test_rule_02_a_tokenizer_that_loses_what_it_claims_to_keep_is_refused(
     make_corpus: MakeCorpus, cache: Path, liar: type[ByteTokenizer], text: str
 ) -> None:
     with pytest.raises(DataError, match=r"must give the text back but decoding '.*x.*' gave"):
@@ -194,7 +194,7 @@ def test_every_window_can_be_drawn_and_none_runs_over_the_end() -> None:
         sample_batch(tokens, block_size=5, batch_size=1, generator=generator())
 
 
-def test_one_seed_visits_the_same_places_whatever_the_tokenizer() -> None:
+def test_rule_09_one_seed_visits_the_same_places_whatever_the_tokenizer() -> None:
     """The same text in tokens of one byte and of four."""
     fine, coarse = np.arange(4000, dtype=np.uint16), np.arange(0, 4000, 4, dtype=np.uint16)
     x_fine, _ = sample_batch(fine, block_size=4, batch_size=100, generator=generator(7))

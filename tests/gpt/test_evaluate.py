@@ -55,7 +55,7 @@ def witness(n_tokens: int, stride: int | None) -> Witness:
     return model
 
 
-def test_bits_per_byte_by_hand() -> None:
+def test_rule_01_bits_per_byte_by_hand() -> None:
     """Each of 6 tokens costs ln 8 nats = 3 bits; 18 bits over 9 bytes are 2 bits a byte."""
     tokens = np.array([0, 1, 2, 3, 7, 7], dtype=np.uint16)
 
@@ -76,7 +76,7 @@ def test_loss_is_over_tokens_and_bits_are_over_bytes() -> None:
 
 @pytest.mark.parametrize("stride", [None, 1, 2, 3, 4, 5])
 @pytest.mark.parametrize("n_tokens", LENGTHS)
-def test_every_token_is_predicted_once(n_tokens: int, stride: int | None) -> None:
+def test_rule_05_every_token_is_predicted_once(n_tokens: int, stride: int | None) -> None:
     asked = witness(n_tokens, stride).asked
 
     assert [target for _, target in asked] == list(range(1, n_tokens + 1))
@@ -130,7 +130,7 @@ def test_dropout_sleeps_and_the_mode_is_kept() -> None:
         assert model.training is training
 
 
-def test_the_denominator_is_the_raw_text_whatever_the_tokenizer(
+def test_rule_01_the_denominator_is_the_raw_text_whatever_the_tokenizer(
     tiny: RunConfig, cache: Path
 ) -> None:
     raw = Path(tiny.corpus.name).read_bytes()

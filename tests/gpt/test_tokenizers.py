@@ -140,7 +140,9 @@ def test_chunks_that_end_after_newlines_encode_as_the_whole(
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_nothing_leaks_out_of_the_held_out_part(make_corpus: MakeCorpus, name: str) -> None:
+def test_rule_03_nothing_leaks_out_of_the_held_out_part(
+    make_corpus: MakeCorpus, name: str
+) -> None:
     """The same training bytes before two held-out parts, one of them poisoned."""
     clean, poisoned = PROSE[:5000], "ÿPOISONÿ" * 500
     poison = poisoned.encode()[: len(clean.encode()) // 10 * 10]

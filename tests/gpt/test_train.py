@@ -219,6 +219,41 @@ def test_a_budget_is_spent_to_the_nearest_step(
     assert abs(spent[unit] - amount) <= spent[unit] / last.step / 2
 
 
+def test_a_budget_spent_before_the_first_step_is_one_step(
+    late: LateDevice, settle: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Making the optimizer is warm-up, which counts."""
+    build = gpt.train.build_optimizers
+
+    def build_slowly(*args: object) -> object:
+        late.sleep(10.0)
+        return build(*args)
+
+    monkeypatch.setattr(gpt.train, "build_optimizers", build_slowly)
+    (point,) = train(watch(settle(seconds=5.0), late))
+
+    assert (point.step, point.progress) == (1, 1.0)
+    assert point.evaluation
+
+
+@pytest.mark.parametrize(("target", "steps"), [(1e9, 5), (0.0, 20)])
+def test_a_run_stops_at_the_evaluation_that_finds_its_target_reached(
+    target: float, steps: int, run: Run
+) -> None:
+    points = run(target_loss=target, evaluations=4)
+
+    assert points[-1].step == steps
+    assert [p.step for p in points if p.evaluation] == list(range(5, steps + 1, 5))
+
+
+def test_the_target_is_a_loss_of_the_whole_split(run: Run) -> None:
+    """It stops at the first evaluation that is there, and not before."""
+    free = [p.evaluation.loss for p in run(evaluations=4, learning_rate=0.01) if p.evaluation]
+    held = run(evaluations=4, learning_rate=0.01, target_loss=free[2])
+
+    assert [p.evaluation.loss for p in held if p.evaluation] == free[:3]
+
+
 def test_tokens_and_bytes_are_counted(settle: Callable[..., Setup]) -> None:
     setup = settle(tokenizer="bpe", vocab_size=300)
     text = setup.text.encoded
@@ -292,7 +327,7 @@ def test_speed_is_of_the_steps_alone(late: LateDevice, settle: Callable[..., Set
 
 
 @pytest.mark.parametrize("slow", ["data", "step", "evaluation", "logging"])
-def test_a_delay_moves_its_own_bucket_alone(
+def test_rule_06_a_delay_moves_its_own_bucket_alone(
     slow: str,
     late: LateDevice,
     settle: Callable[..., Setup],
@@ -326,7 +361,7 @@ def test_a_delay_moves_its_own_bucket_alone(
     assert [delayed[b] for b in unmoved] == [plain[b] for b in unmoved]
 
 
-def test_without_synchronisation_work_is_charged_to_nobody(
+def test_rule_07_without_synchronisation_work_is_charged_to_nobody(
     late: LateDevice, settle: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gpt.train, "synchronize", lambda _: None)
@@ -335,7 +370,9 @@ def test_without_synchronisation_work_is_charged_to_nobody(
         list(train(watch(settle(), late)))
 
 
-def test_on_the_real_clock_the_buckets_sum_to_the_wall(settle: Callable[..., Setup]) -> None:
+def test_rule_06_on_the_real_clock_the_buckets_sum_to_the_wall(
+    settle: Callable[..., Setup],
+) -> None:
     setup = settle(steps=300, block_size=64, n_embd=64)
     start = time.perf_counter()
     for point in train(setup):

@@ -60,7 +60,7 @@ def saved(broken: tuple[Path, str, int]) -> dict[str, Any]:
     return content
 
 
-def test_a_wrong_kernel_gets_no_time_and_turns_the_session_red(
+def test_rule_08_a_wrong_kernel_gets_no_time_and_turns_the_session_red(
     broken: tuple[Path, str, int], saved: dict[str, Any]
 ) -> None:
     _, output, exit_code = broken
