@@ -114,7 +114,7 @@ def train(setup: Setup) -> Iterator[Point]:
             loss is not.
     """
     run = _Run(setup)
-    while run.progress < 1.0 and not run.reached_target:
+    while run.step == 0 or (run.progress < 1.0 and not run.reached_target):
         point = run.advance()
         with run.clock.measure("logging"):
             yield point

@@ -21,6 +21,7 @@ from bench.tracking import Tracker
 from bench.work import Finished, Place, Prepare, Started, Train
 from gpt.cache import CACHE_VARIABLE
 from gpt.config import RunConfig
+from gpt.errors import MachineError
 from gpt.train import Point
 
 
@@ -51,13 +52,10 @@ def _command(module: str, *arguments: str) -> None:
     with tempfile.TemporaryDirectory(prefix="gpt-bench-") as folder:
         environment = {**os.environ, CACHE_VARIABLE: str(Path(folder) / "cache")}
         environment.pop("MLFLOW_TRACKING_URI", None)
-        subprocess.run(
-            [sys.executable, "-m", module, *arguments],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            check=True,
-        )
+        command = [sys.executable, "-m", module, *arguments]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        if done.returncode:
+            raise MachineError(f"{' '.join(command[1:])} must end well but: {done.stderr[-500:]}")
 
 
 def overhead_row(config: RunConfig, tracker: Tracker, *, rounds: int, folder: Path) -> Row:

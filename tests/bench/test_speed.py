@@ -1,0 +1,166 @@
+"""The table of `python -m bench.speed`: its arithmetic on numbers, and a quick run of the rest."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from bench.speed.__main__ import ROWS, main
+from bench.speed.reference import Reference
+from bench.speed.rows import Row, as_table, ratios
+from bench.speed.shapes import TINY, as_the_originals, fastest, nanogpt_at, write_text
+from bench.speed.waiting import recompute
+from gpt.cache import CACHE_VARIABLE
+from gpt.corpora import CORPORA_VARIABLE
+from gpt.errors import ConfigError
+from gpt.model import build_model
+from gpt.setup import Setup, set_up
+
+FAKE_NANOGPT = """
+import torch
+from dataclasses import dataclass
+
+@dataclass
+class GPTConfig:
+    block_size: int
+    vocab_size: int
+    n_layer: int
+    n_head: int
+    n_embd: int
+    dropout: float
+    bias: bool
+
+class GPT(torch.nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.table = torch.nn.Embedding(config.vocab_size, config.vocab_size)
+        print("number of parameters: few")
+
+    def forward(self, idx, targets):
+        logits = self.table(idx)
+        return logits, torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+    def configure_optimizers(self, weight_decay, learning_rate, betas, device_type):
+        return torch.optim.SGD(self.parameters(), lr=10.0)
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder to record in, without corpora; torch's threads are put back."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    threads = torch.get_num_threads()
+    yield tmp_path
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    (tmp_path / "model.py").write_text(FAKE_NANOGPT, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> Setup:
+    config = nanogpt_at(TINY, write_text(TINY, tmp_path), "cpu")
+    return set_up(config, cache=tmp_path / "cache")
+
+
+def test_a_ratio_is_of_both_passes_of_a_round() -> None:
+    slow, fast = np.array([[3.0, 5.0], [2.0, 2.0]]), np.array([[1.0, 3.0], [1.0, 1.0]])
+    assert ratios(slow, fast) == [2.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("ratios", "target", "at_most", "met"),
+    [
+        ([1.0, 3.0, 9.0], 3.0, False, True),
+        ([1.0, 2.9, 9.0], 3.0, False, False),
+        ([0.01, 0.02], 0.02, True, True),
+        ([0.5], 0.4, True, False),
+        ([], 3.0, False, None),
+        ([5.0], None, False, None),
+    ],
+)
+def test_the_median_meets_the_target_or_does_not(
+    ratios: list[float], target: float | None, at_most: bool, met: bool | None
+) -> None:
+    assert Row(name="row", ratios=ratios, target=target, at_most=at_most).met is met
+
+
+def test_the_table_shows_spread_and_what_was_skipped() -> None:
+    table = as_table(
+        [Row(name="one", ratios=[1.0, 2.0, 4.0], target=3.0), Row(name="two", note="no text")]
+    )
+    cells = [list(column.cells) for column in table.columns]
+
+    assert cells[3:] == [["2.00", "–"], ["1.00–4.00", ""], ["≥ 3", ""], ["no", ""]]
+    assert cells[1][1] == "skipped: no text"
+
+
+def test_a_text_has_as_many_characters_as_the_shape_says(setup: Setup) -> None:
+    assert setup.model.vocab_size == TINY.V
+
+
+def test_the_recipes_differ_in_means_alone(setup: Setup) -> None:
+    """Same shape, batch, update and number of weights."""
+    plain = setup.config
+    for config in (fastest(plain), as_the_originals(plain)):
+        assert config.train.batch_size == plain.train.batch_size
+        assert config.optimizer.learning_rate == plain.optimizer.learning_rate
+        model = build_model(config.model, TINY.V) if config.model.kernel != "auto" else None
+        assert model is None or model.n_params == setup.model.n_params
+
+
+def test_the_reference_is_trained_by_its_own_model(
+    checkout: Path, setup: Setup, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    reference = Reference(checkout, setup)
+    losses = [reference.step() for _ in range(30)]
+
+    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+    assert capsys.readouterr().out == ""
+
+
+def test_a_checkout_without_a_model_is_refused(tmp_path: Path, setup: Setup) -> None:
+    with pytest.raises(ConfigError, match=r"has no model\.py"):
+        Reference(tmp_path / "nowhere", setup)
+
+
+def test_recomputing_samples_as_many_tokens_as_asked(setup: Setup) -> None:
+    assert recompute(setup.model.eval(), 40).shape == (1, 41)
+
+
+def test_every_row_is_printed(here: Path, checkout: Path) -> None:
+    """But the sweep: its two commands are started in the slow test below."""
+    (here / "tinyshakespeare.txt").write_text("To be, or not to be. " * 400, encoding="utf-8")
+    only = [part for row in ROWS if row != "sweep" for part in ("--only", row)]
+    options = ["--quick", "--device", "cpu", "--threads", "1", "--against", str(checkout)]
+    result = CliRunner().invoke(main, [*options, *only], env={CORPORA_VARIABLE: str(here)})
+
+    assert result.exit_code == 0, result.output
+    for row in (
+        "training tokens/s, shape tiny",
+        "nanogpt preset, shape tiny",
+        "share of the matmul ceiling, shape tiny",
+        "seconds to 1.88 nats a character",
+        "overhead of a run of 0.2 seconds",
+        "generation, 20 tokens at T 16",
+        "seconds to help",
+    ):
+        assert row in result.output
+
+
+@pytest.mark.slow
+def test_the_sweep_runs_both_ways(here: Path) -> None:  # noqa: ARG001
+    result = CliRunner().invoke(main, ["--quick", "--only", "sweep"], env=dict(os.environ))
+
+    assert result.exit_code == 0, result.output
+    assert "wall clock of a 24-run sweep" in result.output
