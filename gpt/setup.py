@@ -93,20 +93,28 @@ def set_up(
     stride = config.train.eval_stride
     if stride is not None and stride > block_size:
         raise ConfigError(f"eval_stride must not exceed block_size but got {stride}, {block_size}")
-    settled = config.replace(
-        model=dataclasses.replace(config.model, block_size=block_size),
-        train=dataclasses.replace(
-            config.train,
-            device=cast(Device, device.type),
-            dtype=resolve_dtype(config.train.dtype, device),
-        ),
-    )
-    kernel = resolve_kernel(settled, device, cache=cache or default_cache())
-    settled = settled.replace(model=dataclasses.replace(settled.model, kernel=kernel))
+    sized = config.replace(model=dataclasses.replace(config.model, block_size=block_size))
+    settled = settle_on(device, sized, cache=cache or default_cache())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
         model = build_model(settled.model, text.tokenizer.vocab_size)
     return Setup(config=settled, text=text, model=model.to(device), device=device)
+
+
+def settle_on(device: torch.device, config: RunConfig, *, cache: Path) -> RunConfig:
+    """The config with what it leaves to the machine settled: device, precision and kernel.
+
+    Raises:
+        InfeasibleError: the kernel can't train on this device.
+    """
+    train = dataclasses.replace(
+        config.train,
+        device=cast(Device, device.type),
+        dtype=resolve_dtype(config.train.dtype, device),
+    )
+    settled = config.replace(train=train)
+    kernel = resolve_kernel(settled, device, cache=cache)
+    return settled.replace(model=dataclasses.replace(settled.model, kernel=kernel))
 
 
 def resolve_dtype(requested: Dtype, device: torch.device) -> Dtype:

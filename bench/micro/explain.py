@@ -30,7 +30,7 @@ from gpt.cache import default_cache
 from gpt.config import Budget, RunConfig
 from gpt.device import device_name, resolve_device
 from gpt.model import build_model
-from gpt.setup import Setup, Text, resolve_kernel
+from gpt.setup import Setup, Text, settle_on
 from gpt.train import Point, train
 
 TINYSHAKESPEARE_CHARACTERS = 65
@@ -164,8 +164,7 @@ def _setup_on_random_tokens(config: RunConfig) -> Setup:
             estimate_batches=0,
         ),
     )
-    kernel = resolve_kernel(config, device, cache=default_cache())
-    config = config.replace(model=replace(config.model, kernel=kernel))
+    config = settle_on(device, config, cache=default_cache())
     vocab_size = config.tokenizer.vocab_size or TINYSHAKESPEARE_CHARACTERS
     tokens = np.random.default_rng(0).integers(vocab_size, size=N_TOKENS, dtype=np.uint16)
     # training steps read nothing else of a text
