@@ -14,7 +14,7 @@ from bench.confirm import confirmation, leading_cell, show_confirmation
 from bench.executor import LocalExecutor, cpu_count
 from bench.interrupt import Interruption
 from bench.launch import Launch, Texts, prepare_texts, refuse_absent_device
-from bench.ledger import Entry, Ledger
+from bench.ledger import Ledger
 from bench.plan import Command, Plan, make_plan
 from bench.progress import Progress
 from bench.recorder import Recorder
@@ -119,7 +119,7 @@ def run_study(command: Command, console: Console) -> Result:
     if interruption.requested:
         console.print("Stopped. The same command goes on from here.")
         return Result(standings=standings, exit_code=interruption.exit_code)
-    complete = _all_answered(standings.entries, plan)
+    complete = not dropped and all(entry.outcome.answers for entry in standings.entries)
     return Result(standings=standings, exit_code=0 if complete else EXIT_INCOMPLETE)
 
 
@@ -155,7 +155,7 @@ class _Session:
                 Tracker(plan.name, plan.description),
                 plan.ledger_name,
                 plan.study,
-                ledger=ledger.id,
+                ledger=ledger,
                 environment=identity.environment(),
             ) as recorder,
         ):
@@ -178,11 +178,6 @@ def _default_workers(configs: Sequence[RunConfig]) -> int:
     best = available_devices()[0]
     devices = {best if c.train.device == "auto" else c.train.device for c in configs}
     return cpu_count() if devices == {"cpu"} else 1
-
-
-def _all_answered(entries: Sequence[Entry], plan: Plan) -> bool:
-    answered = sum(entry.outcome.answers for entry in entries)
-    return answered >= plan.n_runs and not plan.grid.dropped
 
 
 def _as_text(board: object, console: Console) -> str:

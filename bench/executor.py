@@ -138,7 +138,8 @@ def _context() -> ForkServerContext | SpawnContext:
 
 def _serve(pipe: "Connection[Message, Task | None]", n_threads: int) -> None:
     """A worker's life: take a task, do it, take the next, until the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group: the parent's to heed
+        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(n_threads)
 
     def send(message: Message) -> bool:

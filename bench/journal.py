@@ -5,8 +5,9 @@ is lost by it. Any other damage is for a person to look at.
 """
 
 import time
+import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import optuna
@@ -14,6 +15,7 @@ from filelock import FileLock, Timeout
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
+from bench.spec import Study
 from gpt.errors import ConfigError, MachineError
 
 _LINE_START = b'{"op_code"'
@@ -69,12 +71,40 @@ def open_journal(path: Path) -> JournalStorage:
     return storage
 
 
-def set_aside(path: Path) -> None:
-    """Rename a journal, so that a new one can begin under its name."""
+def open_study(path: Path, spec: Study) -> optuna.Study:
+    """The study in a journal file, both made if they are not there; raises as `open_journal`."""
+    storage = open_journal(path)
+    known = storage.get_all_studies()
+    n_trials = storage.get_n_trials(known[0]._study_id) if known else 0
+    search = spec.search
+    study = optuna.create_study(
+        study_name="ledger",
+        storage=storage,
+        direction=spec.direction,
+        sampler=search.sampler(n_trials) if search else optuna.samplers.RandomSampler(),
+        pruner=search.pruner() if search else optuna.pruners.NopPruner(),
+        load_if_exists=True,
+    )
+    if "id" not in study.user_attrs:
+        study.set_user_attr("id", uuid.uuid4().hex[:8])
+    return study
+
+
+def set_aside(path: Path) -> list[str]:
+    """Rename a journal, so that a new one can begin under its name.
+
+    Returns:
+        The id of its ledger and of those that it replaced; none if it is damaged.
+    """
+    ids = []
+    with suppress(MachineError, KeyError):
+        attributes = optuna.load_study(study_name="ledger", storage=open_journal(path)).user_attrs
+        ids = [attributes["id"], *attributes.get("replaced", [])]
     stamp = time.strftime("%Y%m%d-%H%M%S")
     names = [stamp, *(f"{stamp}-{i}" for i in range(2, 100))]
     free = (new for name in names if not (new := path.with_suffix(f".{name}.journal")).exists())
     path.rename(next(free))
+    return ids
 
 
 def refuse_change(study: optuna.Study, identity: Mapping[str, str]) -> None:

@@ -223,10 +223,13 @@ class Launch:
         reason: str,
         summary: Mapping[str, float] | None = None,
     ) -> None:
-        """Write down a run's end in the ledger, then in the tracker, and forget its files."""
+        """Write down a run's end in the tracker, then in the ledger, and forget its files.
+
+        In this order, because what the ledger calls done is never recorded again. A run that is
+        recorded and then not settled is run again, and its first record closed as interrupted.
+        """
         del self._active[run.claim.name]
         facts = run.started.facts if run.started else {}
-        self._ledger.settle(run.claim, outcome, reason=reason, facts=facts, summary=summary)
         self._recorder.finish(
             run.claim,
             outcome,
@@ -235,5 +238,6 @@ class Launch:
             summary=summary,
             folder=run.folder,
         )
+        self._ledger.settle(run.claim, outcome, reason=reason, facts=facts, summary=summary)
         self._progress.end(run.claim.name, outcome)
         shutil.rmtree(run.folder, ignore_errors=True)

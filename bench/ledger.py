@@ -8,9 +8,7 @@ A ledger belongs to one grid, one corpus and one version of the code. It refuses
 others, for half of its runs could not be compared with the other half.
 """
 
-import uuid
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,17 +17,15 @@ from typing import Any
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
+from bench.attempts import attempts_of, is_missing, point_of
 from bench.grid import Cell, Dropped, label
-from bench.journal import locked, open_journal, refuse_change, set_aside
+from bench.journal import locked, open_study, refuse_change, set_aside
 from bench.outcome import Outcome
 from bench.spec import Study
 from gpt.config import RunConfig
 from gpt.errors import ConfigError, MachineError
-
-MAX_ATTEMPTS = 3
-"""How often a run that fails is tried before it counts as failed for good."""
 
 MAX_SEED = 2**31 - 1
 
@@ -105,9 +101,10 @@ class Ledger:
             MachineError: another launch holds it, or its file can't be read or made.
         """
         with locked(path):
-            if fresh and path.exists():
-                set_aside(path)
-            study = _load(path, spec)
+            replaced = set_aside(path) if fresh and path.exists() else []
+            study = open_study(path, spec)
+            if replaced:
+                study.set_user_attr("replaced", replaced)
             refuse_change(study, identity)
             ledger = cls(study, spec, seeds, overrides)
             ledger._settle_running()
@@ -137,6 +134,20 @@ class Ledger:
         """Names this ledger among all that the study ever had."""
         return str(self._study.user_attrs["id"])
 
+    @property
+    def replaced(self) -> list[str]:
+        """Ids of the ledgers that `fresh` set aside for this one."""
+        return list(self._study.user_attrs.get("replaced", []))
+
+    def interrupted(self) -> set[str]:
+        """Names of the attempts that a stop or a kill cut short."""
+        trials = self._study.get_trials(deepcopy=False)
+        return {
+            str(trial.number)
+            for trial in trials
+            if trial.user_attrs.get("outcome") == Outcome.INTERRUPTED.value
+        }
+
     def enqueue(self, cells: Iterable[Cell]) -> None:
         """Queue what was begun and not ended, and of a grid, seed by seed, what is missing.
 
@@ -145,17 +156,17 @@ class Ledger:
         """
         for _ in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             self._study.tell(self._study.ask(), state=TrialState.FAIL)  # of an earlier launch
-        attempts = _attempts(self._study)
+        attempts = attempts_of(self._study)
         if self._spec.search:
             for tries in attempts.values():
-                if _is_missing(tries):
-                    self._queue(_point(tries[-1]), tries[-1].params["seed"])
+                if is_missing(tries):
+                    self._queue(point_of(tries[-1]), tries[-1].params["seed"])
             return
         cells = list(cells)
         first = self._spec.first_seed
         for seed in range(first, first + self._seeds):
             for cell in cells:
-                if _is_missing(attempts[cell.config.with_seed(seed).key]):
+                if is_missing(attempts[cell.config.with_seed(seed).key]):
                     self._queue(cell.params, seed)
 
     def n_left(self) -> int:
@@ -164,7 +175,7 @@ class Ledger:
         if self._spec.search is None:
             return len(waiting)
         begun = sum(
-            not _is_missing(tries) for tries in _attempts(self._study, running=True).values()
+            not is_missing(tries) for tries in attempts_of(self._study, running=True).values()
         )
         return max(len(waiting), self._spec.search.n_trials - begun)
 
@@ -180,20 +191,20 @@ class Ledger:
             try:
                 config = self._spec.cell(trial).override(self._overrides)
             except ConfigError as error:
-                trial.set_user_attr("label", label(_point(trial)))
+                trial.set_user_attr("label", label(point_of(trial)))
                 self._pass_over(trial, _INVALID, Outcome.INFEASIBLE, reason=str(error))
                 continue
             config = config.canonical().with_seed(seed)
-            before = _attempts(self._study, running=True)[config.key]
-            if not _is_missing(before):
+            before = attempts_of(self._study, running=True)[config.key]
+            if not is_missing(before):
                 trial.set_user_attr("summary", before[-1].user_attrs.get("summary", {}))
                 reason = f"the same as trial {before[-1].number}"
                 self._pass_over(trial, _REPEAT, Outcome.COMPLETE, reason=reason)
                 continue
-            trial.set_user_attr("label", label(_point(trial)))
+            trial.set_user_attr("label", label(point_of(trial)))
             trial.set_user_attr("config", config.to_json())
             trial.set_user_attr("run", config.key)  # the last: what has it has all
-            return Claim(trial=trial, label=label(_point(trial)), config=config)
+            return Claim(trial=trial, label=label(point_of(trial)), config=config)
         return None
 
     def should_prune(self, claim: Claim, evaluation: int, value: float) -> bool:
@@ -219,9 +230,9 @@ class Ledger:
 
     def retry(self, claim: Claim) -> bool:
         """Queue a failed run once more; False if it was tried often enough."""
-        if not _is_missing(_attempts(self._study)[claim.config.key]):
+        if not is_missing(attempts_of(self._study)[claim.config.key]):
             return False
-        self._queue(_point(claim.trial), claim.config.train.seed)
+        self._queue(point_of(claim.trial), claim.config.train.seed)
         return True
 
     def entries(self) -> list[Entry]:
@@ -232,7 +243,7 @@ class Ledger:
         """The points that a search drew and that make no valid config."""
         return [
             Dropped(label=trial.user_attrs["label"], reason=trial.user_attrs["reason"])
-            for run, tries in _attempts(self._study).items()
+            for run, tries in attempts_of(self._study).items()
             for trial in tries
             if run.startswith(_INVALID)
         ]
@@ -273,16 +284,6 @@ class Ledger:
                 )
 
 
-def _attempts(study: optuna.Study, running: bool = False) -> defaultdict[str, list[FrozenTrial]]:
-    """Run key -> its attempts, oldest first; those under way only if asked for."""
-    wanted = "run" if running else "outcome"
-    attempts: defaultdict[str, list[FrozenTrial]] = defaultdict(list)
-    for trial in study.get_trials(deepcopy=False):
-        if wanted in trial.user_attrs and "run" in trial.user_attrs:
-            attempts[trial.user_attrs["run"]].append(trial)
-    return attempts
-
-
 def _entries(study: optuna.Study) -> list[Entry]:
     return [
         Entry(
@@ -293,37 +294,6 @@ def _entries(study: optuna.Study) -> list[Entry]:
             summary=tries[-1].user_attrs.get("summary", {}),  # a killed launch wrote none
             facts=tries[-1].user_attrs.get("facts", {}),
         )
-        for tries in _attempts(study).values()
+        for tries in attempts_of(study).values()
         if "config" in tries[-1].user_attrs
     ]
-
-
-def _point(trial: optuna.Trial | FrozenTrial) -> dict[str, Any]:
-    """What the study asked of a trial; the seed is ours."""
-    return {name: value for name, value in trial.params.items() if name != "seed"}
-
-
-def _is_missing(attempts: Sequence[FrozenTrial]) -> bool:
-    """Whether a run with these attempts should be begun again (or at all)."""
-    outcomes = [Outcome(trial.user_attrs.get("outcome", "complete")) for trial in attempts]
-    if any(outcome.settled for outcome in outcomes):
-        return False
-    return outcomes.count(Outcome.FAILED) < MAX_ATTEMPTS
-
-
-def _load(path: Path, spec: Study) -> optuna.Study:
-    storage = open_journal(path)
-    known = storage.get_all_studies()
-    n_trials = storage.get_n_trials(known[0]._study_id) if known else 0
-    search = spec.search
-    study = optuna.create_study(
-        study_name="ledger",
-        storage=storage,
-        direction=spec.direction,
-        sampler=search.sampler(n_trials) if search else optuna.samplers.RandomSampler(),
-        pruner=search.pruner() if search else optuna.pruners.NopPruner(),
-        load_if_exists=True,
-    )
-    if "id" not in study.user_attrs:
-        study.set_user_attr("id", uuid.uuid4().hex[:8])
-    return study

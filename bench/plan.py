@@ -107,7 +107,7 @@ def make_plan(command: Command) -> Plan:
     if command.from_run is not None:
         config = load_config(command.from_run)
         file = None
-        study = Study(lambda trial: config)  # noqa: ARG005
+        study = Study(lambda trial: config, first_seed=config.train.seed)  # noqa: ARG005
         name, description = f"run-{config.key}", f"The run {command.from_run} again."
     else:
         file = find_study(command.study or "")

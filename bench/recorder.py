@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from bench import identity
-from bench.ledger import Claim
+from bench.ledger import Claim, Ledger
 from bench.outcome import Outcome
 from bench.spec import Study
-from bench.tracking import TAG_CELL, Tracker
+from bench.tracking import TAG_ATTEMPT, TAG_CELL, Tracker
 from bench.work import Started
 from gpt.train import Point
 
@@ -64,7 +64,8 @@ class Recorder:
     Args:
         name: of the parent run.
         study: says which metric ranks the runs.
-        ledger: the ledger's id, by which the runs of all its launches are found again.
+        ledger: its id, by which the runs of all its launches are found again; what a killed one
+            left open there is closed.
         environment: machine and libraries, kept with every run.
     """
 
@@ -74,17 +75,19 @@ class Recorder:
         name: str,
         study: Study,
         *,
-        ledger: str,
+        ledger: Ledger,
         environment: Mapping[str, Any],
     ) -> None:
         self._tracker = tracker
         self._name = name
         self._study = study
-        self._ledger = ledger
+        self._ledger = ledger.id
         self._environment = environment
         self._runs: dict[str, str] = {}
         self._launch: str | None = None
-        tracker.close_stale(ledger)
+        for earlier in ledger.replaced:
+            tracker.close_stale(earlier)
+        tracker.close_stale(ledger.id, ledger.interrupted())
 
     def start(self, claim: Claim, started: Started | None) -> None:
         """Open the child run: its params, tags and dataset; before the first, the parent run."""
@@ -104,7 +107,7 @@ class Recorder:
             launch=self._launch,
             ledger=self._ledger,
             params=params,
-            tags={TAG_CELL: claim.label, "run_key": config.key, **facts},
+            tags={TAG_CELL: claim.label, TAG_ATTEMPT: claim.name, "run_key": config.key, **facts},
         )
         self._runs[claim.name] = run_id
         if "corpus_digest" in facts:

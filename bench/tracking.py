@@ -10,16 +10,21 @@ import json
 import logging
 import math
 import os
+import re
+import sqlite3
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
+import requests
 from mlflow.entities import (
     Dataset,
     DatasetInput,
@@ -39,11 +44,18 @@ FLUSH_SECONDS = 5.0
 MAX_BATCH = 1000
 """Metrics in one call; MLflow takes no more."""
 
+MAX_FOUND = 50_000
+"""Runs found by one search; MLflow finds no more."""
+
+ANSWER_SECONDS = 10.0
+"""How long a server may take to say that it is there."""
+
 UI_ADDRESS = "http://127.0.0.1:5000"
 """Where `mlflow ui` serves unless told otherwise."""
 
 TAG_LEDGER = "gpt_bench.ledger"
 TAG_ROLE = "gpt_bench.role"
+TAG_ATTEMPT = "gpt_bench.attempt"
 TAG_CELL = "cell"
 
 CHART_SECTIONS = ("val", "train", "speed", "final")
@@ -68,14 +80,16 @@ class Tracker:
         self._pending: defaultdict[str, list[Metric]] = defaultdict(list)
         self._flushed_at = time.monotonic()
         try:
+            _probe(self._uri)
             self._client = MlflowClient(self._uri)
             self.experiment_id = self._experiment(study)
             self._client.set_experiment_tag(self.experiment_id, "mlflow.note.content", description)
         except Exception as error:
-            raise MachineError(
+            refusal = (
                 f"the tracking store must be there and writable but {self._uri} is not "
-                f"({_first_line(error)}); set MLFLOW_TRACKING_URI or start from another folder"
-            ) from error
+                f"({_first_line(error)})\nset MLFLOW_TRACKING_URI or start from another folder"
+            )
+            raise MachineError(_without_passwords(refusal)) from error
 
     def _experiment(self, study: str) -> str:
         """The experiment's id; made if it is not there, restored if it was deleted."""
@@ -170,15 +184,22 @@ class Tracker:
         self.set_tags(run_id, tags)
         self._client.set_terminated(run_id, status)
 
-    def close_stale(self, ledger: str) -> int:
-        """End the runs that a killed launch of this ledger left open; returns their number."""
-        stale = self._client.search_runs(
+    def close_stale(self, ledger: str, interrupted: Collection[str] = ()) -> None:
+        """End the runs that killed launches of a ledger left open.
+
+        Args:
+            interrupted: attempts that count as such, though their record may have been closed
+                otherwise just before the kill.
+        """
+        status = "!= 'KILLED'" if interrupted else "= 'RUNNING'"
+        found = self._client.search_runs(
             [self.experiment_id],
-            filter_string=f"tags.`{TAG_LEDGER}` = '{ledger}' AND attributes.status = 'RUNNING'",
+            f"tags.`{TAG_LEDGER}` = '{ledger}' AND attributes.status {status}",
+            max_results=MAX_FOUND,
         )
-        for run in stale:
-            self.finish(run.info.run_id, "KILLED", tags={"outcome": "interrupted"})
-        return len(stale)
+        for run in found:
+            if run.info.status == "RUNNING" or run.data.tags.get(TAG_ATTEMPT) in interrupted:
+                self.finish(run.info.run_id, "KILLED", tags={"outcome": "interrupted"})
 
     def tag_cell(self, ledger: str, cell: str, tags: Mapping[str, Any]) -> None:
         """Add tags to every run of a cell, whichever launch it was of."""
@@ -236,7 +257,7 @@ class Tracker:
         self._client.set_experiment_tag(
             self.experiment_id, f"mlflow.sharedViewState.{key}", json.dumps(view)
         )
-        server = self._uri if self._uri.startswith("http") else UI_ADDRESS
+        server = _without_passwords(self._uri) if self._uri.startswith("http") else UI_ADDRESS
         return (
             f"{server.rstrip('/')}/#/experiments/{self.experiment_id}/runs"
             f"?workflowType=machine_learning&viewStateShareKey={key}"
@@ -260,6 +281,22 @@ def load_config(run_id: str) -> RunConfig:
         raise ConfigError(
             f"--from-run takes the id of a recorded run but got {run_id} ({_first_line(error)})"
         ) from None
+
+
+def _probe(uri: str) -> None:
+    """Raise at once what MLflow would raise only after minutes of trying again."""
+    if uri.startswith("sqlite:///"):
+        path = uri.removeprefix("sqlite:///").partition("?")[0]
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            database.rollback()
+    elif uri.startswith("http"):
+        requests.head(uri, timeout=ANSWER_SECONDS)
+
+
+def _without_passwords(text: str) -> str:
+    """Text without the credentials in its addresses: `//user:password@host` as `//host`."""
+    return re.sub(r"//[^/@\s]*@", "//", text)
 
 
 def _tags(tags: Mapping[str, Any]) -> list[RunTag]:

@@ -98,4 +98,4 @@ def test_fresh_sets_the_old_ledger_aside_and_loses_nothing(
             contents.add(ledger.id)
     kept = [file.read_text("utf-8") for file in ledger_path.parent.glob("study*.journal")]
     assert len(kept) == 3
-    assert all(sum(name in text for text in kept) == 1 for name in contents)
+    assert all(sum(f'"id":"{name}"' in text for text in kept) == 1 for name in contents)

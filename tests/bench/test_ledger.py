@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from ledgers import ALL, GRID, IDENTITY, SUMMARY, Open, claims, complete, name
 
+from bench.attempts import MAX_ATTEMPTS
 from bench.grid import Cell, enumerate_grid
-from bench.ledger import MAX_ATTEMPTS
 from bench.outcome import Outcome
 from gpt.errors import ConfigError
 

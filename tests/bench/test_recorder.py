@@ -1,0 +1,70 @@
+"""What of a launch is recorded, and that nothing stays open after one that ended badly."""
+
+from contextlib import ExitStack
+
+from workplace import Workplace
+
+from bench.grid import enumerate_grid
+from bench.ledger import Ledger
+from bench.outcome import Outcome
+from bench.recorder import STATUS, Recorder
+from bench.spec import Study
+from bench.tracking import Tracker
+from gpt.config import RunConfig
+
+STUDY = Study(lambda trial: RunConfig())  # noqa: ARG005
+ENVIRONMENT = {"python": "3", "platform": "here", "code": "abc"}
+
+
+def begin(place: Workplace, stack: ExitStack) -> tuple[Ledger, Recorder]:
+    """A launch with one run under way."""
+    path = place.journal()
+    ledger = stack.enter_context(
+        Ledger.open(path, STUDY, seeds=1, overrides={}, identity={"grid": "another"})
+    )
+    recorder = stack.enter_context(
+        Recorder(Tracker("tiny", ""), "tiny", STUDY, ledger=ledger, environment=ENVIRONMENT)
+    )
+    ledger.enqueue(enumerate_grid(STUDY, {}).cells)
+    claim = ledger.claim()
+    assert claim
+    recorder.start(claim, None)
+    return ledger, recorder
+
+
+def test_every_outcome_has_a_word_of_mlflow_s() -> None:
+    assert set(STATUS) == set(Outcome)
+    assert {outcome for outcome, status in STATUS.items() if status == "FINISHED"} == {
+        outcome for outcome in Outcome if outcome.answers
+    }
+
+
+def test_an_error_closes_the_launch_with_its_reason(place: Workplace) -> None:
+    stack = ExitStack()
+    begin(place, stack)
+    stack.__exit__(RuntimeError, RuntimeError("no luck"), None)
+
+    [launch] = place.records("launch")
+    assert launch.info.status == "FAILED"
+    assert "no luck" in launch.data.tags["reason"]
+
+
+def test_what_a_killed_launch_left_open_is_closed_by_a_fresh_one_too(place: Workplace) -> None:
+    """The new ledger knows those that it replaced."""
+    with ExitStack() as stack:
+        begin(place, stack)  # and nothing more is heard of it
+    assert {run.info.status for run in place.records()} == {"RUNNING"}
+
+    for _ in range(2):  # the first could have been killed before it looked
+        path, identity = place.journal(), {"grid": "one more"}
+        with Ledger.open(
+            path, STUDY, seeds=1, overrides={}, identity=identity, fresh=True
+        ) as ledger:
+            pass
+    assert len(ledger.replaced) == 2
+
+    result = place.run(place.write(options="seeds=1"), "--fresh")
+    assert result.exit_code == 0, result.output
+    assert sorted(run.info.status for run in place.records()) == ["FINISHED", "FINISHED", "KILLED"]
+    statuses = [run.info.status for run in place.records("launch")]
+    assert sorted(statuses) == ["FINISHED", "KILLED"]
