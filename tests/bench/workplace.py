@@ -75,9 +75,13 @@ class Workplace:
         """The command in this process; a traceback is no answer."""
         return CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
 
-    def start(self, *arguments: object) -> "subprocess.Popen[str]":
+    def start(self, *arguments: object, **variables: str) -> "subprocess.Popen[str]":
         """The command in a process and a process group of its own."""
-        environment = {**os.environ, "TMPDIR": str(self.temporary), "OMP_NUM_THREADS": "1"}
+        environment = {
+            **os.environ,
+            "TMPDIR": str(self.temporary),
+            "OMP_NUM_THREADS": "1",
+        } | variables
         return subprocess.Popen(
             [sys.executable, "-m", "bench.study", *map(str, arguments)],
             cwd=self.folder,
@@ -118,9 +122,9 @@ class Workplace:
         with Ledger.open(self.journal(name), spec, seeds=1, overrides={}, identity={}) as ledger:
             return ledger.entries()
 
-    def evaluated(self) -> bool:
-        """Whether a run is under way that has its first evaluation behind it."""
-        return any(self.temporary.glob("gpt-bench-*/*/model.safetensors"))
+    def at_work(self, run: object = "*", file: str = "model.safetensors") -> bool:
+        """Whether a run is under way; by its weights, one past its first evaluation."""
+        return any(self.temporary.glob(f"gpt-bench-*/{run}/{file}"))
 
 
 def workers_of(pid: int) -> list[psutil.Process]:

@@ -1,0 +1,74 @@
+"""A study by its name or by its file, from any folder; and what is wrong with a file, by line."""
+
+from pathlib import Path
+
+import pytest
+from workplace import Workplace
+
+from bench.catalog import all_studies, find_study
+from gpt.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("tokeniser_sweep", "tokenizer_sweep"),
+        ("vocabsweep", "vocab_sweep"),
+        ("Smoke", "smoke"),
+        ("original-quixote", "original_quixote"),
+    ],
+)
+def test_a_mistyped_name_is_answered_with_the_nearest(typed: str, meant: str) -> None:
+    with pytest.raises(ConfigError, match=rf"did you mean {meant}\? --list"):
+        find_study(typed)
+
+
+def test_each_study_is_found_by_its_name() -> None:
+    for file in all_studies():
+        assert find_study(file.name) == file
+
+
+@pytest.mark.parametrize("name", ["a b", "x" * 65, "-x", "ü", "a'b"])
+def test_a_file_s_name_must_be_fit_for_ledgers_and_experiments(tmp_path: Path, name: str) -> None:
+    path = tmp_path / f"{name}.py"
+    path.touch()
+    with pytest.raises(ConfigError, match="at most 64 letters"):
+        find_study(str(path))
+
+
+def test_a_file_is_found_from_any_folder(bare: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    bare.write()
+    (bare.folder / "elsewhere").mkdir()
+    monkeypatch.chdir(bare.folder / "elsewhere")
+    file = find_study("../tiny.py")
+
+    assert file.name == "tiny"
+    assert file.question == "Does a head more sing better?"
+    assert file.load().seeds == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("\n1 / 0", "bad.py:2: ZeroDivisionError"),
+        ("\n\nx = (", "bad.py:3: SyntaxError"),
+        ("import nothing_of_this_name", "bad.py:1: ModuleNotFoundError"),
+        (
+            "from bench.spec import Study\nStudy(1, seeds=0)",
+            "bad.py:2: .*seeds must be at least 1",
+        ),
+        ("study = None", "must define `study = Study.* but has NoneType"),
+        ("", "must define `study = Study"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said_with_its_line(
+    bare: Workplace, text: str, says: str
+) -> None:
+    (bare.folder / "bad.py").write_text(text)
+    with pytest.raises(ConfigError, match=says):
+        find_study("bad.py").load()
+
+
+def test_asking_for_the_question_runs_nothing(bare: Workplace) -> None:
+    (bare.folder / "loud.py").write_text('"""What\nif?\n\nNot this."""\nraise SystemExit')
+    assert find_study("loud.py").question == "What if?"

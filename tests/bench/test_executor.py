@@ -1,0 +1,217 @@
+"""Tasks in, messages out, whatever becomes of the processes."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import psutil
+import pytest
+from workplace import gone, wait_until, workers_of
+
+from bench.executor import Died, Event, LocalExecutor, cpu_count
+from bench.outcome import Outcome
+from bench.work import Finished, Place, Prepare, Prepared, Started, Train
+from gpt.config import Budget, RunConfig
+from gpt.errors import DataError
+from gpt.train import Point
+
+Pool = Callable[[int], LocalExecutor]
+
+
+@pytest.fixture
+def prepare(tiny: RunConfig, tmp_path: Path) -> Prepare:
+    """A task of milliseconds."""
+    return Prepare(config=tiny, place=Place(cache=tmp_path / "cache", corpora_dir=None))
+
+
+@pytest.fixture
+def endless(tiny: RunConfig, prepare: Prepare, tmp_path: Path) -> Train:
+    """A task that ends when it is told to."""
+    budget = Budget(steps=10_000_000)
+    config = replace(tiny, train=replace(tiny.train, budget=budget, log_interval=1))
+    return Train(config=config, place=prepare.place, folder=tmp_path / "run")
+
+
+def stream(executor: LocalExecutor) -> Iterator[tuple[str, Event]]:
+    while events := list(executor.events(60)):
+        yield from events
+    raise AssertionError("no event for a minute: a task was lost")
+
+
+def ends(executor: LocalExecutor, n: int) -> list[tuple[str, Finished | Died]]:
+    """The next n events that end a task."""
+    events = ((name, e) for name, e in stream(executor) if isinstance(e, Finished | Died))
+    return list(islice(events, n))
+
+
+def until_point(executor: LocalExecutor) -> None:
+    next(event for _, event in stream(executor) if isinstance(event, Point))
+
+
+def test_a_task_s_messages_come_in_order_and_end_with_finished(
+    start_executor: Pool, tiny: RunConfig, endless: Train
+) -> None:
+    executor = start_executor(1)
+    executor.submit("run", replace(endless, config=tiny))
+    events = []
+    for name, event in stream(executor):
+        assert name == "run"
+        events.append(event)
+        if isinstance(event, Finished):
+            break
+
+    assert isinstance(events[0], Started)
+    points = [event for event in events if isinstance(event, Point)]
+    assert events == [events[0], *points, events[-1]]
+    assert [p.step for p in points] == sorted({p.step for p in points})
+    assert points[-1].step == 12
+    assert events[-1].outcome is Outcome.COMPLETE
+    assert events[0].facts["threads"] == 1
+
+
+def test_one_worker_takes_tasks_in_their_order(start_executor: Pool, prepare: Prepare) -> None:
+    executor = start_executor(1)
+    for i in range(5):
+        executor.submit(str(i), prepare)
+
+    assert [name for name, _ in ends(executor, 5)] == ["0", "1", "2", "3", "4"]
+
+
+def test_no_task_is_lost_on_the_heels_of_another(start_executor: Pool, prepare: Prepare) -> None:
+    """Each worker gets its next task in the moment in which it reports the end of the last."""
+    executor = start_executor(2)
+    names = {str(i) for i in range(100)}
+    for name in names:
+        executor.submit(name, prepare)
+
+    finished = ends(executor, 100)
+    assert {name for name, _ in finished} == names
+    assert {event.outcome for _, event in finished} == {Outcome.COMPLETE}
+    assert executor.n_free == 2
+
+
+def test_a_task_submitted_at_an_end_is_not_lost(start_executor: Pool, prepare: Prepare) -> None:
+    executor = start_executor(1)
+    for i in range(30):
+        executor.submit(str(i), prepare)
+        assert [name for name, _ in ends(executor, 1)] == [str(i)]
+
+
+def test_workers_are_counted_as_they_are_free(
+    start_executor: Pool, endless: Train, prepare: Prepare
+) -> None:
+    executor = start_executor(2)
+    assert executor.n_free == 2
+    executor.submit("long", endless)
+    assert executor.n_free == 1
+    executor.submit("short", prepare)
+    executor.submit("waits", prepare)
+    assert executor.n_free == 0
+
+
+def test_a_run_that_is_told_to_stop_does_so_and_its_worker_goes_on(
+    start_executor: Pool, endless: Train, prepare: Prepare
+) -> None:
+    executor = start_executor(1)
+    executor.submit("run", endless)
+    until_point(executor)
+    for _ in range(3):  # asked again and again
+        executor.stop("run")
+    [(name, event)] = ends(executor, 1)
+    assert (name, event.outcome) == ("run", Outcome.INTERRUPTED)
+    assert "stopped at step" in event.reason
+
+    executor.stop("run")  # too late
+    executor.stop("never heard of")
+    executor.submit("next", prepare)
+    assert [(name, e.outcome) for name, e in ends(executor, 1)] == [("next", Outcome.COMPLETE)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_death_is_an_event_with_its_cause_and_the_place_is_filled(
+    start_executor: Pool, endless: Train, prepare: Prepare, number: signal.Signals
+) -> None:
+    executor = start_executor(1)
+    executor.submit("run", endless)
+    until_point(executor)
+    [worker] = workers_of(os.getpid())
+    worker.send_signal(number)
+
+    [(name, event)] = ends(executor, 1)
+    assert (name, event) == ("run", Died(f"its process was killed by {number.name}"))
+    executor.submit("next", prepare)
+    assert [(name, e.outcome) for name, e in ends(executor, 1)] == [("next", Outcome.COMPLETE)]
+
+
+def test_a_worker_that_died_while_idle_costs_one_task(
+    start_executor: Pool, prepare: Prepare
+) -> None:
+    executor = start_executor(1)
+    [worker] = workers_of(os.getpid())
+    worker.kill()
+    wait_until(lambda: worker.status() == psutil.STATUS_ZOMBIE if worker.is_running() else True)
+    for name in ("first", "second"):
+        executor.submit(name, prepare)
+
+    (first, died), (second, finished) = ends(executor, 2)
+    assert (first, died) == ("first", Died("its process was killed by SIGKILL"))
+    assert (second, finished.outcome) == ("second", Outcome.COMPLETE)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_whole_group_is_the_parent_s_to_heed(
+    start_executor: Pool, endless: Train, number: signal.Signals
+) -> None:
+    executor = start_executor(1)
+    executor.submit("run", endless)
+    until_point(executor)
+    [worker] = workers_of(os.getpid())
+    worker.send_signal(number)
+    for _ in range(3):
+        until_point(executor)
+    executor.stop("run")
+    assert [event.outcome for _, event in ends(executor, 1)] == [Outcome.INTERRUPTED]
+
+
+def test_closing_ends_every_process_at_work_or_not(endless: Train) -> None:
+    executor = LocalExecutor(2, n_threads=1)
+    executor.submit("run", endless)
+    until_point(executor)
+    workers = workers_of(os.getpid())
+    assert len(workers) == 2
+
+    executor.close()
+    executor.close()
+    assert gone(workers)
+    assert workers_of(os.getpid()) == []
+
+
+def test_what_is_wrong_with_a_task_comes_back_as_its_outcome(
+    start_executor: Pool, prepare: Prepare, tmp_path: Path
+) -> None:
+    path = tmp_path / "empty.txt"
+    path.touch()
+    config = replace(prepare.config, corpus=replace(prepare.config.corpus, name=str(path)))
+    executor = start_executor(1)
+    executor.submit("empty", replace(prepare, config=config))
+
+    [(_, event)] = ends(executor, 1)
+    assert event.outcome is Outcome.FAILED
+    assert isinstance(event.error, DataError)
+    assert event.reason == str(event.error)
+
+
+def test_preparing_a_text_says_what_it_came_to(start_executor: Pool, prepare: Prepare) -> None:
+    executor = start_executor(1)
+    executor.submit("text", prepare)
+    prepared = next(event for _, event in stream(executor))
+
+    assert isinstance(prepared, Prepared)
+    assert prepared.corpus_digest
+
+
+def test_there_is_a_core_to_work_on() -> None:
+    assert 1 <= cpu_count() <= (os.cpu_count() or 1)
