@@ -283,7 +283,8 @@ return replace(BASE, optimizer=optimizer)
         "search=Search(n_trials=8, "
         "pruner=lambda: HyperbandPruner(min_resource=1, max_resource=4, reduction_factor=2))"
     )
-    result = place.run(place.write(cell=cell, options=options), "--workers", 1)
+    study = place.write(cell=cell, options=options, steps=300)  # long enough to be stopped
+    result = place.run(study, "--workers", 1)
 
     assert result.exit_code == 0, result.output
     entries = place.entries()
