@@ -7,7 +7,7 @@ from gpt.errors import ConfigError
 from gpt.model import LanguageModel
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def generate(
     model: LanguageModel,
     prompt: list[int],
