@@ -76,7 +76,7 @@ def label(params: Mapping[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def enumerate_grid(study: Study, overrides: Mapping[str, str]) -> Grid:

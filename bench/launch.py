@@ -60,7 +60,7 @@ def prepare_texts(
 
     Raises:
         DataError, MachineError: a text can't be used by any cell.
-        KeyboardInterrupt: a signal says stop; there is nothing yet to finish off.
+        SystemExit: a signal says stop; there is nothing yet to finish off.
     """
     waiting: dict[str, RunConfig] = {}
     for config in sorted(configs, key=lambda c: c.model.context_bytes or c.model.block_size):
@@ -72,7 +72,7 @@ def prepare_texts(
             executor.submit(key, Prepare(config=config, place=place))
         while waiting:
             if interruption.requested:
-                raise KeyboardInterrupt
+                raise SystemExit(interruption.exit_code)
             for key, event in executor.events(POLL_SECONDS):
                 if isinstance(event, Prepared):
                     ready[key] = event

@@ -160,7 +160,7 @@ def test_a_point_that_a_search_drops_twice_is_listed_once() -> None:
     [
         ({"tokenizer": "bpe", "vocab_size": 512, "bias": None}, "bpe 512"),
         ({"n_head": 2, "n_layer": 4}, "n_head 2 n_layer 4"),
-        ({"learning_rate": 0.00123456}, "learning_rate 0.00123"),
+        ({"learning_rate": 0.00123456789}, "learning_rate 0.00123457"),
         ({"kernel": "sdpa", "n_head": 2, "n_layer": 4}, "sdpa n_head 2 n_layer 4"),
     ],
 )
