@@ -161,8 +161,8 @@ MODERN = RunConfig(
 
 Rotary positions, RMSNorm, QK-norm, ReLU², zero-initialised projections, and Muon for the matrices
 (the "speedrun" recipe: https://github.com/KellerJordan/modded-nanogpt), computed by the fastest
-means of the machine. Its 300 steps end at 1.87 nats a character, nanoGPT's 2,000 at 1.91, both over
-the whole validation text.
+means of the machine. Its 300 steps end at 1.87 nats a character, nanoGPT's 2,000 at 1.91, both
+over the whole validation text.
 """
 
 
