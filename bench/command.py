@@ -18,7 +18,7 @@ from bench.ledger import Ledger
 from bench.plan import Command, Plan, make_plan
 from bench.progress import Progress
 from bench.recorder import Recorder
-from bench.standings import Standings
+from bench.standings import RELATIVE, Standings
 from bench.tracking import Tracker
 from bench.work import Place
 from gpt.cache import default_cache
@@ -72,7 +72,7 @@ def run_study(command: Command, console: Console) -> Result:
     plan = make_plan(command)
     configs = [cell.config for cell in plan.grid.cells]
     refuse_absent_device(configs)
-    n_workers = command.workers or _default_workers(configs)
+    n_workers = command.workers or _default_workers(plan, configs)
     progress = Progress(Console(stderr=True))
     place = Place(cache=default_cache(), corpora_dir=command.corpora_dir)
     with (
@@ -173,8 +173,13 @@ class _Session:
             yield ledger, recorder
 
 
-def _default_workers(configs: Sequence[RunConfig]) -> int:
-    """One run a core on the CPU, where two threads are worth less than two runs; one on a GPU."""
+def _default_workers(plan: Plan, configs: Sequence[RunConfig]) -> int:
+    """One run a core on the CPU, where two threads are worth less than two runs; one on a GPU.
+
+    One too where time is what is asked: runs side by side slow each other.
+    """
+    if plan.study.metric in RELATIVE:
+        return 1
     best = available_devices()[0]
     devices = {best if c.train.device == "auto" else c.train.device for c in configs}
     return cpu_count() if devices == {"cpu"} else 1

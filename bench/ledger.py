@@ -151,6 +151,9 @@ class Ledger:
     def enqueue(self, cells: Iterable[Cell]) -> None:
         """Queue what was begun and not ended, and of a grid, seed by seed, what is missing.
 
+        Every other seed goes through the cells backwards, A B C C B A, so that a machine that
+        slows down, or speeds up, favours none of them.
+
         Args:
             cells: of a grid; a search draws its own.
         """
@@ -165,7 +168,7 @@ class Ledger:
         cells = list(cells)
         first = self._spec.first_seed
         for seed in range(first, first + self._seeds):
-            for cell in cells:
+            for cell in cells if seed % 2 == 0 else reversed(cells):
                 if is_missing(attempts[cell.config.with_seed(seed).key]):
                     self._queue(cell.params, seed)
 

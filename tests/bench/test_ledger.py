@@ -11,7 +11,7 @@ from bench.outcome import Outcome
 from gpt.errors import ConfigError
 
 
-def test_missing_runs_are_given_out_seed_by_seed_and_once(open_ledger: Open) -> None:
+def test_rule_11_missing_runs_are_given_out_there_and_back_and_once(open_ledger: Open) -> None:
     with open_ledger() as ledger:
         assert ledger.n_left() == 6
         given = claims(ledger)
