@@ -11,6 +11,7 @@ from workplace import CELL, Workplace
 
 from bench.catalog import all_studies
 from bench.study import main
+from gpt.corpora import CORPORA_VARIABLE
 from gpt.device import available_devices
 
 ABSENT = next(device for device in ("mps", "cuda") if device not in available_devices())
@@ -178,7 +179,8 @@ return replace(BASE, tokenizer=TokenizerConfig(kind=kind))
 
 def test_without_a_network_one_line_names_the_way_out(bare: Workplace) -> None:
     """In a process of its own, for the workers' environment is that of their server."""
-    process = bare.start("smoke", "--corpus", "tinyshakespeare", HTTPS_PROXY="http://127.0.0.1:1")
+    closed = {"HTTPS_PROXY": "http://127.0.0.1:1", CORPORA_VARIABLE: ""}
+    process = bare.start("smoke", "--corpus", "tinyshakespeare", **closed)
     stdout, stderr = process.communicate(timeout=120)
     assert (process.returncode, stdout) == (3, "")
     assert stderr.startswith("error: tinyshakespeare.txt must be downloaded")

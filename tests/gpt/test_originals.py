@@ -112,7 +112,8 @@ def test_first_loss_is_near_ln_v(name: str) -> None:
     preset = PRESETS[name]
     V = preset.tokenizer.vocab_size or 65
     torch.manual_seed(0)
-    model = build_model(preset.model, V).eval()
+    shape = replace(preset.model, kernel="sdpa")  # `auto` is settled by set_up
+    model = build_model(shape, V).eval()
     idx = torch.randint(V, (2, preset.model.block_size + 1))
 
     with torch.no_grad():
