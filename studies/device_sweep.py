@@ -25,4 +25,4 @@ def cell(trial: Trial) -> RunConfig:
     return replace(BASE, train=replace(BASE.train, device=device, dtype=dtype))
 
 
-study = Study(cell, metric="tokens_per_second", seeds=3)
+study = Study(cell, metric="tokens_per_second", seeds=5)
