@@ -194,7 +194,8 @@ def _warnings(cells: pd.DataFrame, standings: Standings, n_workers: int) -> list
 
 def _gaps(entries: Sequence[Entry], dropped: Sequence[Dropped]) -> list[Text]:
     gaps = [
-        f"  {entry.outcome.value}: {entry.label} · seed {entry.config.train.seed}: {entry.reason}"
+        f"  {entry.outcome.value}: {entry.label} · seed {entry.config.train.seed}: "
+        + entry.reason.strip().rpartition("\n")[2]  # of a traceback, what was raised
         for entry in entries
         if entry.outcome is not Outcome.COMPLETE
     ]
