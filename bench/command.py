@@ -97,7 +97,7 @@ def run_study(command: Command, console: Console) -> Result:
                     entries=ledger.entries(), metric=plan.study.metric, rule=plan.rule
                 )
                 dropped = [*plan.grid.dropped, *ledger.dropped()]
-                board = leaderboard.show(plan.name, standings, dropped, n_workers)
+                board = leaderboard.show(plan.ledger_name, standings, dropped, n_workers)
                 console.print(board, highlight=False)
                 views = recorder.close(
                     _as_text(board, console),

@@ -187,6 +187,11 @@ def _warnings(cells: pd.DataFrame, standings: Standings, n_workers: int) -> list
         remarks.append("Lossy tokenizers threw text away: their bits per byte aren't comparable.")
     if len(cells) > 1:
         remarks.append("Loss is per token: compare it between runs of one tokenizer only.")
+    few, many = cells.n_params.min(), cells.n_params.max()
+    if many > 1.05 * few:
+        remarks.append(
+            f"Cells have {_short(few)} to {_short(many)} parameters: a lead is theirs too."
+        )
     if n_workers > 1:
         remarks.append(f"Speeds were measured with {n_workers} runs side by side.")
     return remarks
