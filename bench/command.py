@@ -182,7 +182,7 @@ def _default_workers(plan: Plan, configs: Sequence[RunConfig]) -> int:
         return 1
     best = available_devices()[0]
     devices = {best if c.train.device == "auto" else c.train.device for c in configs}
-    return cpu_count() if devices == {"cpu"} else 1
+    return min(cpu_count(), plan.n_runs) if devices == {"cpu"} else 1
 
 
 def _as_text(board: object, console: Console) -> str:
