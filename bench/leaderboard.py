@@ -198,11 +198,17 @@ def _warnings(cells: pd.DataFrame, standings: Standings, n_workers: int) -> list
 
 
 def _gaps(entries: Sequence[Entry], dropped: Sequence[Dropped]) -> list[Text]:
+    """What is missing and why; the seeds of a cell that miss for one reason in one line."""
+    seeds: dict[tuple[str, str, str], list[int]] = {}
+    for entry in entries:
+        if entry.outcome is not Outcome.COMPLETE:
+            reason = entry.reason.strip().rpartition("\n")[2]  # of a traceback, what was raised
+            gap = (entry.outcome.value, entry.label, reason)
+            seeds.setdefault(gap, []).append(entry.config.train.seed)
     gaps = [
-        f"  {entry.outcome.value}: {entry.label} · seed {entry.config.train.seed}: "
-        + entry.reason.strip().rpartition("\n")[2]  # of a traceback, what was raised
-        for entry in entries
-        if entry.outcome is not Outcome.COMPLETE
+        f"  {outcome}: {label} · seed{'s' * (len(missing) > 1)} "
+        f"{', '.join(map(str, sorted(missing)))}: {reason}"
+        for (outcome, label, reason), missing in seeds.items()
     ]
     gaps += [f"  dropped: {point.label}: {point.reason}" for point in dropped]
     return [Text("Not complete:", style="bold"), *map(Text, gaps)] if gaps else []

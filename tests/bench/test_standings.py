@@ -257,3 +257,12 @@ def test_a_ledger_under_a_launch_is_read(open_ledger: Open, ledger_path: Path) -
             file.write('{"op_code')  # a line half written
 
         assert [entry.outcome for entry in Ledger.read(ledger_path)] == [Outcome.COMPLETE]
+
+
+def test_seeds_that_miss_for_one_reason_are_one_line() -> None:
+    entries = [
+        replace(e, outcome=Outcome.FAILED, reason="Trace\nwhy") for e in runs({"a": 1.0}, 2)
+    ]
+    entries += [replace(e, outcome=Outcome.DIVERGED, reason="nan") for e in runs({"b": 1.0}, 1)]
+
+    assert board(entries) == "Not complete: failed: a · seeds 0, 1: why diverged: b · seed 0: nan"
