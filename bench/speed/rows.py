@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.table import Table
 
 
@@ -30,6 +32,10 @@ class Row:
     at_most: bool = False
     """Whether the target is an upper bound."""
 
+    noise: float | None = None
+    """Of the machine, in the same run (A/A): how far one way's two timings of a round lie apart,
+    as a share, at worst. A ratio nearer to 1 than this shows nothing."""
+
     note: str = ""
     """Why the row was skipped, or what to know of it."""
 
@@ -51,14 +57,19 @@ def ratios(slower: Any, faster: Any) -> list[float]:
     return [float(r) for r in slower.sum(1) / faster.sum(1)]
 
 
+def a_a(*ways: NDArray[np.float64]) -> float:
+    """The largest difference, as a share, between a way's two timings (rounds, 2) of a round."""
+    return float(max(np.expm1(np.abs(np.log(s[:, 0] / s[:, 1]))).max() for s in ways))
+
+
 def as_table(rows: Iterable[Row]) -> Table:
     """The rows as they are shown."""
     table = Table("row", "ours", "baseline", header_style="bold")
-    for heading in ("ratio", "spread", "target", "met"):
+    for heading in ("ratio", "spread", "A/A", "target", "met"):
         table.add_column(heading, justify="right")
     for row in rows:
         if row.ratio is None:
-            table.add_row(row.name, f"skipped: {row.note}", "", "–", "", _target(row), "")
+            table.add_row(row.name, f"skipped: {row.note}", "", "–", "", "", _target(row), "")
             continue
         table.add_row(
             row.name,
@@ -66,6 +77,7 @@ def as_table(rows: Iterable[Row]) -> Table:
             row.baseline,
             f"{row.ratio:.2f}",
             f"{min(row.ratios):.2f}–{max(row.ratios):.2f}" if len(row.ratios) > 1 else "one round",
+            "" if row.noise is None else f"±{row.noise:.0%}",
             _target(row),
             {True: "yes", False: "no", None: ""}[row.met],
         )

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from rich.console import Console
 
 from bench.speed.__main__ import ROWS, main
 from bench.speed.reference import Reference
-from bench.speed.rows import Row, as_table, ratios
+from bench.speed.rows import Row, a_a, as_table, ratios
 from bench.speed.shapes import TINY, as_the_originals, fastest, nanogpt_at, write_text
 from bench.speed.waiting import recompute
 from gpt.cache import CACHE_VARIABLE
@@ -100,7 +101,8 @@ def test_the_table_shows_spread_and_what_was_skipped() -> None:
     )
     cells = [list(column.cells) for column in table.columns]
 
-    assert cells[3:] == [["2.00", "–"], ["1.00–4.00", ""], ["≥ 3", ""], ["no", ""]]
+    spread, noise = ["1.00–4.00", ""], ["", ""]
+    assert cells[3:] == [["2.00", "–"], spread, noise, ["≥ 3", ""], ["no", ""]]
     assert cells[1][1] == "skipped: no text"
 
 
@@ -164,3 +166,14 @@ def test_the_sweep_runs_both_ways(here: Path) -> None:  # noqa: ARG001
 
     assert result.exit_code == 0, result.output
     assert "wall clock of a 24-run sweep" in result.output
+
+
+def test_the_machines_own_noise_stands_beside_a_ratio() -> None:
+    """One way took 1.0 and 1.1 s within a round, the other 2.0 and 1.9 at worst: 10%."""
+    steady, other = np.array([[1.0, 1.1], [1.0, 1.0]]), np.array([[2.0, 1.9], [2.0, 2.0]])
+    assert a_a(steady, other) == pytest.approx(0.1)
+    row = Row(name="x", ours="a", baseline="b", ratios=[1.9], noise=a_a(steady, other))
+    console = Console(width=99)
+    with console.capture() as captured:
+        console.print(as_table([row]))
+    assert "±10%" in captured.get()
