@@ -1,0 +1,76 @@
+"""What a worker says of a run that fails: each kind of failure by its own name."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench import work
+from bench.outcome import Outcome
+from bench.work import Finished, Message, Place, Train, perform
+from gpt.config import Budget, CorpusConfig, ModelConfig, RunConfig, TrainConfig
+from gpt.errors import DivergedError, InfeasibleError, UnsoundError
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Train:
+    text = tmp_path / "text.txt"
+    text.write_text("to be or not to be\n" * 100, "utf-8")
+    config = RunConfig(
+        corpus=CorpusConfig(name=str(text)),
+        model=ModelConfig(n_layer=1, n_head=1, n_embd=8, block_size=8),
+        train=TrainConfig(budget=Budget(steps=2), evaluations=1, sample_tokens=2, device="cpu"),
+    )
+    place = Place(cache=tmp_path / "cache", corpora_dir=None)
+    return Train(config=config, place=place, folder=tmp_path / "run")
+
+
+def finish(task: Train) -> Finished:
+    """The last of what a worker sends."""
+    messages: list[Message] = []
+
+    def send(message: Message) -> bool:
+        messages.append(message)
+        return True
+
+    perform(task, send)
+    assert [isinstance(message, Finished) for message in messages].count(True) == 1
+    last = messages[-1]
+    assert isinstance(last, Finished)
+    return last
+
+
+def test_a_run_that_ends_is_complete(task: Train) -> None:
+    assert finish(task).outcome is Outcome.COMPLETE
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (ZeroDivisionError("a mistake of ours"), Outcome.FAILED),
+        (DivergedError(1, float("nan")), Outcome.DIVERGED),
+        (UnsoundError("it leaks"), Outcome.UNSOUND),
+        (InfeasibleError("no room"), Outcome.INFEASIBLE),
+        (torch.OutOfMemoryError("out of memory"), Outcome.INFEASIBLE),
+    ],
+)
+def test_rule_13_no_failure_counts_as_complete(
+    error: Exception, outcome: Outcome, task: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raising(_: object) -> Iterator[None]:
+        raise error
+        yield
+
+    monkeypatch.setattr(work, "train", raising)
+    finished = finish(task)
+    assert finished.outcome is outcome
+    assert finished.summary is None
+    assert str(error).splitlines()[0] in finished.reason
+
+
+def test_a_stop_is_an_interruption(task: Train) -> None:
+    sent: list[Message] = []
+    perform(task, lambda message: sent.append(message) or False)  # type: ignore[func-returns-value]
+    assert isinstance(sent[-1], Finished)
+    assert sent[-1].outcome is Outcome.INTERRUPTED
