@@ -88,11 +88,11 @@ def run_study(command: Command, console: Console) -> Result:
             texts=texts,
             interruption=interruption,
             folder=Path(folder),
-            fresh=command.fresh,
         )
         for seeds in plan.looks:
             plan = dataclasses.replace(plan, seeds=seeds)
-            with session.run(plan) as (ledger, recorder):
+            fresh = command.fresh and seeds == plan.looks[0]  # a further look adds to the first
+            with session.run(plan, fresh=fresh) as (ledger, recorder):
                 standings = Standings(
                     entries=ledger.entries(), metric=plan.study.metric, rule=plan.rule
                 )
@@ -108,7 +108,8 @@ def run_study(command: Command, console: Console) -> Result:
                 break
         leader = leading_cell(plan, standings)
         if leader is not None and not interruption.requested:
-            with session.run(confirmation(plan, leader)) as (ledger, recorder):
+            again = confirmation(plan, leader)
+            with session.run(again, fresh=command.fresh) as (ledger, recorder):
                 entries = [*standings.entries, *ledger.entries()]
                 sentence = show_confirmation(plan, leader, entries)
                 console.print(sentence, highlight=False)
@@ -133,10 +134,9 @@ class _Session:
     texts: Texts
     interruption: Interruption
     folder: Path
-    fresh: bool
 
     @contextmanager
-    def run(self, plan: Plan) -> Iterator[tuple[Ledger, Recorder]]:
+    def run(self, plan: Plan, *, fresh: bool) -> Iterator[tuple[Ledger, Recorder]]:
         """Open a plan's ledger and record, run what is left of it, and hand both over."""
         with (
             Ledger.open(
@@ -149,7 +149,7 @@ class _Session:
                     "corpus": self.texts.corpus_digests,
                     "code": identity.code_digest(),
                 },
-                fresh=self.fresh,
+                fresh=fresh,
             ) as ledger,
             Recorder(
                 Tracker(plan.name, plan.description),

@@ -29,7 +29,6 @@ class Precision:
     """
 
     def __init__(self, model: LanguageModel, dtype: Dtype, device: torch.device) -> None:
-        self._weights = model
         self._device = device
         self._autocast = dtype == "float16"
         copied = dtype == "bfloat16"

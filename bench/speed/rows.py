@@ -62,6 +62,11 @@ def a_a(*ways: NDArray[np.float64]) -> float:
     return float(max(np.expm1(np.abs(np.log(s[:, 0] / s[:, 1]))).max() for s in ways))
 
 
+def compared(slower: NDArray[np.float64], faster: NDArray[np.float64]) -> dict[str, Any]:
+    """A row's `ratios` and `noise`, from the seconds (rounds, 2) of two ways taken in turn."""
+    return {"ratios": ratios(slower, faster), "noise": a_a(slower, faster)}
+
+
 def as_table(rows: Iterable[Row]) -> Table:
     """The rows as they are shown."""
     table = Table("row", "ours", "baseline", header_style="bold")

@@ -16,7 +16,7 @@ import torch
 from bench.executor import LocalExecutor
 from bench.interleave import interleave
 from bench.recorder import point_metrics
-from bench.speed.rows import Row, a_a, ratios
+from bench.speed.rows import Row, compared
 from bench.tracking import Tracker
 from bench.work import Finished, Place, Prepare, Started, Train
 from gpt.cache import CACHE_VARIABLE
@@ -42,8 +42,7 @@ def sweep_row(*, study: str, rounds: int, settings: list[str]) -> Row:
         name="wall clock of a 24-run sweep",
         ours="bench.study",
         baseline="a plain loop, log_metric a step",
-        ratios=ratios(seconds["loop"], seconds["ours"]),
-        noise=a_a(seconds["loop"], seconds["ours"]),
+        **compared(seconds["loop"], seconds["ours"]),
         target=3.0,
     )
 

@@ -12,7 +12,7 @@ import torch
 from bench.interleave import interleave
 from bench.micro.ceilings import measure_matmul
 from bench.speed.reference import Reference
-from bench.speed.rows import Row, a_a, ratios
+from bench.speed.rows import Row, compared
 from bench.speed.shapes import Shape, as_the_originals, fastest, nanogpt_at, write_text
 from gpt.config import Device
 from gpt.device import synchronize
@@ -45,16 +45,14 @@ def training_rows(
         name=name,
         ours=how,
         baseline="nanogpt preset",
-        ratios=ratios(seconds["preset"], seconds["ours"]),
-        noise=a_a(seconds["preset"], seconds["ours"]),
+        **compared(seconds["preset"], seconds["ours"]),
         target=3.0,
     )
     yield Row(
         name=name,
         ours=how,
         baseline="a module a head",
-        ratios=ratios(seconds["per_head"], seconds["ours"]),
-        noise=a_a(seconds["per_head"], seconds["ours"]),
+        **compared(seconds["per_head"], seconds["ours"]),
         target=4.0,
     )
     if "nanoGPT" in seconds:
@@ -62,8 +60,7 @@ def training_rows(
             name=f"nanogpt preset, shape {shape}",
             ours="nanogpt preset",
             baseline="the real nanoGPT",
-            ratios=ratios(seconds["nanoGPT"], seconds["preset"]),
-            noise=a_a(seconds["nanoGPT"], seconds["preset"]),
+            **compared(seconds["nanoGPT"], seconds["preset"]),
             target=0.95,
         )
     else:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from bench.interleave import interleave
-from bench.speed.rows import Row, a_a, ratios
+from bench.speed.rows import Row, compared
 from bench.speed.shapes import Shape
 from gpt.config import Device
 from gpt.device import resolve_device, synchronize
@@ -40,8 +40,7 @@ def generation_row(shape: Shape, *, n_tokens: int, device: Device, rounds: int) 
         name=f"generation, {n_tokens} tokens at T {shape.T}",
         ours="keys and values remembered",
         baseline="everything recomputed",
-        ratios=ratios(seconds["original"], seconds["ours"]),
-        noise=a_a(seconds["original"], seconds["ours"]),
+        **compared(seconds["original"], seconds["ours"]),
         target=10.0,
     )
 
@@ -68,8 +67,7 @@ def help_row(*, rounds: int) -> Row:
         name="seconds to help",
         ours="bench.study --help",
         baseline="import torch",
-        ratios=ratios(seconds["help"], seconds["torch"]),
-        noise=a_a(seconds["help"], seconds["torch"]),
+        **compared(seconds["help"], seconds["torch"]),
         target=0.5,
         at_most=True,
     )

@@ -7,7 +7,6 @@ from typing import Literal
 from gpt.config import check
 from gpt.errors import ConfigError
 
-Unit = Literal["steps", "tokens", "bytes", "flops", "seconds"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Dtype = Literal["float32", "bfloat16", "float16", "auto"]
 

@@ -8,15 +8,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
 import pytest
-from click.testing import Result
 from ledgers import GRID, IDENTITY, Open
 from mlflow import MlflowClient
-from workplace import VERSE, Workplace
+from workplace import VERSE, Finished, Workplace
 
 from bench.executor import LocalExecutor
 from bench.grid import enumerate_grid
@@ -62,14 +60,6 @@ def place(bare: Workplace, empty_store: Path) -> Workplace:
     """The same with a database, which is then not made anew."""
     shutil.copy(empty_store, bare.folder / "mlflow.db")
     return bare
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A finished study and what its command said."""
-
-    place: Workplace
-    result: Result
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,7 @@ import sys
 import click
 import pytest
 from click.testing import Result
-from conftest import Finished
-from workplace import CELL, Workplace
+from workplace import CELL, Finished, Workplace
 
 from bench.catalog import all_studies
 from bench.study import main
@@ -296,3 +295,15 @@ return replace(BASE, optimizer=optimizer)
     assert len(pruned) == sum(str(entry.outcome) == "pruned" for entry in entries)
     assert all("final/val_loss" not in run.data.metrics for run in pruned)
     assert all("pruned at step" in run.data.tags["reason"] for run in pruned)
+
+
+def test_a_further_look_adds_to_the_first_even_of_a_fresh_study(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two looks at a fresh ledger: nothing set aside, and no run twice."""
+    monkeypatch.setattr("bench.plan.AUTO_LOOKS", (1, 2))
+    study = place.write("looks", options="")
+    assert place.run(study, "--seeds", "auto", "--fresh").exit_code == 0
+    assert [path.name for path in place.folder.glob("mlruns/ledger/looks*.journal")] == [
+        "looks.journal"
+    ]

@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from conftest import Finished
 from mlflow.entities import Run
 from safetensors.torch import load_model
 

@@ -143,3 +143,11 @@ def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
 def gone(processes: Sequence[psutil.Process]) -> bool:
     """Whether these processes end by themselves, and soon."""
     return not psutil.wait_procs(processes, timeout=20)[1]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished study and what its command said."""
+
+    place: Workplace
+    result: Result
