@@ -11,6 +11,7 @@ import pytest
 import torch
 from mlflow.entities import Run
 from safetensors.torch import load_model
+from workplace import Finished
 
 from bench.tracking import load_config
 from gpt.config import RunConfig
