@@ -155,11 +155,18 @@ def _save_weights(setup: Setup, path: Path) -> None:
 
 
 def sample_text(setup: Setup) -> str:
-    """Text that the trained model writes after a line's end."""
-    tokenizer = setup.text.tokenizer
+    """Text that the trained model writes after a line's end.
+
+    It remembers at least half a block: for a whole one each token would cost a pass over all.
+    """
+    tokenizer, block_size = setup.text.tokenizer, setup.model.block_size
     prompt = [int(token) for token in tokenizer.encode("\n")] or [0]
     tokens = generate(
-        setup.model, prompt, setup.config.train.sample_tokens, seed=setup.config.train.seed
+        setup.model,
+        prompt,
+        setup.config.train.sample_tokens,
+        seed=setup.config.train.seed,
+        keep=max(1, block_size // 2),
     )
     return tokenizer.decode(tokens)
 

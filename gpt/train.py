@@ -229,17 +229,18 @@ class _Run:
 
     def _steps(self, xs: Tensor, ys: Tensor) -> list[float]:
         """One optimizer step for each batch; returns their losses, in nats per token."""
-        model, scaler = self.setup.model, self.scaler
+        parameters, scaler = list(self.setup.model.parameters()), self.scaler
         losses = []
         for x, y in zip(xs, ys, strict=True):
             self.learning_rate = learning_rate_at(self.config.optimizer, self.progress)
             set_learning_rate(self.optimizers, self.learning_rate)
-            model.zero_grad(set_to_none=True)
+            for parameter in parameters:
+                parameter.grad = None
             losses.append(self._gradients(x, y))
             for optimizer in self.optimizers:
                 scaler.unscale_(optimizer)
             self.grad_norm = torch.nn.utils.clip_grad_norm_(
-                model.parameters(), self.config.optimizer.grad_clip or math.inf
+                parameters, self.config.optimizer.grad_clip or math.inf
             )
             for optimizer in self.optimizers:
                 scaler.step(optimizer)
