@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from gpt.clock import BUDGETED
 from gpt.errors import ConfigError
 
 TOLERANCE = 0.01
@@ -12,7 +13,7 @@ SPENT = {
     "tokens": ("n_tokens",),
     "bytes": ("n_bytes",),
     "flops": ("n_flops",),
-    "seconds": ("warm_up_seconds", "step_seconds"),
+    "seconds": tuple(f"{bucket}_seconds" for bucket in BUDGETED),
 }
 """A budget's unit -> the numbers of a run's summary whose sum says how much of it was spent."""
 

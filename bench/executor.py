@@ -25,6 +25,9 @@ import torch
 
 from bench.work import Finished, Message, Task, perform
 
+LEAVE_SECONDS = 5.0
+"""What an idle process is given to leave by itself."""
+
 
 @dataclass(frozen=True)
 class Died:
@@ -88,13 +91,17 @@ class LocalExecutor:
                 self._busy[name].pipe.send(None)
 
     def close(self) -> None:
-        """End every process, at work or not, and wait until all are gone."""
-        workers = [*self._idle, *self._busy.values()]
-        for worker in workers:
-            worker.process.kill()
-        for worker in workers:
-            worker.process.join()
+        """End every process, at work or not, and wait until all are gone.
+
+        An idle one is let go, to put away what libraries left for the end, such as semaphores.
+        """
+        for worker in [*self._idle, *self._busy.values()]:
             worker.pipe.close()
+        for worker in self._idle:
+            worker.process.join(LEAVE_SECONDS)
+        for worker in [*self._idle, *self._busy.values()]:
+            worker.process.kill()
+            worker.process.join()
         self._idle.clear()
         self._busy.clear()
         self._waiting.clear()

@@ -20,6 +20,7 @@ from bench import identity
 from bench.outcome import Outcome
 from bench.plausible import refuse_impossible_speed
 from gpt.canary import check_canary
+from gpt.clock import TRAINING
 from gpt.config import RunConfig
 from gpt.device import device_name
 from gpt.errors import DivergedError, GptBenchError, InfeasibleError, UnsoundError
@@ -212,7 +213,7 @@ def summarize(setup: Setup, points: list[Point]) -> dict[str, float]:
     if evaluation is None:
         raise AssertionError("the last point of a complete run carries an evaluation")
     timed = points[1:] or points
-    train_seconds = last.seconds["warm_up"] + last.seconds["data"] + last.seconds["step"]
+    train_seconds = sum(last.seconds[name] for name in TRAINING)
     target = setup.config.train.target_loss
     to_target = train_seconds if has_reached(target, evaluation) else math.inf
     return {

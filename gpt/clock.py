@@ -9,8 +9,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 BUCKETS = ("compile", "warm_up", "data", "step", "evaluation", "logging")
-"""What wall time is spent on. `warm_up` is making the optimizer and the first training step;
-`logging` is making a point, and all the time that the caller keeps training waiting at it."""
+"""What wall time is spent on. `compile` is compiling and its check, `warm_up` making the optimizer
+and the first training step; `logging` is making a point, and all the time that the caller keeps
+training waiting at it."""
+
+BUDGETED = ("compile", "warm_up", "step")
+"""What a budget in seconds is spent on."""
+
+TRAINING = (*BUDGETED, "data")
+"""What it took to train."""
 
 
 class Clock:

@@ -45,10 +45,10 @@ def chunked_cross_entropy(
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     differentiate = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
-    loss: Tensor = _ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+    outputs: tuple[Tensor, ...] = _ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
         x, weight, bias, targets, reduction, differentiate
     )
-    return loss
+    return outputs[0]
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -59,14 +59,14 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
         x: Tensor,
         weight: Tensor,
         bias: Tensor | None,
         targets: Tensor,
         reduction: Reduction,
         differentiate: bool,
-    ) -> Tensor:
+    ) -> tuple[Tensor, ...]:
+        """The loss, and with `differentiate` its gradients to x, weight and bias."""
         V = weight.shape[0]
         predicted = targets != IGNORE_INDEX  # (N,)
         share = predicted.float()
@@ -96,20 +96,20 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             weight_grad += grad.T @ x[part]  # (V, n) @ (n, C)
             if bias is not None:
                 bias_grad += grad.sum(0, dtype=torch.float32)
-        if differentiate:
-            ctx.save_for_backward(x_grad, weight_grad.to(weight.dtype), bias_grad)
-        return losses @ share
+        loss = losses @ share
+        if not differentiate:
+            return (loss,)
+        return loss, x_grad, weight_grad.to(weight.dtype), bias_grad.to(weight.dtype)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (scale,) = grads
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.has_bias = inputs[2] is not None
+        ctx.save_for_backward(*output[1:])
+        ctx.mark_non_differentiable(*output[1:])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        scale = grads[0]
         x_grad, weight_grad, bias_grad = ctx.saved_tensors
-        has_bias = ctx.needs_input_grad[2]
-        return (
-            x_grad * scale,
-            weight_grad * scale,
-            bias_grad.mul(scale).to(x_grad.dtype) if has_bias else None,
-            None,
-            None,
-            None,
-        )
+        to_bias = bias_grad * scale if ctx.has_bias else None
+        return x_grad * scale, weight_grad * scale, to_bias, None, None, None

@@ -15,9 +15,17 @@ import copy
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch import Tensor
 
+from gpt.compiled import compile_gradients
 from gpt.config import Dtype
+from gpt.errors import UnsoundError
 from gpt.model import LanguageModel
+from gpt.rng import PrivateRandomState
+
+COMPILED_TOLERANCE = {"float32": 1e-4, "bfloat16": 0.05, "float16": 0.05}
+"""How far the compiled gradients may be from the others: the norm of the difference over theirs.
+What was seen is a twentieth of it."""
 
 
 class Precision:
@@ -26,21 +34,81 @@ class Precision:
     Args:
         model: the weights that the optimizer moves.
         dtype: of the computation.
+        compiled: compute loss and gradients by a compiled function, see `gpt.compiled`.
     """
 
-    def __init__(self, model: LanguageModel, dtype: Dtype, device: torch.device) -> None:
+    def __init__(
+        self,
+        model: LanguageModel,
+        dtype: Dtype,
+        device: torch.device,
+        *,
+        compiled: bool = False,
+    ) -> None:
         self._device = device
+        self._tolerance = COMPILED_TOLERANCE[dtype] if compiled else 0.0
         self._autocast = dtype == "float16"
         copied = dtype == "bfloat16"
         self.model = copy.deepcopy(model).to(torch.bfloat16) if copied else model
         pairs = zip(model.parameters(), self.model.parameters(), strict=True)
         self._pairs = list(pairs) if copied else []
+        self._weights = list(model.parameters())
+        self._compiled = compile_gradients(self.model, self.context) if compiled else None
+        self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == "float16")
 
     def context(self) -> AbstractContextManager[object]:
         """Where the model's forward passes belong."""
         if not self._autocast:
             return nullcontext()
         return torch.autocast(self._device.type, dtype=torch.float16)
+
+    def backward(self, x: Tensor, y: Tensor, share: float = 1.0) -> Tensor:
+        """Add the gradients of `share` times a batch's loss to those of the weights.
+
+        Args:
+            x, y: (B, T) tokens and targets.
+
+        Returns:
+            That product, without a history. The scaler's factor is in the gradients only.
+        """
+        if self._compiled is None:
+            with self.context():
+                loss = self.model(x, y) * share
+            self.scaler.scale(loss).backward()
+            self.collect_gradients()
+            detached: Tensor = loss.detach()
+            return detached
+        factor = self.scaler.scale(torch.full((), share, device=x.device))
+        loss, gradients = self._compiled(x, y, factor)
+        for weight, gradient in zip(self._weights, gradients, strict=True):
+            weight.grad = gradient if weight.grad is None else weight.grad + gradient
+        return loss * share
+
+    def rehearse(self, x: Tensor, y: Tensor) -> None:
+        """Compile for batches of this shape (B, T), and compare with what is computed uncompiled.
+
+        Weights and gradients are left as they were; uncompiled, there is nothing to do.
+
+        Raises:
+            InfeasibleError: it can't be compiled here.
+            UnsoundError: the gradients differ by more than rounding.
+        """
+        if self._compiled is None:
+            return
+        with PrivateRandomState(self._device, seed=0):
+            _, gradients = self._compiled(x, y, torch.ones((), device=x.device))
+        with PrivateRandomState(self._device, seed=0), self.context():
+            expected = torch.autograd.grad(
+                self.model(x, y), list(self.model.parameters()), materialize_grads=True
+            )
+        pairs = list(zip(gradients, expected, strict=True))
+        distance = sum(float((a - b).square().sum()) for a, b in pairs) ** 0.5
+        size = sum(float(b.float().square().sum()) for _, b in pairs) ** 0.5
+        if not distance <= self._tolerance * size:
+            raise UnsoundError(
+                f"compiled gradients must be within {self._tolerance:.2g} of the uncompiled but "
+                f"differ by {distance / size:.2g}"
+            )
 
     def collect_gradients(self) -> None:
         """Add the gradients of the last backward pass to those of the weights."""

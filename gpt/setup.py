@@ -73,7 +73,8 @@ class Setup:
     @cached_property
     def precision(self) -> Precision:
         """How `model` computes."""
-        return Precision(self.model, self.config.train.dtype, self.device)
+        train = self.config.train
+        return Precision(self.model, train.dtype, self.device, compiled=train.compile)
 
 
 def set_up(

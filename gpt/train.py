@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gpt.clock import Clock
+from gpt.clock import BUDGETED, Clock
 from gpt.config import RunConfig
 from gpt.data import sample_batches
 from gpt.device import peak_memory_bytes, reset_peak_memory, synchronize
@@ -112,6 +112,8 @@ def train(setup: Setup) -> Iterator[Point]:
     Raises:
         DivergedError: at the first step with a loss that is not finite, or at an evaluation whose
             loss is not.
+        InfeasibleError: what was to be compiled can't be.
+        UnsoundError: compiled, it computes something else.
     """
     run = _Run(setup)
     while run.step == 0 or (run.progress < 1.0 and not run.reached_target):
@@ -147,9 +149,8 @@ class _Run:
             reset_peak_memory(setup.device)
             self.optimizers = build_optimizers(setup.model, self.config.optimizer)
             setup.precision.refresh()
-            self.scaler = torch.amp.GradScaler(
-                setup.device.type, enabled=self.config.train.dtype == "float16"
-            )
+        with self.clock.measure("compile"):
+            self._rehearse()
 
     @property
     def progress(self) -> float:
@@ -157,7 +158,7 @@ class _Run:
         if self.n_steps is not None:
             return self.step / self.n_steps
         budget = self.config.train.budget.amount
-        spent = self.clock.seconds["step"] + self.clock.seconds["warm_up"]
+        spent = sum(self.clock.seconds[bucket] for bucket in BUDGETED)
         return min(1.0, spent / budget)
 
     @property
@@ -174,7 +175,7 @@ class _Run:
         bucket = "step" if self.step else "warm_up"
         before = self.clock.seconds[bucket]
         with self.clock.measure("data"):
-            x, y = self._batches(n_steps)  # (n, B, T)
+            x, y = self._batches(n_steps, self.batches)  # (n, B, T)
         with self.clock.measure(bucket), self.random:
             losses = self._steps(x, y)
         self.step_seconds = (self.clock.seconds[bucket] - before) / n_steps
@@ -217,19 +218,32 @@ class _Run:
             to_evaluation = int(left * self.config.train.budget.amount / self.step_seconds)
         return max(1, min(interval - self.step % interval, to_evaluation))
 
-    def _batches(self, n_steps: int) -> tuple[Tensor, Tensor]:
+    def _rehearse(self) -> None:
+        """Compile, where that is asked, on what the first step will see."""
+        if not self.config.train.compile:
+            return
+        x, y = self._batches(1, torch.Generator().manual_seed(self.config.train.seed))
+        parts = zip(self._split(x[0]), self._split(y[0]), strict=True)
+        for part_x, part_y in {len(x): (x, y) for x, y in parts}.values():
+            self.setup.precision.rehearse(part_x, part_y)
+
+    def _split(self, batch: Tensor) -> tuple[Tensor, ...]:
+        """A batch (B, T) in the parts that are computed at a time."""
+        return torch.split(batch, self.config.train.micro_batch_size or len(batch))
+
+    def _batches(self, n_steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         x, y = sample_batches(
             self.setup.text.encoded.train,
             self.config.model.block_size,
             self.config.train.batch_size,
             n_steps,
-            self.batches,
+            generator,
         )
         return x.to(self.setup.device), y.to(self.setup.device)
 
     def _steps(self, xs: Tensor, ys: Tensor) -> list[float]:
         """One optimizer step for each batch; returns their losses, in nats per token."""
-        parameters, scaler = list(self.setup.model.parameters()), self.scaler
+        parameters, scaler = list(self.setup.model.parameters()), self.setup.precision.scaler
         losses = []
         for x, y in zip(xs, ys, strict=True):
             self.learning_rate = learning_rate_at(self.config.optimizer, self.progress)
@@ -255,15 +269,10 @@ class _Run:
 
     def _gradients(self, x: Tensor, y: Tensor) -> Tensor:
         """The gradients of a batch (B, T), a few sequences at a time; returns its loss."""
-        precision, n = self.setup.precision, self.config.train.micro_batch_size or len(x)
+        precision = self.setup.precision
         total = torch.zeros((), device=x.device)
-        for part_x, part_y in zip(torch.split(x, n), torch.split(y, n), strict=True):
-            with precision.context():
-                loss = precision.model(part_x, part_y)
-            loss = loss * (len(part_x) / len(x))
-            self.scaler.scale(loss).backward()
-            precision.collect_gradients()
-            total += loss.detach()
+        for part_x, part_y in zip(self._split(x), self._split(y), strict=True):
+            total += precision.backward(part_x, part_y, share=len(part_x) / len(x))
         return total
 
     def _evaluate(self) -> tuple[Evaluation, tuple[float, float] | None]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.speed.rows import Row
+from gpt.clock import TRAINING
 from gpt.config import Budget, Device, RunConfig
 from gpt.errors import GptBenchError
 from gpt.presets import MODERN, NANOGPT
@@ -76,7 +77,7 @@ def _advance(points: Iterator[Point], last: Point, progress: float) -> Point:
 
 
 def _train_seconds(point: Point) -> float:
-    return point.seconds["warm_up"] + point.seconds["data"] + point.seconds["step"]
+    return sum(point.seconds[name] for name in TRAINING)
 
 
 def _loss(point: Point) -> float:

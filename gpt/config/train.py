@@ -83,6 +83,10 @@ class TrainConfig:
     """Precision of the computation (`gpt.precision`); the weights stay in float32. `auto` is
     bfloat16 where the processor multiplies it faster, else float32."""
 
+    compile: bool = False
+    """Compile loss and gradients (`gpt.compiled`): faster steps, after seconds of compiling, which
+    count as training. Needs a C++ compiler on a CPU."""
+
     log_interval: int = 10
     """Steps between two points of the training curve."""
 

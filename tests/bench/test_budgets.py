@@ -29,8 +29,8 @@ def test_rule_04_equal_steps_are_not_equal_bytes() -> None:
 
 
 def test_seconds_are_those_that_the_budget_counts() -> None:
-    fast = {"warm_up_seconds": 1.0, "step_seconds": 9.0, "data_seconds": 0.1}
-    slow = {"warm_up_seconds": 2.0, "step_seconds": 8.0, "data_seconds": 3.0}
+    fast = {"compile_seconds": 0, "warm_up_seconds": 1, "step_seconds": 9, "data_seconds": 0.1}
+    slow = {"compile_seconds": 3, "warm_up_seconds": 2, "step_seconds": 5, "data_seconds": 3}
 
     require_equal_budgets({"fast": fast, "slow": slow}, "seconds")
 
