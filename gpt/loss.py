@@ -21,6 +21,8 @@ Reduction = Literal["mean", "sum"]
 IGNORE_INDEX = -100
 """A target that is not predicted: it adds nothing to the loss, nor to the mean's denominator."""
 
+LOG2_E = math.log2(math.e)
+
 CHUNK_LOGITS = {"cpu": 1 << 20, "cuda": 1 << 26, "mps": 1 << 24}
 """Logits held at once: what a core's cache holds, or what keeps a GPU busy."""
 
@@ -84,14 +86,16 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             z = F.linear(x[part], weight, bias).float()  # (n, V)
             of_target = z.gather(1, targets[part])  # (n, 1)
             top = z.amax(1, keepdim=True)
-            powers = z.sub_(top).mul_(math.log2(math.e)).exp2_()
+            powers = z.sub_(top).mul_(LOG2_E).exp2_()
             total = powers.sum(1, keepdim=True)
             losses[part] = (top - of_target + total.log()).squeeze(1)
             if not differentiate:
                 continue
             weights = share[part, None]  # (n, 1)
-            powers.mul_(weights / total).scatter_add_(1, targets[part], -weights)
-            grad = powers.to(x.dtype)  # (n, V): softmax less target
+            factor = weights / total
+            right = (of_target - top).mul_(LOG2_E).exp2_() * factor - weights
+            grad = powers.mul_(factor).to(x.dtype)  # (n, V): softmax less target
+            grad.scatter_(1, targets[part], right.to(x.dtype))
             torch.mm(grad, weight, out=x_grad[part])  # (n, V) @ (V, C)
             weight_grad += grad.T @ x[part]  # (V, n) @ (n, C)
             if bias is not None:

@@ -22,10 +22,11 @@ ROWS = ("training", "target", "sweep", "overhead", "generation", "help")
 @click.option("--against", type=click.Path(path_type=Path), metavar="PATH",
               help="A checkout of nanoGPT, to run the real one beside ours.")  # fmt: skip
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto")
-@click.option("--threads", type=click.IntRange(min=1), help="torch's threads. Default: its own.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True,
+              help="torch's threads; a run of a sweep has one.")  # fmt: skip
 @click.option("--corpora-dir", type=click.Path(path_type=Path),
               help="Where tinyshakespeare is [env: GPT_BENCH_CORPORA].")  # fmt: skip
-def main(only: tuple[str, ...], threads: int | None, **options: Any) -> None:
+def main(only: tuple[str, ...], threads: int, **options: Any) -> None:
     """Time the suite against nanoGPT, the originals and a plain loop, in turn."""
     try:
         _measure(only or ROWS, threads, options)
@@ -34,7 +35,7 @@ def main(only: tuple[str, ...], threads: int | None, **options: Any) -> None:
         sys.exit(error.exit_code)
 
 
-def _measure(names: tuple[str, ...], threads: int | None, options: dict[str, Any]) -> None:
+def _measure(names: tuple[str, ...], threads: int, options: dict[str, Any]) -> None:
     import torch
     from rich.console import Console
 
@@ -43,8 +44,7 @@ def _measure(names: tuple[str, ...], threads: int | None, options: dict[str, Any
     from bench.speed.rows import as_table
     from bench.tracking import Tracker
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads)
     console = Console(width=None if sys.stdout.isatty() else 140)
     tracker = Tracker("speed", "How fast is the suite? Ratios of ways that were timed in turn.")
     rows = []

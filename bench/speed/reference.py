@@ -47,6 +47,11 @@ class Reference:
         self.tokens = setup.text.encoded.train
         self.B, self.T = config.train.batch_size, config.model.block_size
         self.grad_clip = config.optimizer.grad_clip
+        self.log_interval = config.train.log_interval
+
+    def steps(self) -> list[float]:
+        """As many iterations as lie between two points of ours; returns their losses."""
+        return [self.step() for _ in range(self.log_interval)]
 
     def step(self) -> float:
         """One iteration of its loop, batch to update; returns the loss."""

@@ -27,7 +27,7 @@ TEXT_CHARACTERS = 200_000
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """A model, a batch and a vocabulary."""
+    """A model, a batch, a vocabulary, and how many steps are timed at once."""
 
     name: str
     n_layer: int
@@ -36,15 +36,16 @@ class Shape:
     T: int
     B: int
     V: int
+    steps: int
 
     def __str__(self) -> str:
         return self.name
 
 
-A = Shape(name="A", n_layer=4, n_head=4, n_embd=128, T=64, B=12, V=65)
-B = Shape(name="B", n_layer=4, n_head=4, n_embd=128, T=64, B=32, V=4000)
-C = Shape(name="C", n_layer=6, n_head=6, n_embd=384, T=256, B=64, V=65)
-TINY = Shape(name="tiny", n_layer=1, n_head=2, n_embd=16, T=16, B=4, V=65)
+A = Shape(name="A", n_layer=4, n_head=4, n_embd=128, T=64, B=12, V=65, steps=10)
+B = Shape(name="B", n_layer=4, n_head=4, n_embd=128, T=64, B=32, V=4000, steps=4)
+C = Shape(name="C", n_layer=6, n_head=6, n_embd=384, T=256, B=64, V=65, steps=1)
+TINY = Shape(name="tiny", n_layer=1, n_head=2, n_embd=16, T=16, B=4, V=65, steps=2)
 
 
 def write_text(shape: Shape, folder: Path) -> Path:
@@ -72,7 +73,7 @@ def nanogpt_at(shape: Shape, text: Path, device: Device) -> RunConfig:
             budget=Budget(steps=1_000_000),
             batch_size=shape.B,
             device=device,
-            log_interval=1,
+            log_interval=shape.steps,
             evaluations=1,
         ),
     )
@@ -85,6 +86,11 @@ def fastest(config: RunConfig) -> RunConfig:
         optimizer=replace(config.optimizer, fused=True),
         train=replace(config.train, dtype="auto"),
     )
+
+
+def compiled(config: RunConfig) -> RunConfig:
+    """The same run with its gradients compiled, which must be repaid."""
+    return config.replace(train=replace(config.train, compile=True))
 
 
 def as_the_originals(config: RunConfig) -> RunConfig:

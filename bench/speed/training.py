@@ -4,57 +4,74 @@ Also what share of the machine's best matrix product that is. Every way trains f
 are drawn, gradients clipped, weights moved.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from bench.interleave import interleave
 from bench.micro.ceilings import measure_matmul
 from bench.speed.reference import Reference
 from bench.speed.rows import Row, compared
-from bench.speed.shapes import Shape, as_the_originals, fastest, nanogpt_at, write_text
+from bench.speed.shapes import (
+    Shape,
+    as_the_originals,
+    compiled,
+    fastest,
+    nanogpt_at,
+    write_text,
+)
 from gpt.config import Device
 from gpt.device import synchronize
+from gpt.errors import InfeasibleError
 from gpt.setup import Setup, set_up
 from gpt.train import Point, train
+
+BASELINES = (("preset", "nanogpt preset", 3.0), ("per_head", "a module a head", 4.0))
+"""What ours is compared with: the way, its name in the table, and the ratio to reach."""
 
 
 def training_rows(
     shape: Shape, *, device: Device, against: Path | None, rounds: int, folder: Path
 ) -> Iterator[Row]:
-    """The rows of one shape."""
+    """The rows of one shape; ours is compiled where torch can compile."""
     nanogpt = nanogpt_at(shape, write_text(shape, folder), device)
-    configs = {
-        "ours": fastest(nanogpt),
-        "preset": nanogpt,
-        "per_head": as_the_originals(nanogpt),
-    }
+    ours = fastest(nanogpt)
+    configs = {"preset": nanogpt, "per_head": as_the_originals(nanogpt), "uncompiled": ours}
     setups = {name: set_up(config, cache=folder) for name, config in configs.items()}
     ways: dict[str, Callable[[], object]] = {n: _stepper(setup) for n, setup in setups.items()}
+    with contextlib.suppress(InfeasibleError):
+        points = train(set_up(compiled(ours), cache=folder))
+        compile_seconds = next(points).seconds["compile"]
+        ways["compiled"] = lambda: next(points)
     if against is not None:
-        ways["nanoGPT"] = Reference(against, setups["preset"]).step
-    where = setups["ours"].device
+        ways["nanoGPT"] = Reference(against, setups["preset"]).steps
+    where = setups["uncompiled"].device
     ceiling = _ceiling(where)
     seconds = interleave(ways, rounds=rounds, warm_up=2, synchronize=lambda: synchronize(where))
     ceiling = max(ceiling, _ceiling(where))
-    ours = setups["ours"].config
-    how = f"{ours.train.dtype}, {ours.model.kernel}"
-    name = f"training tokens/s, shape {shape}"
-    yield Row(
-        name=name,
-        ours=how,
-        baseline="nanogpt preset",
-        **compared(seconds["preset"], seconds["ours"]),
-        target=3.0,
-    )
-    yield Row(
-        name=name,
-        ours=how,
-        baseline="a module a head",
-        **compared(seconds["per_head"], seconds["ours"]),
-        target=4.0,
-    )
+    settled = setups["uncompiled"].config
+    best, how = "uncompiled", f"{settled.train.dtype}, {settled.model.kernel}"
+    if "compiled" in ways:
+        best, how = "compiled", f"{how}, compiled"
+        saved = float(np.median(seconds["uncompiled"] - seconds["compiled"])) / shape.steps
+        repaid = _repaid(compile_seconds, saved)
+        yield Row(
+            name=f"compiling, shape {shape}",
+            ours=f"compiled in {compile_seconds:.0f} s, {repaid}",
+            baseline="uncompiled",
+            **compared(seconds["uncompiled"], seconds["compiled"]),
+        )
+    for baseline, words, target in BASELINES:
+        yield Row(
+            name=f"training tokens/s, shape {shape}",
+            ours=how,
+            baseline=words,
+            **compared(seconds[baseline], seconds[best]),
+            target=target,
+        )
     if "nanoGPT" in seconds:
         yield Row(
             name=f"nanogpt preset, shape {shape}",
@@ -65,19 +82,26 @@ def training_rows(
         )
     else:
         yield Row(name=f"nanogpt preset, shape {shape}", target=0.95, note="give --against")
-    n_tokens = 2 * shape.B * shape.T  # there and back
-    flops = n_tokens * setups["ours"].model.flops_per_token(shape.T)
+    n_tokens = 2 * shape.steps * shape.B * shape.T  # there and back
+    flops = n_tokens * setups["uncompiled"].model.flops_per_token(shape.T)
     yield Row(
         name=f"share of the matmul ceiling, shape {shape}",
         ours=how,
         baseline="best matrix product",
-        ratios=[float(flops / s / ceiling) for s in seconds["ours"].sum(1)],
+        ratios=[float(flops / s / ceiling) for s in seconds[best].sum(1)],
         target=0.5 if shape.name == "C" else None,
     )
 
 
+def _repaid(compile_seconds: float, saved_seconds: float) -> str:
+    """After how many steps compiling has paid for itself, in words."""
+    if saved_seconds <= 0:
+        return "never repaid"
+    return f"repaid after {compile_seconds / saved_seconds:,.0f} steps"
+
+
 def _stepper(setup: Setup) -> Callable[[], Point]:
-    """Trains one step a call."""
+    """Trains as many steps a call as lie between two points."""
     points = train(setup)
     return lambda: next(points)
 
