@@ -17,7 +17,7 @@ ROWS = ("training", "target", "sweep", "overhead", "generation", "help")
 @click.option("--only", type=click.Choice(ROWS), multiple=True, help="These rows alone.")
 @click.option("--shape", "shapes", type=click.Choice(["A", "B", "C"]), multiple=True,
               help="Train at these shapes alone.")  # fmt: skip
-@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True,
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True,
               help="Times that each way is measured, there and back.")  # fmt: skip
 @click.option("--against", type=click.Path(path_type=Path), metavar="PATH",
               help="A checkout of nanoGPT, to run the real one beside ours.")  # fmt: skip
