@@ -5,11 +5,12 @@ are drawn, gradients clipped, weights moved.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from bench.interleave import interleave
 from bench.micro.ceilings import measure_matmul
@@ -29,6 +30,9 @@ from gpt.errors import InfeasibleError
 from gpt.setup import Setup, set_up
 from gpt.train import Point, train
 
+Timings = NDArray[np.float64]
+"""Seconds (rounds, 2), as `bench.interleave` takes them."""
+
 BASELINES = (("preset", "nanogpt preset", 3.0), ("per_head", "a module a head", 4.0))
 """What ours is compared with: the way, its name in the table, and the ratio to reach."""
 
@@ -38,32 +42,27 @@ def training_rows(
 ) -> Iterator[Row]:
     """The rows of one shape; ours is compiled where torch can compile."""
     nanogpt = nanogpt_at(shape, write_text(shape, folder), device)
-    ours = fastest(nanogpt)
-    configs = {"preset": nanogpt, "per_head": as_the_originals(nanogpt), "uncompiled": ours}
+    configs = {
+        "uncompiled": fastest(nanogpt),
+        "preset": nanogpt,
+        "per_head": as_the_originals(nanogpt),
+    }
     setups = {name: set_up(config, cache=folder) for name, config in configs.items()}
     ways: dict[str, Callable[[], object]] = {n: _stepper(setup) for n, setup in setups.items()}
+    ours, where = setups["uncompiled"], setups["uncompiled"].device
+    best, how = "uncompiled", f"{ours.config.train.dtype}, {ours.config.model.kernel}"
     with contextlib.suppress(InfeasibleError):
-        points = train(set_up(compiled(ours), cache=folder))
+        points = train(set_up(compiled(configs["uncompiled"]), cache=folder))
         compile_seconds = next(points).seconds["compile"]
         ways["compiled"] = lambda: next(points)
+        best, how = "compiled", f"{how}, compiled"
     if against is not None:
         ways["nanoGPT"] = Reference(against, setups["preset"]).steps
-    where = setups["uncompiled"].device
     ceiling = _ceiling(where)
     seconds = interleave(ways, rounds=rounds, warm_up=2, synchronize=lambda: synchronize(where))
     ceiling = max(ceiling, _ceiling(where))
-    settled = setups["uncompiled"].config
-    best, how = "uncompiled", f"{settled.train.dtype}, {settled.model.kernel}"
-    if "compiled" in ways:
-        best, how = "compiled", f"{how}, compiled"
-        saved = float(np.median(seconds["uncompiled"] - seconds["compiled"])) / shape.steps
-        repaid = _repaid(compile_seconds, saved)
-        yield Row(
-            name=f"compiling, shape {shape}",
-            ours=f"compiled in {compile_seconds:.0f} s, {repaid}",
-            baseline="uncompiled",
-            **compared(seconds["uncompiled"], seconds["compiled"]),
-        )
+    if best == "compiled":
+        yield _compiling_row(shape, seconds, compile_seconds)
     for baseline, words, target in BASELINES:
         yield Row(
             name=f"training tokens/s, shape {shape}",
@@ -72,18 +71,9 @@ def training_rows(
             **compared(seconds[baseline], seconds[best]),
             target=target,
         )
-    if "nanoGPT" in seconds:
-        yield Row(
-            name=f"nanogpt preset, shape {shape}",
-            ours="nanogpt preset",
-            baseline="the real nanoGPT",
-            **compared(seconds["nanoGPT"], seconds["preset"]),
-            target=0.95,
-        )
-    else:
-        yield Row(name=f"nanogpt preset, shape {shape}", target=0.95, note="give --against")
+    yield _preset_row(shape, seconds)
     n_tokens = 2 * shape.steps * shape.B * shape.T  # there and back
-    flops = n_tokens * setups["uncompiled"].model.flops_per_token(shape.T)
+    flops = n_tokens * ours.model.flops_per_token(shape.T)
     yield Row(
         name=f"share of the matmul ceiling, shape {shape}",
         ours=how,
@@ -93,11 +83,30 @@ def training_rows(
     )
 
 
-def _repaid(compile_seconds: float, saved_seconds: float) -> str:
-    """After how many steps compiling has paid for itself, in words."""
-    if saved_seconds <= 0:
-        return "never repaid"
-    return f"repaid after {compile_seconds / saved_seconds:,.0f} steps"
+def _compiling_row(shape: Shape, seconds: Mapping[str, Timings], compile_seconds: float) -> Row:
+    """What compiling is worth, and after how many steps it has paid for itself."""
+    saved = float(np.median(seconds["uncompiled"] - seconds["compiled"])) / shape.steps
+    repaid = f"repaid after {compile_seconds / saved:,.0f} steps" if saved > 0 else "never repaid"
+    return Row(
+        name=f"compiling, shape {shape}",
+        ours=f"compiled in {compile_seconds:.0f} s, {repaid}",
+        baseline="uncompiled",
+        **compared(seconds["uncompiled"], seconds["compiled"]),
+    )
+
+
+def _preset_row(shape: Shape, seconds: Mapping[str, Timings]) -> Row:
+    """Whether our baseline is as fast as what it stands for."""
+    name = f"nanogpt preset, shape {shape}"
+    if "nanoGPT" not in seconds:
+        return Row(name=name, target=0.95, note="give --against")
+    return Row(
+        name=name,
+        ours="nanogpt preset",
+        baseline="the real nanoGPT",
+        **compared(seconds["nanoGPT"], seconds["preset"]),
+        target=0.95,
+    )
 
 
 def _stepper(setup: Setup) -> Callable[[], Point]:
