@@ -6,6 +6,7 @@ Raw values of each seed stay in the ledger; the summary is made here, when it is
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 from rich import box
 from rich.console import Group, RenderableType
@@ -56,6 +57,7 @@ def summarize(standings: Standings) -> pd.DataFrame:
         context_bytes=("context_bytes", "first"),
         n_steps=("n_steps", "median"),
         train_seconds=("train_seconds", "mean"),
+        unreached=("metric", lambda values: np.isinf(values).sum()),
     )
     lossy = [cell for cell in cells.index if cell not in standings.order]
     return cells.loc[[*standings.order, *lossy]].reset_index()
@@ -192,6 +194,11 @@ def _warnings(cells: pd.DataFrame, standings: Standings, n_workers: int) -> list
         remarks.append(
             f"Cells have {_short(few)} to {_short(many)} parameters: a lead is theirs too."
         )
+    remarks += [
+        f"{row.cell} never reached the target loss in {row.unreached} of {row.seeds} runs: its "
+        "train s are a whole budget, not the time to get there."
+        for row in cells[cells.unreached > 0].itertuples()
+    ]
     if n_workers > 1:
         remarks.append(f"Speeds were measured with {n_workers} runs side by side.")
     return remarks

@@ -1,5 +1,6 @@
 """What the leaderboard and `bench.compare` claim of a ledger's runs, and what they refuse to."""
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -78,6 +79,21 @@ def test_larger_is_better_for_speed_and_differences_are_ratios() -> None:
     low, high = standings.leads["good"].interval
     assert low < 0.191 < high  # ln(2.3 / 1.9)
     assert "Best tokens per second: worst." in board(entries, "tokens_per_second")
+
+
+def test_seconds_of_a_run_that_never_got_there_are_not_those_to_the_target() -> None:
+    entries = [
+        replace(
+            entry,
+            summary=entry.summary
+            | {"seconds_to_target": math.inf if entry.label == "slow" else 7.0 + i / 10},
+        )
+        for i, entry in enumerate(runs({"fast": 1.9, "slow": 2.1}, seeds=3))
+    ]
+    shown = board(entries, "seconds_to_target")
+
+    assert "slow never reached the target loss in 3 of 3 runs: its train s are a whole" in shown
+    assert "fast never" not in shown
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
