@@ -95,12 +95,14 @@ class LocalExecutor:
 
         An idle one is let go, to put away what libraries left for the end, such as semaphores.
         """
-        for worker in [*self._idle, *self._busy.values()]:
+        workers = [*self._idle, *self._busy.values()]
+        for worker in workers:
             worker.pipe.close()
         for worker in self._idle:
             worker.process.join(LEAVE_SECONDS)
-        for worker in [*self._idle, *self._busy.values()]:
+        for worker in workers:
             worker.process.kill()
+        for worker in workers:
             worker.process.join()
         self._idle.clear()
         self._busy.clear()

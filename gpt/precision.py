@@ -46,8 +46,7 @@ class Precision:
         compiled: bool = False,
     ) -> None:
         self._device = device
-        self._tolerance = COMPILED_TOLERANCE[dtype] if compiled else 0.0
-        self._autocast = dtype == "float16"
+        self._dtype = dtype
         copied = dtype == "bfloat16"
         self.model = copy.deepcopy(model).to(torch.bfloat16) if copied else model
         pairs = zip(model.parameters(), self.model.parameters(), strict=True)
@@ -58,7 +57,7 @@ class Precision:
 
     def context(self) -> AbstractContextManager[object]:
         """Where the model's forward passes belong."""
-        if not self._autocast:
+        if self._dtype != "float16":
             return nullcontext()
         return torch.autocast(self._device.type, dtype=torch.float16)
 
@@ -101,12 +100,13 @@ class Precision:
             expected = torch.autograd.grad(
                 self.model(x, y), list(self.model.parameters()), materialize_grads=True
             )
+        tolerance = COMPILED_TOLERANCE[self._dtype]
         pairs = list(zip(gradients, expected, strict=True))
         distance = sum(float((a - b).square().sum()) for a, b in pairs) ** 0.5
         size = sum(float(b.float().square().sum()) for _, b in pairs) ** 0.5
-        if not distance <= self._tolerance * size:
+        if not distance <= tolerance * size:
             raise UnsoundError(
-                f"compiled gradients must be within {self._tolerance:.2g} of the uncompiled but "
+                f"compiled gradients must be within {tolerance:.2g} of the uncompiled but "
                 f"differ by {distance / size:.2g}"
             )
 

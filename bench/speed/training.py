@@ -30,9 +30,6 @@ from gpt.errors import InfeasibleError
 from gpt.setup import Setup, set_up
 from gpt.train import Point, train
 
-Timings = NDArray[np.float64]
-"""Seconds (rounds, 2), as `bench.interleave` takes them."""
-
 BASELINES = (("preset", "nanogpt preset", 3.0), ("per_head", "a module a head", 4.0))
 """What ours is compared with: the way, its name in the table, and the ratio to reach."""
 
@@ -83,7 +80,9 @@ def training_rows(
     )
 
 
-def _compiling_row(shape: Shape, seconds: Mapping[str, Timings], compile_seconds: float) -> Row:
+def _compiling_row(
+    shape: Shape, seconds: Mapping[str, NDArray[np.float64]], compile_seconds: float
+) -> Row:
     """What compiling is worth, and after how many steps it has paid for itself."""
     saved = float(np.median(seconds["uncompiled"] - seconds["compiled"])) / shape.steps
     repaid = f"repaid after {compile_seconds / saved:,.0f} steps" if saved > 0 else "never repaid"
@@ -95,7 +94,7 @@ def _compiling_row(shape: Shape, seconds: Mapping[str, Timings], compile_seconds
     )
 
 
-def _preset_row(shape: Shape, seconds: Mapping[str, Timings]) -> Row:
+def _preset_row(shape: Shape, seconds: Mapping[str, NDArray[np.float64]]) -> Row:
     """Whether our baseline is as fast as what it stands for."""
     name = f"nanogpt preset, shape {shape}"
     if "nanoGPT" not in seconds:
