@@ -24,6 +24,7 @@ from multiprocessing.process import BaseProcess
 import torch
 
 from bench.work import Finished, Message, Task, perform
+from gpt.malloc import keep_freed_memory
 
 LEAVE_SECONDS = 5.0
 """What an idle process is given to leave by itself."""
@@ -150,6 +151,7 @@ def _serve(pipe: "Connection[Message, Task | None]", n_threads: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group: the parent's to heed
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(n_threads)
+    keep_freed_memory()
 
     def send(message: Message) -> bool:
         pipe.send(message)

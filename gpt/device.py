@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from gpt.errors import MachineError
+from gpt.malloc import return_freed_memory
 
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
@@ -76,10 +77,14 @@ def synchronize(device: torch.device) -> None:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Begin a new measurement of peak memory, where the system can."""
+    """Begin a new measurement of peak memory, where the system can.
+
+    What an earlier run has freed is given back before, or it would count for this one.
+    """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif device.type == "cpu" and _CLEAR_REFS.exists():
+        return_freed_memory()
         with suppress(OSError):  # some containers forbid it
             _CLEAR_REFS.write_text("5")  # Linux: sets the high-water mark to what is in use now
 

@@ -76,9 +76,11 @@ def explain(preset: str, device: str, dtype: str, kernel: str | None, threads: i
     from rich.console import Console
 
     from bench.micro.explain import explain_step, show
+    from gpt.malloc import keep_freed_memory
 
     settings = {"device": device, "dtype": dtype} | ({"kernel": kernel} if kernel else {})
     torch.set_num_threads(threads)
+    keep_freed_memory()  # as a sweep's workers do
     explanation = explain_step(PRESETS[preset].override(settings), seconds=seconds)
     Console(width=None if sys.stdout.isatty() else 110).print(show(explanation, preset))
 

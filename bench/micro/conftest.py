@@ -18,6 +18,7 @@ from bench.micro.timed import LEFT_OUT, Place, Timed
 from bench.micro.timing import SECONDS, Stopwatch
 from gpt.device import resolve_device
 from gpt.errors import GptBenchError
+from gpt.malloc import keep_freed_memory
 
 LENGTHS = {
     "tiny": (8,),
@@ -147,6 +148,12 @@ class _usage_errors:  # noqa: N801
 def size(request: pytest.FixtureRequest) -> str:
     """tiny, quick or full."""
     return _size(request.config)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _memory() -> None:
+    """As in a sweep's workers."""
+    keep_freed_memory()
 
 
 @pytest.fixture(autouse=True)

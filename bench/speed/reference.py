@@ -3,14 +3,23 @@
 import contextlib
 import importlib.util
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from gpt.config import RunConfig
 from gpt.errors import ConfigError
-from gpt.setup import Setup
+from gpt.setup import Setup, set_up
+
+
+def reference_losses(checkout: Path, config: RunConfig, cache: Path) -> Iterator[list[float]]:
+    """nanoGPT's training at the shape of a run: the losses between two points of that run."""
+    reference = Reference(checkout, set_up(config, cache=cache))
+    while True:
+        yield reference.steps()
 
 
 class Reference:
@@ -58,7 +67,7 @@ class Reference:
         places = torch.randint(len(self.tokens) - self.T, (self.B,)).tolist()
         windows = [self.tokens[i : i + self.T + 1].astype(np.int64) for i in places]
         batch = torch.stack([torch.from_numpy(w) for w in windows]).to(self.device)  # (B, T + 1)
-        _, loss = self.model(batch[:, :-1].contiguous(), batch[:, 1:].contiguous())
+        self.logits, loss = self.model(batch[:, :-1].contiguous(), batch[:, 1:].contiguous())
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.grad_clip)
         self.optimizer.step()

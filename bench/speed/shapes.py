@@ -42,8 +42,8 @@ class Shape:
         return self.name
 
 
-A = Shape(name="A", n_layer=4, n_head=4, n_embd=128, T=64, B=12, V=65, steps=10)
-B = Shape(name="B", n_layer=4, n_head=4, n_embd=128, T=64, B=32, V=4000, steps=4)
+A = Shape(name="A", n_layer=4, n_head=4, n_embd=128, T=64, B=12, V=65, steps=30)
+B = Shape(name="B", n_layer=4, n_head=4, n_embd=128, T=64, B=32, V=4000, steps=8)
 C = Shape(name="C", n_layer=6, n_head=6, n_embd=384, T=256, B=64, V=65, steps=1)
 TINY = Shape(name="tiny", n_layer=1, n_head=2, n_embd=16, T=16, B=4, V=65, steps=2)
 

@@ -4,17 +4,18 @@ nanoGPT's whole recipe takes minutes, so it is trained in parts, with a whole ru
 them: what slows the machine down for a while slows both. Evaluations don't count.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from bench.speed.lane import Lane, points
 from bench.speed.rows import Row
 from gpt.clock import TRAINING
 from gpt.config import Budget, Device, RunConfig
 from gpt.errors import GptBenchError
 from gpt.presets import MODERN, NANOGPT
-from gpt.setup import set_up
-from gpt.train import Point, train
+from gpt.train import Point
 
 TARGET_NATS = 1.88
 
@@ -42,17 +43,19 @@ def target_row(*, device: Device, parts: int, steps: int | None, corpora_dir: Pa
                 evaluations=max(1, n_steps // STEPS_TO_EVALUATION),
             )
         )
+    seconds, losses = [], []
     try:
-        slow = train(set_up(nanogpt, corpora_dir=corpora_dir))
+        with Lane(partial(points, nanogpt, corpora_dir=corpora_dir)) as slow:
+            last = slow()
+            for part in range(1, parts + 1):
+                last = _advance(slow, last, part / parts)
+                run = partial(last_point, modern.with_seed(part - 1), corpora_dir)
+                with Lane(run, as_worker=True) as fast:
+                    ours = fast()
+                seconds.append(_train_seconds(ours))
+                losses.append(_loss(ours))
     except GptBenchError as error:
         return Row(name=NAME, target=TARGET_RATIO, note=str(error))
-    seconds, losses = [], []
-    last = next(slow)
-    for part in range(1, parts + 1):
-        last = _advance(slow, last, part / parts)
-        *_, ours = train(set_up(modern.with_seed(part - 1), corpora_dir=corpora_dir))
-        seconds.append(_train_seconds(ours))
-        losses.append(_loss(ours))
     met = "" if steps is not None or max(losses) <= TARGET_NATS else ", target missed"
     return Row(
         name=NAME,
@@ -69,10 +72,16 @@ def _with_budget(recipe: RunConfig, device: Device, steps: int | None) -> RunCon
     return recipe.replace(train=replace(recipe.train, device=device, budget=budget, evaluations=1))
 
 
-def _advance(points: Iterator[Point], last: Point, progress: float) -> Point:
+def last_point(config: RunConfig, corpora_dir: Path | None) -> Iterator[Point]:
+    """How a run's training ends, alone."""
+    *_, last = points(config, corpora_dir=corpora_dir)
+    yield last
+
+
+def _advance(slow: Callable[[], Point], last: Point, progress: float) -> Point:
     """Train until this share of the budget is spent."""
     while last.progress < progress:
-        last = next(points)
+        last = slow()
     return last
 
 

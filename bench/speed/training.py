@@ -1,12 +1,15 @@
 """Training tokens per second: ours against nanoGPT's way, the real nanoGPT and the originals' way.
 
 Also what share of the machine's best matrix product that is. Every way trains for real: batches
-are drawn, gradients clipped, weights moved.
+are drawn, gradients clipped, weights moved. Each does so in a process of its own, ours as a worker
+of a sweep does, the others as Python starts them.
 """
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,7 +17,8 @@ from numpy.typing import NDArray
 
 from bench.interleave import interleave
 from bench.micro.ceilings import measure_matmul
-from bench.speed.reference import Reference
+from bench.speed.lane import Lane, points
+from bench.speed.reference import reference_losses
 from bench.speed.rows import Row, compared
 from bench.speed.shapes import (
     Shape,
@@ -25,10 +29,10 @@ from bench.speed.shapes import (
     write_text,
 )
 from gpt.config import Device
-from gpt.device import synchronize
 from gpt.errors import InfeasibleError
-from gpt.setup import Setup, set_up
-from gpt.train import Point, train
+from gpt.setup import set_up
+
+T = TypeVar("T")
 
 BASELINES = (("preset", "nanogpt preset", 3.0), ("per_head", "a module a head", 4.0))
 """What ours is compared with: the way, its name in the table, and the ratio to reach."""
@@ -39,25 +43,29 @@ def training_rows(
 ) -> Iterator[Row]:
     """The rows of one shape; ours is compiled where torch can compile."""
     nanogpt = nanogpt_at(shape, write_text(shape, folder), device)
-    configs = {
-        "uncompiled": fastest(nanogpt),
-        "preset": nanogpt,
-        "per_head": as_the_originals(nanogpt),
-    }
-    setups = {name: set_up(config, cache=folder) for name, config in configs.items()}
-    ways: dict[str, Callable[[], object]] = {n: _stepper(setup) for n, setup in setups.items()}
-    ours, where = setups["uncompiled"], setups["uncompiled"].device
+    uncompiled, per_head = fastest(nanogpt), as_the_originals(nanogpt)
+    ours = set_up(uncompiled, cache=folder)
     best, how = "uncompiled", f"{ours.config.train.dtype}, {ours.config.model.kernel}"
-    with contextlib.suppress(InfeasibleError):
-        points = train(set_up(compiled(configs["uncompiled"]), cache=folder))
-        compile_seconds = next(points).seconds["compile"]
-        ways["compiled"] = lambda: next(points)
-        best, how = "compiled", f"{how}, compiled"
-    if against is not None:
-        ways["nanoGPT"] = Reference(against, setups["preset"]).steps
-    ceiling = _ceiling(where)
-    seconds = interleave(ways, rounds=rounds, warm_up=2, synchronize=lambda: synchronize(where))
-    ceiling = max(ceiling, _ceiling(where))
+    with contextlib.ExitStack() as stack:
+
+        def lane(make: Callable[[], Iterator[T]], *, as_worker: bool = False) -> Lane[T]:
+            return stack.enter_context(Lane(make, as_worker=as_worker))
+
+        ways: dict[str, Callable[[], object]] = {
+            "uncompiled": lane(partial(points, uncompiled, folder), as_worker=True),
+            "preset": lane(partial(points, nanogpt, folder)),
+            "per_head": lane(partial(points, per_head, folder)),
+        }
+        with contextlib.suppress(InfeasibleError):
+            faster = lane(partial(points, compiled(uncompiled), folder), as_worker=True)
+            compile_seconds = faster().seconds["compile"]
+            ways["compiled"] = faster
+            best, how = "compiled", f"{how}, compiled"
+        if against is not None:
+            ways["nanoGPT"] = lane(partial(reference_losses, against, nanogpt, folder))
+        ceiling = _ceiling(ours.device)
+        seconds = interleave(ways, rounds=rounds, warm_up=2)
+    ceiling = max(ceiling, _ceiling(ours.device))
     if best == "compiled":
         yield _compiling_row(shape, seconds, compile_seconds)
     for baseline, words, target in BASELINES:
@@ -106,12 +114,6 @@ def _preset_row(shape: Shape, seconds: Mapping[str, NDArray[np.float64]]) -> Row
         **compared(seconds["nanoGPT"], seconds["preset"]),
         target=0.95,
     )
-
-
-def _stepper(setup: Setup) -> Callable[[], Point]:
-    """Trains as many steps a call as lie between two points."""
-    points = train(setup)
-    return lambda: next(points)
 
 
 def _ceiling(device: torch.device) -> float:

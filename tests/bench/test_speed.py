@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from bench.speed.__main__ import ROWS, main
+from bench.speed.lane import Lane
 from bench.speed.reference import Reference
 from bench.speed.rows import Row, a_a, as_table, ratios
 from bench.speed.shapes import TINY, as_the_originals, fastest, nanogpt_at, write_text
@@ -177,3 +179,25 @@ def test_the_machines_own_noise_stands_beside_a_ratio() -> None:
     with console.capture() as captured:
         console.print(as_table([row]))
     assert "±10%" in captured.get()
+
+
+def numbers(n: int) -> Iterator[int]:
+    if n < 0:
+        raise ConfigError(f"n must not be negative but got {n}")
+    yield from (os.getpid(), n)
+
+
+def test_a_lane_works_in_a_process_of_its_own() -> None:
+    with Lane(partial(numbers, 3)) as a, Lane(partial(numbers, 4), as_worker=True) as b:
+        assert len({os.getpid(), a(), b()}) == 3
+        assert (a(), b()) == (3, 4)
+
+
+def test_what_goes_wrong_in_a_lane_is_raised_here() -> None:
+    with (
+        Lane(partial(numbers, -1)) as lane,
+        pytest.raises(ConfigError, match="must not be negative"),
+    ):
+        lane()
+    with pytest.raises(TypeError):
+        Lane(numbers)  # type: ignore[arg-type]
