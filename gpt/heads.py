@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gpt.attention import KERNELS
 from gpt.attention.cache import LayerCache
 from gpt.config import ModelConfig
-from gpt.layers import QueryKeyTransform
+from gpt.layers import Linear, QueryKeyTransform
 
 
 def attention_scale(config: ModelConfig) -> float:
@@ -39,18 +39,21 @@ class FusedAttention(nn.Module):
         self.scale = attention_scale(config)
         self.attend = KERNELS[config.kernel].attend
         self.weight_dropout = config.dropout
-        self.qkv = nn.Linear(C, 3 * C, bias=config.qkv_bias)
+        self.qkv = Linear(C, 3 * C, bias=config.qkv_bias)
         self.transform = QueryKeyTransform(config)
-        self.projection = nn.Linear(C, C, bias=config.bias)
+        self.projection = Linear(C, C, bias=config.bias)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, cache: LayerCache | None = None) -> Tensor:
         B, T, C = x.shape
         qkv = self.qkv(x).view(B, T, 3, self.n_head, C // self.n_head)  # (B, T, 3, H, D)
-        qkv = qkv.permute(2, 0, 3, 1, 4)  # (3, B, H, T, D)
-        start = 0 if cache is None else cache.length
-        qk, v = torch.split(qkv, [2, 1])
-        (q, k), (v,) = self.transform(qk, start), v  # (B, H, T, D) each
+        if self.transform.is_identity:
+            q, k, v = qkv.transpose(1, 3).unbind(2)  # (B, H, T, D) each
+        else:
+            start = 0 if cache is None else cache.length
+            qk, v = qkv.transpose(1, 3).split([2, 1], dim=2)  # (B, H, 2, T, D), (B, H, 1, T, D)
+            q, k = self.transform(qk, start).unbind(2)
+            v = v.squeeze(2)
         if cache is not None:
             out = cache.attend(q, k, v, scale=self.scale)
         else:

@@ -13,6 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gpt.config import ModelConfig
+from gpt.native.gelu import native_gelu
+from gpt.native.library import has_tiles, is_here
+from gpt.native.linear import native_linear
 
 
 def make_norm(config: ModelConfig) -> nn.Module:
@@ -20,6 +23,21 @@ def make_norm(config: ModelConfig) -> nn.Module:
     if config.norm == "rmsnorm":
         return nn.RMSNorm(config.n_embd)
     return nn.LayerNorm(config.n_embd, bias=config.bias)
+
+
+class Linear(nn.Linear):
+    """(..., K) -> (..., M), as torch's; with AMX the gradient of its weights is the suite's own.
+
+    Called by Python, that is worth its while for many tokens alone.
+    """
+
+    FEWEST_TOKENS = 1024
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dtype is torch.bfloat16 and x.device.type == "cpu" and has_tiles():
+            if torch.compiler.is_compiling() or x.shape[:-1].numel() >= self.FEWEST_TOKENS:
+                return native_linear(x, self.weight, self.bias)
+        return super().forward(x)
 
 
 def relu_squared(x: Tensor) -> Tensor:
@@ -30,9 +48,12 @@ def relu_squared(x: Tensor) -> Tensor:
 def gelu(x: Tensor) -> Tensor:
     """x · Φ(x), elementwise, exact (Hendrycks & Gimpel 2016, https://arxiv.org/abs/1606.08415).
 
-    torch's own; but what a compiler makes of that for a CPU takes an erf forward and another
-    backward, each as dear as a matrix product, so it is given one exponential instead.
+    In bfloat16 on a CPU the suite's own, where it is here. Else torch's; but what a compiler makes
+    of that for a CPU takes an erf forward and another backward, each as dear as a matrix product,
+    so it is given one exponential instead.
     """
+    if x.dtype is torch.bfloat16 and x.device.type == "cpu" and is_here():
+        return native_gelu(x)
     if x.device.type == "cpu" and torch.compiler.is_compiling():
         out: Tensor = _GeluWithSlope.apply(x)[0]  # type: ignore[no-untyped-call]
         return out
@@ -81,9 +102,9 @@ class MLP(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         C = config.n_embd
-        self.expand = nn.Linear(C, 4 * C, bias=config.bias)
+        self.expand = Linear(C, 4 * C, bias=config.bias)
         self.activation = ACTIVATIONS[config.activation]
-        self.projection = nn.Linear(4 * C, C, bias=config.bias)
+        self.projection = Linear(4 * C, C, bias=config.bias)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -115,6 +136,11 @@ class QueryKeyTransform(nn.Module):
             self.register_buffer("cos", angles.cos().repeat(1, 2), persistent=False)
             signed = torch.cat((-angles.sin(), angles.sin()), dim=1)  # (block, D)
             self.register_buffer("sin", signed, persistent=False)
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether nothing happens."""
+        return not (self.rotary or self.norm)
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
         """`x` holds the tokens at positions start, start + 1, …; its dtype is kept."""

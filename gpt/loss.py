@@ -16,6 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gpt.native.cross_entropy import native_cross_entropy
+from gpt.native.library import is_here
+
 Reduction = Literal["mean", "sum"]
 
 IGNORE_INDEX = -100
@@ -53,11 +56,32 @@ def chunked_cross_entropy(
     return outputs[0]
 
 
-class _ChunkedCrossEntropy(torch.autograd.Function):
-    """Loss and gradients in one pass; sums over chunks are kept in float32.
+def _softmax(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The losses (n,) of logits (n, V), and the softmax, still to be divided by its rows' sums.
 
-    The softmax's exponentials are powers of two: on a CPU torch takes those eight times faster.
+    Its exponentials are powers of two: on a CPU torch takes those eight times faster.
     """
+    z = logits.float()
+    of_target = z.gather(1, targets[:, None]).squeeze(1)  # (n,)
+    top = z.amax(1, keepdim=True)
+    powers = z.sub_(top).mul_(LOG2_E).exp2_()
+    return top.squeeze(1) - of_target + powers.sum(1).log(), powers
+
+
+def _differentiated(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """The losses (n,), and the gradient (n, V) of their weighted sum: softmax less target."""
+    if logits.dtype is torch.bfloat16 and logits.device.type == "cpu" and is_here():
+        return native_cross_entropy(logits, targets, weights)
+    losses, powers = _softmax(logits, targets)
+    column = targets[:, None]  # (n, 1)
+    factor = weights[:, None] / powers.sum(1, keepdim=True)
+    right = powers.gather(1, column) * factor - weights[:, None]
+    grad = powers.mul_(factor).to(logits.dtype)
+    return losses, grad.scatter_(1, column, right.to(logits.dtype))
+
+
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    """Loss and gradients in one pass; sums over chunks are kept in float32."""
 
     @staticmethod
     def forward(
@@ -74,7 +98,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         share = predicted.float()
         if reduction == "mean":
             share /= predicted.sum()
-        targets = targets.where(predicted, 0)[:, None]  # (N, 1)
+        targets = targets.where(predicted, 0)  # (N,)
         losses = torch.empty(len(x), device=x.device)
         if differentiate:
             x_grad = torch.empty_like(x)
@@ -83,19 +107,11 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         rows = max(1, CHUNK_LOGITS[x.device.type] // V)
         for start in range(0, len(x), rows):
             part = slice(start, start + rows)
-            z = F.linear(x[part], weight, bias).float()  # (n, V)
-            of_target = z.gather(1, targets[part])  # (n, 1)
-            top = z.amax(1, keepdim=True)
-            powers = z.sub_(top).mul_(LOG2_E).exp2_()
-            total = powers.sum(1, keepdim=True)
-            losses[part] = (top - of_target + total.log()).squeeze(1)
+            logits = F.linear(x[part], weight, bias)  # (n, V)
             if not differentiate:
+                losses[part], _ = _softmax(logits, targets[part])
                 continue
-            weights = share[part, None]  # (n, 1)
-            factor = weights / total
-            right = (of_target - top).mul_(LOG2_E).exp2_() * factor - weights
-            grad = powers.mul_(factor).to(x.dtype)  # (n, V): softmax less target
-            grad.scatter_(1, targets[part], right.to(x.dtype))
+            losses[part], grad = _differentiated(logits, targets[part], share[part])
             torch.mm(grad, weight, out=x_grad[part])  # (n, V) @ (V, C)
             weight_grad += grad.T @ x[part]  # (V, n) @ (n, C)
             if bias is not None:

@@ -14,6 +14,7 @@ from gpt.attention.kernel import Attend, Kernel
 from gpt.attention.online import online
 from gpt.attention.plain import added_mask, matmul, per_head
 from gpt.attention.sdpa import pinned_sdpa, sdpa
+from gpt.native.attention import native
 
 __all__ = ["KERNELS", "Attend", "Kernel"]
 
@@ -72,6 +73,12 @@ KERNELS: dict[str, Kernel] = {
             name="online",
             description="online softmax over blocks of keys, never the T × T matrix",
             attend=online,
+        ),
+        Kernel(
+            name="native",
+            description="the suite's own in C++, a head at a time in a core's cache, in bfloat16",
+            attend=native,
+            devices=("cpu",),
         ),
         Kernel(
             name="incremental",

@@ -20,6 +20,7 @@ KernelName = Literal[
     "sdpa_cudnn",
     "flex",
     "online",
+    "native",
     "incremental",
     "auto",
 ]

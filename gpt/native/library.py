@@ -1,0 +1,140 @@
+"""Are the C++ kernels here, and how are they called?
+
+Compiled on first use, for this machine's processor, and kept in the cache under everything that
+the result hangs on: the sources, the compiler and the instructions that it may use. Loaded, never
+unpickled. Left out: torch's own way to build extensions, which compiles its headers for half a
+minute.
+"""
+
+import ctypes
+import os
+import shlex
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gpt.cache import atomic_write, default_cache, key_of
+from gpt.errors import GptBenchError, InfeasibleError
+
+SOURCES = sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in (".cpp", ".h"))
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-fopenmp")
+
+REQUIRED_MACRO = "__AVX512BF16__"
+"""What a compiler defines for a processor that the kernels are written for."""
+
+
+class Heads(ctypes.Structure):
+    """A tensor (B, H, T, D) of which D lies in a row, as attention.h reads it."""
+
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("b_stride", ctypes.c_int64),
+        ("h_stride", ctypes.c_int64),
+        ("t_stride", ctypes.c_int64),
+    )
+
+
+_POINTER, _INT, _SIZE, _FLOAT = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_float
+_FLOATS, _SIZES, _HEADS = (ctypes.POINTER(kind) for kind in (_FLOAT, _SIZE, Heads))
+
+SIGNATURES: dict[str, list[Any]] = {
+    "gpt_attention": [_HEADS, _POINTER, _FLOAT, _SIZES, _INT],
+    "gpt_attention_backward": [_HEADS, _POINTER, _FLOAT, _SIZES, _INT],
+    "gpt_gelu": [*[_POINTER] * 2, _SIZE, _FLOATS, _INT],
+    "gpt_gelu_backward": [*[_POINTER] * 3, _SIZE, _FLOATS, _INT],
+    "gpt_weight_gradient": [*[_POINTER] * 3, _SIZE, _POINTER, *[_SIZE] * 4, _INT],
+    "gpt_weight_gradient_scratch": [_SIZE, _SIZE],
+    "gpt_cross_entropy": [*[_POINTER] * 5, _SIZE, _SIZE, _INT],
+    "gpt_has_tiles": [],
+}
+"""What each function of kernels.cpp takes; the number of threads comes last."""
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def is_here() -> bool:
+    """Whether the kernels can be called on this machine."""
+    return absence() is None
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def has_tiles() -> bool:
+    """Whether they are here and multiply by tiles (AMX)."""
+    return is_here() and bool(library().gpt_has_tiles())
+
+
+def absence() -> str | None:
+    """Why the kernels are not here, in one line; None: they are."""
+    found = _load()
+    return found if isinstance(found, str) else None
+
+
+def library() -> ctypes.CDLL:
+    """The compiled kernels.
+
+    Raises:
+        InfeasibleError: they are not here.
+    """
+    found = _load()
+    if isinstance(found, str):
+        raise InfeasibleError(f"the C++ kernels must be here but {found}")
+    return found
+
+
+def address(tensor: Tensor) -> ctypes.c_void_p:
+    """Where a tensor's first value is."""
+    return ctypes.c_void_p(tensor.data_ptr())
+
+
+def heads(tensors: Sequence[Tensor]) -> ctypes.Array[Heads]:
+    """Tensors (B, H, T, D), each with D in a row."""
+    return (Heads * len(tensors))(*(Heads(t.data_ptr(), *t.stride()[:3]) for t in tensors))
+
+
+@cache
+def _load() -> ctypes.CDLL | str:
+    """The library, or why there is none; asked once a process."""
+    try:
+        return _open(_build(default_cache() / "native"))
+    except (OSError, subprocess.CalledProcessError, GptBenchError) as error:
+        output = getattr(error, "stderr", None) or str(error)
+        return next(iter(output.strip().splitlines()), type(error).__name__)
+
+
+def _open(path: Path) -> ctypes.CDLL:
+    """Its symbols of OpenMP are found among torch's, or this raises."""
+    opened = ctypes.CDLL(str(path))
+    for name, arguments in SIGNATURES.items():
+        function = getattr(opened, name)
+        function.argtypes, function.restype = arguments, None
+    opened.gpt_has_tiles.restype = ctypes.c_int
+    opened.gpt_weight_gradient_scratch.restype = ctypes.c_int64
+    return opened
+
+
+def _build(folder: Path) -> Path:
+    """Compile, unless that was done; raises what says why it can't be."""
+    compiler = shlex.split(os.environ.get("CXX", "c++"))
+    macros = _run([*compiler, *FLAGS, "-dM", "-E", "-x", "c++", os.devnull])
+    if REQUIRED_MACRO not in macros:
+        raise InfeasibleError("this processor, or its compiler, has no AVX-512 bfloat16")
+    key = key_of(torch.__version__, compiler, FLAGS, macros, *(p.read_text() for p in SOURCES))
+    path = folder / f"{key}.so"
+    if not path.is_file():
+        with TemporaryDirectory(prefix="gpt-bench-") as scratch:
+            compiled, linked = (str(Path(scratch, f"kernels{end}")) for end in (".o", ".so"))
+            main = next(str(path) for path in SOURCES if path.suffix == ".cpp")
+            _run([*compiler, *FLAGS, "-c", main, "-o", compiled])
+            _run([*compiler, "-shared", compiled, "-o", linked])  # no OpenMP: torch has loaded one
+            with atomic_write(path) as file:
+                file.write(Path(linked).read_bytes())
+    return path
+
+
+def _run(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
