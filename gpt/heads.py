@@ -37,7 +37,7 @@ class FusedAttention(nn.Module):
         C = config.n_embd
         self.n_head = config.n_head
         self.scale = attention_scale(config)
-        self.attend = KERNELS[config.kernel].attend
+        self.kernel = KERNELS[config.kernel]
         self.weight_dropout = config.dropout
         self.qkv = Linear(C, 3 * C, bias=config.qkv_bias)
         self.transform = QueryKeyTransform(config)
@@ -47,21 +47,30 @@ class FusedAttention(nn.Module):
     def forward(self, x: Tensor, cache: LayerCache | None = None) -> Tensor:
         B, T, C = x.shape
         qkv = self.qkv(x).view(B, T, 3, self.n_head, C // self.n_head)  # (B, T, 3, H, D)
-        if self.transform.is_identity:
-            q, k, v = qkv.transpose(1, 3).unbind(2)  # (B, H, T, D) each
+        packed = self.kernel.attend_packed
+        if packed and cache is None and self.transform.is_identity and not self.weight_dropout:
+            out = packed(qkv, scale=self.scale).reshape(B, T, C)
         else:
-            start = 0 if cache is None else cache.length
-            qk, v = qkv.transpose(1, 3).split([2, 1], dim=2)  # (B, H, 2, T, D), (B, H, 1, T, D)
-            q, k = self.transform(qk, start).unbind(2)
-            v = v.squeeze(2)
-        if cache is not None:
-            out = cache.attend(q, k, v, scale=self.scale)
-        else:
-            dropout_p = self.weight_dropout if self.training else 0.0
-            out = self.attend(q, k, v, scale=self.scale, dropout_p=dropout_p)
-        out = out.transpose(1, 2).reshape(B, T, C)  # (B, H, T, D) -> (B, T, H, D) -> (B, T, C)
+            out = self._attend(*self._transformed(qkv, cache), cache)  # (B, H, T, D)
+            out = out.transpose(1, 2).reshape(B, T, C)  # -> (B, T, H, D) -> (B, T, C)
         projected: Tensor = self.dropout(self.projection(out))
         return projected
+
+    def _transformed(self, qkv: Tensor, cache: LayerCache | None) -> tuple[Tensor, Tensor, Tensor]:
+        """q, k and v (B, H, T, D) of (B, T, 3, H, D)."""
+        qkv = qkv.transpose(1, 3)  # (B, H, 3, T, D)
+        if self.transform.is_identity:
+            q, k, v = qkv.unbind(2)
+            return q, k, v
+        qk, v = qkv.split([2, 1], dim=2)
+        q, k = self.transform(qk, 0 if cache is None else cache.length).unbind(2)
+        return q, k, v.squeeze(2)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, cache: LayerCache | None) -> Tensor:
+        if cache is not None:
+            return cache.attend(q, k, v, scale=self.scale)
+        dropout_p = self.weight_dropout if self.training else 0.0
+        return self.kernel.attend(q, k, v, scale=self.scale, dropout_p=dropout_p)
 
 
 class Head(nn.Module):

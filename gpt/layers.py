@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gpt.config import ModelConfig
-from gpt.native.gelu import native_gelu
+from gpt.config.model import Activation
+from gpt.native.activation import native_activation
 from gpt.native.library import has_tiles, is_here
 from gpt.native.linear import native_linear
 
@@ -48,12 +49,9 @@ def relu_squared(x: Tensor) -> Tensor:
 def gelu(x: Tensor) -> Tensor:
     """x · Φ(x), elementwise, exact (Hendrycks & Gimpel 2016, https://arxiv.org/abs/1606.08415).
 
-    In bfloat16 on a CPU the suite's own, where it is here. Else torch's; but what a compiler makes
-    of that for a CPU takes an erf forward and another backward, each as dear as a matrix product,
-    so it is given one exponential instead.
+    torch's own; but what a compiler makes of that for a CPU takes an erf forward and another
+    backward, each as dear as a matrix product, so it is given one exponential instead.
     """
-    if x.dtype is torch.bfloat16 and x.device.type == "cpu" and is_here():
-        return native_gelu(x)
     if x.device.type == "cpu" and torch.compiler.is_compiling():
         out: Tensor = _GeluWithSlope.apply(x)[0]  # type: ignore[no-untyped-call]
         return out
@@ -89,11 +87,18 @@ class _GeluWithSlope(torch.autograd.Function):
         return out
 
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "gelu": gelu,
     "relu2": relu_squared,
 }
+
+
+def activate(x: Tensor, name: Activation) -> Tensor:
+    """The activation of this name, elementwise; in bfloat16 on a CPU the suite's own, if here."""
+    if x.dtype is torch.bfloat16 and x.device.type == "cpu" and is_here():
+        return native_activation(x, name)
+    return ACTIVATIONS[name](x)
 
 
 class MLP(nn.Module):
@@ -103,12 +108,12 @@ class MLP(nn.Module):
         super().__init__()
         C = config.n_embd
         self.expand = Linear(C, 4 * C, bias=config.bias)
-        self.activation = ACTIVATIONS[config.activation]
+        self.activation = config.activation
         self.projection = Linear(4 * C, C, bias=config.bias)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.activation(self.expand(x))  # (B, T, 4C)
+        x = activate(self.expand(x), self.activation)  # (B, T, 4C)
         out: Tensor = self.dropout(self.projection(x))  # (B, T, C)
         return out
 

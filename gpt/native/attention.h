@@ -23,10 +23,10 @@ struct Sizes {
 // One head's (T, D), its rows `stride` values apart.
 using Rows = Matrix<bf16>;
 
-// A tensor (B, H, T, D) of which D lies in a row.
+// A tensor (B, T, H, D) of which D lies in a row.
 struct Heads {
   bf16* data;
-  int64_t b_stride, h_stride, t_stride;
+  int64_t b_stride, t_stride, h_stride;
 
   Rows at(int64_t b, int64_t h) const { return {data + b * b_stride + h * h_stride, t_stride}; }
 };
@@ -53,12 +53,7 @@ class Buffer {
 
 // One head, padded with zeros to (Tp, Dp).
 inline void copy_head(bf16* to, Rows from, const Sizes& s) {
-  for (int64_t t = 0; t < s.Tp; t++)
-    for (int64_t d = 0; d < s.Dp; d += 32) {
-      const __mmask32 there = t < s.T ? first_of_32(s.D - d) : 0;
-      _mm512_storeu_si512(to + t * s.Dp + d,
-                          _mm512_maskz_loadu_epi16(there, from.data + t * from.stride + d));
-    }
+  copy_padded(to, s.Tp, from.data, from.stride, s.T, s.D);
 }
 
 // Sums (SIDE, Dp), a row each -> the head's rows from `start` on.

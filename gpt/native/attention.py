@@ -1,6 +1,7 @@
 """Causal attention in C++, forward and backward (attention.h).
 
-In bfloat16, on a CPU, without dropout.
+In bfloat16, on a CPU, without dropout. The operators take q, k and v as the one matrix that a fused
+model makes, and give their gradients back as one: nothing is copied on either way.
 """
 
 import ctypes
@@ -15,87 +16,94 @@ from gpt.native.operators import OPERATORS, define
 
 
 def native(q: Tensor, k: Tensor, v: Tensor, *, scale: float, dropout_p: float = 0.0) -> Tensor:
-    """A kernel as in `gpt.attention`: q, k, v (B, H, T, D) -> (B, H, T, D), laid out (B, T, H, D).
+    """A kernel as in `gpt.attention`: q, k, v (B, H, T, D) -> (B, H, T, D).
 
     Raises:
         InfeasibleError: for another dtype or device, with dropout, or if the kernels are not here.
     """
     if dropout_p > 0:
         raise InfeasibleError(f"native attention has no dropout but got {dropout_p}; set it to 0")
-    if q.dtype is not torch.bfloat16 or q.device.type != "cpu":
+    qkv = torch.stack([x.transpose(1, 2) for x in (q, k, v)], dim=2)  # (B, T, 3, H, D)
+    return native_packed(qkv, scale=scale).transpose(1, 2)
+
+
+def native_packed(qkv: Tensor, *, scale: float) -> Tensor:
+    """The same of (B, T, 3, H, D) -> (B, T, H, D)."""
+    if qkv.dtype is not torch.bfloat16 or qkv.device.type != "cpu":
         raise InfeasibleError(
-            f"native attention computes in bfloat16 on a CPU, not in {q.dtype} on {q.device.type}"
+            "native attention must compute in bfloat16 on a CPU but got "
+            f"{qkv.dtype} on {qkv.device.type}"
         )
-    out: Tensor = _Attention.apply(q, k, v, scale)[0]  # type: ignore[no-untyped-call]
+    out: Tensor = _Attention.apply(qkv, scale)[0]  # type: ignore[no-untyped-call]
     return out
 
 
 class _Attention(torch.autograd.Function):
     @staticmethod
-    def forward(q: Tensor, k: Tensor, v: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-        out, kept = OPERATORS.attention(q, k, v, scale)
+    def forward(qkv: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+        out, kept = OPERATORS.attention(qkv, scale)
         return out, kept
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        q, k, v, ctx.scale = inputs
-        ctx.save_for_backward(q, k, v, *output)
+        qkv, ctx.scale = inputs
+        ctx.save_for_backward(qkv, *output)
         ctx.mark_non_differentiable(output[1])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        return *OPERATORS.attention_backward(grads[0], *ctx.saved_tensors, ctx.scale), None
+        return OPERATORS.attention_backward(grads[0], *ctx.saved_tensors, ctx.scale), None
 
 
-@define("attention(Tensor q, Tensor k, Tensor v, float scale) -> (Tensor, Tensor)")
+@define("attention(Tensor qkv, float scale) -> (Tensor, Tensor)")
 class _Forward:
-    """The output, and for each query what the backward pass makes its weights of."""
+    """The output, and for each query what the backward pass makes its weights of, (B, H, 2, T)."""
 
     @staticmethod
-    def shapes(q: Tensor, k: Tensor, v: Tensor, scale: float) -> tuple[Tensor, Tensor]:  # noqa: ARG004
-        B, H, T, _ = q.shape
-        return _like(q), q.new_empty((B, H, 2, T), dtype=torch.float32)
+    def shapes(qkv: Tensor, scale: float) -> tuple[Tensor, Tensor]:  # noqa: ARG004
+        B, T, _, H, D = qkv.shape
+        return qkv.new_empty((B, T, H, D)), qkv.new_empty((B, H, 2, T), dtype=torch.float32)
 
     @staticmethod
-    def compute(q: Tensor, k: Tensor, v: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-        out, kept = _Forward.shapes(q, k, v, scale)
-        q, k, v = (_rows(x) for x in (q, k, v))
+    def compute(qkv: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+        qkv = _rows(qkv)
+        out, kept = _Forward.shapes(qkv, scale)
         library().gpt_attention(
-            heads([q, k, v, out]), address(kept), scale, _sizes(q), torch.get_num_threads()
+            heads([*_q_k_v(qkv), out]), address(kept), scale, _sizes(out), torch.get_num_threads()
         )
         return out, kept
 
 
 @define(
-    "attention_backward(Tensor grad_out, Tensor q, Tensor k, Tensor v, Tensor out, Tensor kept,"
-    " float scale) -> (Tensor, Tensor, Tensor)"
+    "attention_backward(Tensor grad_out, Tensor qkv, Tensor out, Tensor kept, float scale)"
+    " -> Tensor"
 )
 class _Backward:
     @staticmethod
-    def shapes(grad_out: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG004
-        return _like(grad_out), _like(grad_out), _like(grad_out)
+    def shapes(grad_out: Tensor, qkv: Tensor, *_: Any) -> Tensor:  # noqa: ARG004
+        return qkv.new_empty(qkv.shape)
 
     @staticmethod
     def compute(
-        grad_out: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, kept: Tensor, scale: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        grads = _Backward.shapes(grad_out)
-        inputs = [_rows(x) for x in (q, k, v, out, grad_out)]
+        grad_out: Tensor, qkv: Tensor, out: Tensor, kept: Tensor, scale: float
+    ) -> Tensor:
+        grad_out, qkv, out = (_rows(x) for x in (grad_out, qkv, out))
+        grad = _Backward.shapes(grad_out, qkv)
         library().gpt_attention_backward(
-            heads([*inputs, *grads]), address(kept), scale, _sizes(q), torch.get_num_threads()
-        )
-        return grads
-
-
-def _like(x: Tensor) -> Tensor:
-    """(B, H, T, D), laid out as the model goes on to use it: (B, T, H, D)."""
-    B, H, T, D = x.shape
-    return x.new_empty((B, T, H, D)).transpose(1, 2)
+            heads([*_q_k_v(qkv), out, grad_out, *_q_k_v(grad)]),
+            address(kept), scale, _sizes(out), torch.get_num_threads(),
+        )  # fmt: skip
+        return grad
 
 
 def _rows(x: Tensor) -> Tensor:
     return x if x.stride(-1) == 1 else x.contiguous()
 
 
+def _q_k_v(qkv: Tensor) -> tuple[Tensor, ...]:
+    return qkv.unbind(2)  # (B, T, H, D) each
+
+
 def _sizes(x: Tensor) -> ctypes.Array[ctypes.c_int64]:
-    return (ctypes.c_int64 * 4)(*x.shape)
+    B, T, H, D = x.shape
+    return (ctypes.c_int64 * 4)(B, H, T, D)

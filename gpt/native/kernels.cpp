@@ -1,9 +1,9 @@
 // What Python calls (gpt/native/library.py), each shared out among threads.
 //
 // The OpenMP runtime is the one that torch has loaded, so its threads are torch's.
+#include "activation.h"
 #include "attention.h"
 #include "cross_entropy.h"
-#include "gelu.h"
 #include "gradient.h"
 
 using namespace gpt;
@@ -54,17 +54,27 @@ void gpt_attention_backward(const Heads* heads, const float* kept, float scale, 
   }
 }
 
-void gpt_gelu(bf16* out, const bf16* x, int64_t n, const float* coefficients, int n_threads) {
+// out (n) = activation(x).
+void gpt_activation(bf16* out, const bf16* x, int64_t n, int number, const float* terms, int n_threads) {
+  with_activation(number, terms, [&](auto of) {
 #pragma omp parallel for num_threads(n_threads)
-  for (int64_t i = 0; i < n; i += PIECE)
-    gelu(out + i, x + i, n - i < PIECE ? n - i : PIECE, coefficients);
+    for (int64_t start = 0; start < n; start += PIECE)
+      for (int64_t i = start; i < std::min(n, start + PIECE); i += LANES)
+        store(out + i, of.value(load(x + i, first(n - i))), first(n - i));
+  });
 }
 
-void gpt_gelu_backward(bf16* grad, const bf16* grad_out, const bf16* x, int64_t n,
-                       const float* coefficients, int n_threads) {
+// grad (n) = grad_out · activation's slope at x.
+void gpt_activation_backward(bf16* grad, const bf16* grad_out, const bf16* x, int64_t n, int number,
+                             const float* terms, int n_threads) {
+  with_activation(number, terms, [&](auto of) {
 #pragma omp parallel for num_threads(n_threads)
-  for (int64_t i = 0; i < n; i += PIECE)
-    gelu_backward(grad + i, grad_out + i, x + i, n - i < PIECE ? n - i : PIECE, coefficients);
+    for (int64_t start = 0; start < n; start += PIECE)
+      for (int64_t i = start; i < std::min(n, start + PIECE); i += LANES) {
+        const __m512 slope = of.slope(load(x + i, first(n - i)));
+        store(grad + i, _mm512_mul_ps(load(grad_out + i, first(n - i)), slope), first(n - i));
+      }
+  });
 }
 
 // out (M, N) float = gᵀ x of g (n, M) and x (n, N), rows `g_stride` and `x_stride` apart; scratch:

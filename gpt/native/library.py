@@ -30,13 +30,13 @@ REQUIRED_MACRO = "__AVX512BF16__"
 
 
 class Heads(ctypes.Structure):
-    """A tensor (B, H, T, D) of which D lies in a row, as attention.h reads it."""
+    """A tensor (B, T, H, D) of which D lies in a row, as attention.h reads it."""
 
     _fields_ = (
         ("data", ctypes.c_void_p),
         ("b_stride", ctypes.c_int64),
-        ("h_stride", ctypes.c_int64),
         ("t_stride", ctypes.c_int64),
+        ("h_stride", ctypes.c_int64),
     )
 
 
@@ -46,8 +46,8 @@ _FLOATS, _SIZES, _HEADS = (ctypes.POINTER(kind) for kind in (_FLOAT, _SIZE, Head
 SIGNATURES: dict[str, list[Any]] = {
     "gpt_attention": [_HEADS, _POINTER, _FLOAT, _SIZES, _INT],
     "gpt_attention_backward": [_HEADS, _POINTER, _FLOAT, _SIZES, _INT],
-    "gpt_gelu": [*[_POINTER] * 2, _SIZE, _FLOATS, _INT],
-    "gpt_gelu_backward": [*[_POINTER] * 3, _SIZE, _FLOATS, _INT],
+    "gpt_activation": [*[_POINTER] * 2, _SIZE, _INT, _FLOATS, _INT],
+    "gpt_activation_backward": [*[_POINTER] * 3, _SIZE, _INT, _FLOATS, _INT],
     "gpt_weight_gradient": [*[_POINTER] * 3, _SIZE, _POINTER, *[_SIZE] * 4, _INT],
     "gpt_weight_gradient_scratch": [_SIZE, _SIZE],
     "gpt_cross_entropy": [*[_POINTER] * 5, _SIZE, _SIZE, _INT],
@@ -92,7 +92,7 @@ def address(tensor: Tensor) -> ctypes.c_void_p:
 
 
 def heads(tensors: Sequence[Tensor]) -> ctypes.Array[Heads]:
-    """Tensors (B, H, T, D), each with D in a row."""
+    """Tensors (B, T, H, D), each with D in a row."""
     return (Heads * len(tensors))(*(Heads(t.data_ptr(), *t.stride()[:3]) for t in tensors))
 
 

@@ -27,6 +27,16 @@ struct Matrix {
   int64_t stride, step = 1;
 };
 
+// (n, K), rows `stride` apart, padded with zeros to (rows, round_up(K)).
+inline void copy_padded(bf16* to, int64_t rows, const bf16* from, int64_t stride, int64_t n, int64_t K) {
+  const int64_t Kp = round_up(K);
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t k = 0; k < Kp; k += 32) {
+      const __mmask32 there = r < n ? first_of_32(K - k) : 0;
+      _mm512_storeu_si512(to + r * Kp + k, _mm512_maskz_loadu_epi16(there, from + r * stride + k));
+    }
+}
+
 #if defined(__AMX_BF16__) && defined(__linux__)
 
 // Eight tiles of 16 rows of 64 bytes, as the processor reads it. Not a local of the constructor's: GCC

@@ -1,0 +1,98 @@
+"""An MLP's activation in C++, forward and backward (activation.h), in bfloat16 on a CPU."""
+
+import ctypes
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.polynomial import chebyshev
+from torch import Tensor
+
+from gpt.config.model import Activation
+from gpt.native.library import address, library
+from gpt.native.operators import OPERATORS, define
+
+NUMBERS: dict[Activation, int] = {"relu": 0, "relu2": 1, "gelu": 2}
+"""What activation.h calls them."""
+
+LIMIT, TERMS = 5.0, 12
+"""Of GELU, as in activation.h: its value and slope are then within 2e-5 of the exact ones."""
+
+
+def native_activation(x: Tensor, name: Activation) -> Tensor:
+    """Elementwise, of bfloat16 on a CPU."""
+    out: Tensor = _Activation.apply(x, NUMBERS[name])  # type: ignore[no-untyped-call]
+    return out
+
+
+class _Activation(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, number: int) -> Tensor:
+        out: Tensor = OPERATORS.activation(x, number)
+        return out
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
+        x, ctx.number = inputs
+        ctx.save_for_backward(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        return OPERATORS.activation_backward(grads[0], *ctx.saved_tensors, ctx.number), None
+
+
+def _odd(f: Callable[[float], float]) -> list[float]:
+    """The terms of the polynomial P with f(x) ≈ x · P(2 x² / LIMIT² − 1) up to `LIMIT`."""
+
+    def ratio(u: float) -> float:
+        x = LIMIT * math.sqrt((u + 1) / 2)
+        return f(x) / x
+
+    terms = chebyshev.cheb2poly(chebyshev.chebinterpolate(np.vectorize(ratio), TERMS - 1))
+    return [float(term) for term in terms]
+
+
+def _half_erf(x: float) -> float:
+    return math.erf(x * math.sqrt(0.5)) / 2  # Φ(x) − 1/2
+
+
+def _half_slope(x: float) -> float:
+    return _half_erf(x) + x * math.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+
+
+GELU_TERMS = (ctypes.c_float * (2 * TERMS))(*_odd(_half_erf), *_odd(_half_slope))
+
+
+@define("activation(Tensor x, int number) -> Tensor")
+class _Forward:
+    @staticmethod
+    def shapes(x: Tensor, number: int) -> Tensor:  # noqa: ARG004
+        return torch.empty_like(x, memory_format=torch.contiguous_format)
+
+    @staticmethod
+    def compute(x: Tensor, number: int) -> Tensor:
+        x = x.contiguous()
+        out = _Forward.shapes(x, number)
+        library().gpt_activation(
+            address(out), address(x), x.numel(), number, GELU_TERMS, torch.get_num_threads()
+        )
+        return out
+
+
+@define("activation_backward(Tensor grad_out, Tensor x, int number) -> Tensor")
+class _Backward:
+    @staticmethod
+    def shapes(grad_out: Tensor, x: Tensor, number: int) -> Tensor:  # noqa: ARG004
+        return torch.empty_like(x, memory_format=torch.contiguous_format)
+
+    @staticmethod
+    def compute(grad_out: Tensor, x: Tensor, number: int) -> Tensor:
+        grad_out, x = grad_out.contiguous(), x.contiguous()
+        grad = _Backward.shapes(grad_out, x, number)
+        library().gpt_activation_backward(
+            address(grad), address(grad_out), address(x), x.numel(), number, GELU_TERMS,
+            torch.get_num_threads(),
+        )  # fmt: skip
+        return grad
