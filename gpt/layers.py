@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gpt.config import ModelConfig
 from gpt.config.model import Activation
 from gpt.native.activation import native_activation
-from gpt.native.library import has_tiles, is_here
+from gpt.native.library import has_tiles, takes
 from gpt.native.linear import native_linear
 
 
@@ -35,7 +35,7 @@ class Linear(nn.Linear):
     FEWEST_TOKENS = 1024
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.dtype is torch.bfloat16 and x.device.type == "cpu" and has_tiles():
+        if takes(x) and has_tiles():
             if torch.compiler.is_compiling() or x.shape[:-1].numel() >= self.FEWEST_TOKENS:
                 return native_linear(x, self.weight, self.bias)
         return super().forward(x)
@@ -96,7 +96,7 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 
 def activate(x: Tensor, name: Activation) -> Tensor:
     """The activation of this name, elementwise; in bfloat16 on a CPU the suite's own, if here."""
-    if x.dtype is torch.bfloat16 and x.device.type == "cpu" and is_here():
+    if takes(x):
         return native_activation(x, name)
     return ACTIVATIONS[name](x)
 

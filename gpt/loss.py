@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gpt.native.cross_entropy import native_cross_entropy
-from gpt.native.library import is_here
+from gpt.native.library import takes
 
 Reduction = Literal["mean", "sum"]
 
@@ -26,7 +26,7 @@ IGNORE_INDEX = -100
 
 LOG2_E = math.log2(math.e)
 
-CHUNK_LOGITS = {"cpu": 1 << 20, "cuda": 1 << 26, "mps": 1 << 24}
+CHUNK_BYTES = {"cpu": 1 << 22, "cuda": 1 << 28, "mps": 1 << 26}
 """Logits held at once: what a core's cache holds, or what keeps a GPU busy."""
 
 
@@ -70,7 +70,7 @@ def _softmax(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 def _differentiated(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """The losses (n,), and the gradient (n, V) of their weighted sum: softmax less target."""
-    if logits.dtype is torch.bfloat16 and logits.device.type == "cpu" and is_here():
+    if takes(logits):
         return native_cross_entropy(logits, targets, weights)
     losses, powers = _softmax(logits, targets)
     column = targets[:, None]  # (n, 1)
@@ -104,7 +104,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             x_grad = torch.empty_like(x)
             weight_grad = torch.zeros_like(weight, dtype=torch.float32)
             bias_grad = torch.zeros(V, device=x.device)
-        rows = max(1, CHUNK_LOGITS[x.device.type] // V)
+        itemsize = 2 if differentiate and takes(x) else 4  # else they become float32
+        rows = max(1, CHUNK_BYTES[x.device.type] // (V * itemsize))
         for start in range(0, len(x), rows):
             part = slice(start, start + rows)
             logits = F.linear(x[part], weight, bias)  # (n, V)

@@ -62,6 +62,11 @@ def is_here() -> bool:
     return absence() is None
 
 
+def takes(x: Tensor) -> bool:
+    """Whether the kernels can compute with a tensor like this."""
+    return x.dtype is torch.bfloat16 and x.device.type == "cpu" and is_here()
+
+
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def has_tiles() -> bool:
     """Whether they are here and multiply by tiles (AMX)."""

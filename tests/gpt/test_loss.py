@@ -14,7 +14,7 @@ ROUNDING = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(gpt.loss.CHUNK_LOGITS, "cpu", 5 * V)
+    monkeypatch.setitem(gpt.loss.CHUNK_BYTES, "cpu", 5 * V * 4)
 
 
 @pytest.fixture
