@@ -47,6 +47,20 @@ struct Gelu {
   }
 };
 
+template <class Activation>
+void activate(bf16* out, const bf16* x, int64_t n, const Activation of) {
+  for (int64_t i = 0; i < n; i += LANES)
+    store(out + i, of.value(load(x + i, first(n - i))), first(n - i));
+}
+
+template <class Activation>
+void activate_backward(bf16* grad, const bf16* grad_out, const bf16* x, int64_t n, const Activation of) {
+  for (int64_t i = 0; i < n; i += LANES) {
+    const __m512 slope = of.slope(load(x + i, first(n - i)));
+    store(grad + i, _mm512_mul_ps(load(grad_out + i, first(n - i)), slope), first(n - i));
+  }
+}
+
 // Calls `use` with the activation of this number (gpt/native/activation.py).
 template <class Use>
 void with_activation(int number, const float* terms, Use use) {

@@ -11,7 +11,7 @@ from numpy.polynomial import chebyshev
 from torch import Tensor
 
 from gpt.config.model import Activation
-from gpt.native.library import address, library
+from gpt.native.library import call, library
 from gpt.native.operators import OPERATORS, define
 
 NUMBERS: dict[Activation, int] = {"relu": 0, "relu2": 1, "gelu": 2}
@@ -75,9 +75,7 @@ class _Forward:
     def compute(x: Tensor, number: int) -> Tensor:
         x = x.contiguous()
         out = _Forward.shapes(x, number)
-        library().gpt_activation(
-            address(out), address(x), x.numel(), number, GELU_TERMS, torch.get_num_threads()
-        )
+        call(library().gpt_activation, out, x, x.numel(), number, GELU_TERMS)
         return out
 
 
@@ -91,8 +89,7 @@ class _Backward:
     def compute(grad_out: Tensor, x: Tensor, number: int) -> Tensor:
         grad_out, x = grad_out.contiguous(), x.contiguous()
         grad = _Backward.shapes(grad_out, x, number)
-        library().gpt_activation_backward(
-            address(grad), address(grad_out), address(x), x.numel(), number, GELU_TERMS,
-            torch.get_num_threads(),
-        )  # fmt: skip
+        call(
+            library().gpt_activation_backward, grad, grad_out, x, x.numel(), number, GELU_TERMS
+        )
         return grad

@@ -10,8 +10,8 @@
 #pragma once
 
 #include <cmath>
-#include <cstdlib>
 
+#include "buffer.h"
 #include "product.h"
 
 namespace gpt {
@@ -23,33 +23,11 @@ struct Sizes {
 // One head's (T, D), its rows `stride` values apart.
 using Rows = Matrix<bf16>;
 
-// A tensor (B, T, H, D) of which D lies in a row.
-struct Heads {
-  bf16* data;
-  int64_t b_stride, t_stride, h_stride;
-
-  Rows at(int64_t b, int64_t h) const { return {data + b * b_stride + h * h_stride, t_stride}; }
-};
-
-template <class T>
-class Buffer {
- public:
-  explicit Buffer(int64_t n)
-      : data_(static_cast<T*>(std::aligned_alloc(64, (n * sizeof(T) + 63) / 64 * 64))), next_(data_) {}
-  ~Buffer() { std::free(data_); }
-  Buffer(const Buffer&) = delete;
-
-  T* begin() const { return data_; }
-  void reset() { next_ = data_; }
-  T* take(int64_t n) {
-    T* taken = next_;
-    next_ += n;
-    return taken;
-  }
-
- private:
-  T *const data_, *next_;
-};
+// One of `n` tensors (H, D) that follow each other for each token of a text, (B, T, n, H, D).
+inline Rows head_of(bf16* data, const Sizes& s, int64_t n, int64_t which, int64_t i) {
+  const int64_t b = i / s.H, h = i % s.H, C = s.H * s.D;
+  return {data + b * s.T * n * C + which * C + h * s.D, n * C};
+}
 
 // One head, padded with zeros to (Tp, Dp).
 inline void copy_head(bf16* to, Rows from, const Sizes& s) {

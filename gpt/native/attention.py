@@ -4,14 +4,13 @@ In bfloat16, on a CPU, without dropout. The operators take q, k and v as the one
 model makes, and give their gradients back as one: nothing is copied on either way.
 """
 
-import ctypes
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gpt.errors import InfeasibleError
-from gpt.native.library import address, heads, library
+from gpt.native.library import call, library
 from gpt.native.operators import OPERATORS, define
 
 
@@ -66,11 +65,9 @@ class _Forward:
 
     @staticmethod
     def compute(qkv: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-        qkv = _rows(qkv)
+        qkv = qkv.contiguous()
         out, kept = _Forward.shapes(qkv, scale)
-        library().gpt_attention(
-            heads([*_q_k_v(qkv), out]), address(kept), scale, _sizes(out), torch.get_num_threads()
-        )
+        call(library().gpt_attention, out, kept, qkv, scale, *out.shape)
         return out, kept
 
 
@@ -87,23 +84,9 @@ class _Backward:
     def compute(
         grad_out: Tensor, qkv: Tensor, out: Tensor, kept: Tensor, scale: float
     ) -> Tensor:
-        grad_out, qkv, out = (_rows(x) for x in (grad_out, qkv, out))
-        grad = _Backward.shapes(grad_out, qkv)
-        library().gpt_attention_backward(
-            heads([*_q_k_v(qkv), out, grad_out, *_q_k_v(grad)]),
-            address(kept), scale, _sizes(out), torch.get_num_threads(),
-        )  # fmt: skip
+        grad_out, qkv = grad_out.contiguous(), qkv.contiguous()
+        grad = torch.empty_like(qkv)
+        call(
+            library().gpt_attention_backward, grad, grad_out, qkv, out, kept, scale, *out.shape
+        )
         return grad
-
-
-def _rows(x: Tensor) -> Tensor:
-    return x if x.stride(-1) == 1 else x.contiguous()
-
-
-def _q_k_v(qkv: Tensor) -> tuple[Tensor, ...]:
-    return qkv.unbind(2)  # (B, T, H, D) each
-
-
-def _sizes(x: Tensor) -> ctypes.Array[ctypes.c_int64]:
-    B, T, H, D = x.shape
-    return (ctypes.c_int64 * 4)(B, H, T, D)

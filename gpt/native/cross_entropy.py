@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gpt.native.library import address, library
+from gpt.native.library import call, library
 from gpt.native.operators import OPERATORS, define
 
 
@@ -35,7 +35,5 @@ class _CrossEntropy:
     def compute(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         inputs = [x.contiguous() for x in (logits, targets, weights)]
         losses, grad = _CrossEntropy.shapes(*inputs)
-        library().gpt_cross_entropy(
-            *map(address, (losses, grad, *inputs)), *logits.shape, torch.get_num_threads()
-        )
+        call(library().gpt_cross_entropy, losses, grad, *inputs, *logits.shape)
         return losses, grad

@@ -10,10 +10,6 @@ using namespace gpt;
 
 namespace {
 
-Sizes sizes_of(const int64_t* n) {
-  return {n[0], n[1], n[2], n[3], round_up(n[2]), round_up(n[3])};
-}
-
 // Values that a thread takes at once: whole registers, and enough to be worth its while.
 constexpr int64_t PIECE = 1 << 14;
 
@@ -23,33 +19,36 @@ extern "C" {
 
 int gpt_has_tiles() { return Tiles().here; }
 
-// heads: q, k, v, out; kept: (B, H, 2, T).
-void gpt_attention(const Heads* heads, float* kept, float scale, const int64_t* n, int n_threads) {
-  const Sizes s = sizes_of(n);
+// out (B, T, H, D) and kept (B, H, 2, T), of qkv (B, T, 3, H, D).
+void gpt_attention(bf16* out, float* kept, bf16* qkv, float scale, int64_t B, int64_t T, int64_t H,
+                   int64_t D, int n_threads) {
+  const Sizes s{B, H, T, D, round_up(T), round_up(D)};
 #pragma omp parallel num_threads(n_threads)
   {
     Workspace work(s);
 #pragma omp for
-    for (int64_t i = 0; i < s.B * s.H; i++) {
-      const auto of = [&](int which) { return heads[which].at(i / s.H, i % s.H); };
-      float* tops = kept + 2 * i * s.T;
-      forward(work, of(0), of(1), of(2), of(3), tops, tops + s.T, scale, s);
+    for (int64_t i = 0; i < B * H; i++) {
+      const auto of = [&](int which) { return head_of(qkv, s, 3, which, i); };
+      float* tops = kept + 2 * i * T;
+      forward(work, of(0), of(1), of(2), head_of(out, s, 1, 0, i), tops, tops + T, scale, s);
     }
   }
 }
 
-// heads: q, k, v, out, its gradient, and the gradients of q, k, v.
-void gpt_attention_backward(const Heads* heads, const float* kept, float scale, const int64_t* n,
-                            int n_threads) {
-  const Sizes s = sizes_of(n);
+// grad (B, T, 3, H, D), of grad_out and what gpt_attention had and gave.
+void gpt_attention_backward(bf16* grad, bf16* grad_out, bf16* qkv, bf16* out, const float* kept,
+                            float scale, int64_t B, int64_t T, int64_t H, int64_t D, int n_threads) {
+  const Sizes s{B, H, T, D, round_up(T), round_up(D)};
 #pragma omp parallel num_threads(n_threads)
   {
     Workspace work(s);
 #pragma omp for
-    for (int64_t i = 0; i < s.B * s.H; i++) {
-      const auto of = [&](int which) { return heads[which].at(i / s.H, i % s.H); };
-      const float* tops = kept + 2 * i * s.T;
-      backward(work, of(0), of(1), of(2), of(3), of(4), tops, tops + s.T, of(5), of(6), of(7), scale, s);
+    for (int64_t i = 0; i < B * H; i++) {
+      const auto of = [&](int which) { return head_of(qkv, s, 3, which, i); };
+      const auto to = [&](int which) { return head_of(grad, s, 3, which, i); };
+      const float* tops = kept + 2 * i * T;
+      backward(work, of(0), of(1), of(2), head_of(out, s, 1, 0, i), head_of(grad_out, s, 1, 0, i),
+               tops, tops + T, to(0), to(1), to(2), scale, s);
     }
   }
 }
@@ -58,9 +57,7 @@ void gpt_attention_backward(const Heads* heads, const float* kept, float scale, 
 void gpt_activation(bf16* out, const bf16* x, int64_t n, int number, const float* terms, int n_threads) {
   with_activation(number, terms, [&](auto of) {
 #pragma omp parallel for num_threads(n_threads)
-    for (int64_t start = 0; start < n; start += PIECE)
-      for (int64_t i = start; i < std::min(n, start + PIECE); i += LANES)
-        store(out + i, of.value(load(x + i, first(n - i))), first(n - i));
+    for (int64_t i = 0; i < n; i += PIECE) activate(out + i, x + i, std::min(PIECE, n - i), of);
   });
 }
 
@@ -69,22 +66,19 @@ void gpt_activation_backward(bf16* grad, const bf16* grad_out, const bf16* x, in
                              const float* terms, int n_threads) {
   with_activation(number, terms, [&](auto of) {
 #pragma omp parallel for num_threads(n_threads)
-    for (int64_t start = 0; start < n; start += PIECE)
-      for (int64_t i = start; i < std::min(n, start + PIECE); i += LANES) {
-        const __m512 slope = of.slope(load(x + i, first(n - i)));
-        store(grad + i, _mm512_mul_ps(load(grad_out + i, first(n - i)), slope), first(n - i));
-      }
+    for (int64_t i = 0; i < n; i += PIECE)
+      activate_backward(grad + i, grad_out + i, x + i, std::min(PIECE, n - i), of);
   });
 }
 
-// out (M, N) float = gᵀ x of g (n, M) and x (n, N), rows `g_stride` and `x_stride` apart; scratch:
-// as many floats as gpt_weight_gradient_scratch says.
-void gpt_weight_gradient(float* out, float* scratch, const bf16* g, int64_t g_stride, const bf16* x,
-                         int64_t x_stride, int64_t n, int64_t M, int64_t N, int n_threads) {
+// out (M, N) float = gᵀ x of g (n, M) and x (n, N).
+void gpt_weight_gradient(float* out, const bf16* g, const bf16* x, int64_t n, int64_t M, int64_t N,
+                         int n_threads) {
   const int64_t Mp = round_up(M), Np = round_up(N);
-  float* sums = scratch;  // (M / SIDE, N / SIDE) blocks
-  auto* across = reinterpret_cast<bf16*>(sums + Mp * Np);
-  bf16* pairs = across + TOKENS * Mp;
+  const Buffer<float> blocks(Mp * Np);  // (M / SIDE, N / SIDE, SIDE, SIDE)
+  const Buffer<bf16> g_across(TOKENS * Mp), x_pairs(TOKENS * Np);
+  float* const sums = blocks.begin();
+  bf16 *const across = g_across.begin(), *const pairs = x_pairs.begin();
 #pragma omp parallel num_threads(n_threads)
   {
     const Tiles tiles;
@@ -92,9 +86,8 @@ void gpt_weight_gradient(float* out, float* scratch, const bf16* g, int64_t g_st
       const int64_t here = std::min(TOKENS, n - t), K = round_up(here);
 #pragma omp for
       for (int64_t r = 0; r < K; r += SIDE) {
-        const bf16 *g_rows = g + (t + r) * g_stride, *x_rows = x + (t + r) * x_stride;
-        block_transposed(across + r * SIDE, K, g_rows, g_stride, here - r, M);
-        block_paired(pairs + r * SIDE, K, x_rows, x_stride, here - r, N);
+        block_transposed(across + r * SIDE, K, g + (t + r) * M, M, here - r, M);
+        block_paired(pairs + r * SIDE, K, x + (t + r) * N, N, here - r, N);
       }
 #pragma omp for
       for (int64_t m = 0; m < Mp; m += SIDE)
@@ -110,10 +103,6 @@ void gpt_weight_gradient(float* out, float* scratch, const bf16* g, int64_t g_st
         _mm512_mask_storeu_ps(out + m * N + c, first(N - c), values);
       }
   }
-}
-
-int64_t gpt_weight_gradient_scratch(int64_t M, int64_t N) {
-  return round_up(M) * round_up(N) + TOKENS * (round_up(M) + round_up(N)) / 2;
 }
 
 // losses (n), grad (n, V) from logits (n, V), targets and weights (n).

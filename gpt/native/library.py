@@ -10,7 +10,7 @@ import ctypes
 import os
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,28 +29,15 @@ REQUIRED_MACRO = "__AVX512BF16__"
 """What a compiler defines for a processor that the kernels are written for."""
 
 
-class Heads(ctypes.Structure):
-    """A tensor (B, T, H, D) of which D lies in a row, as attention.h reads it."""
-
-    _fields_ = (
-        ("data", ctypes.c_void_p),
-        ("b_stride", ctypes.c_int64),
-        ("t_stride", ctypes.c_int64),
-        ("h_stride", ctypes.c_int64),
-    )
-
-
 _POINTER, _INT, _SIZE, _FLOAT = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_float
-_FLOATS, _SIZES, _HEADS = (ctypes.POINTER(kind) for kind in (_FLOAT, _SIZE, Heads))
 
 SIGNATURES: dict[str, list[Any]] = {
-    "gpt_attention": [_HEADS, _POINTER, _FLOAT, _SIZES, _INT],
-    "gpt_attention_backward": [_HEADS, _POINTER, _FLOAT, _SIZES, _INT],
-    "gpt_activation": [*[_POINTER] * 2, _SIZE, _INT, _FLOATS, _INT],
-    "gpt_activation_backward": [*[_POINTER] * 3, _SIZE, _INT, _FLOATS, _INT],
-    "gpt_weight_gradient": [*[_POINTER] * 3, _SIZE, _POINTER, *[_SIZE] * 4, _INT],
-    "gpt_weight_gradient_scratch": [_SIZE, _SIZE],
-    "gpt_cross_entropy": [*[_POINTER] * 5, _SIZE, _SIZE, _INT],
+    "gpt_attention": [*[_POINTER] * 3, _FLOAT, *[_SIZE] * 4, _INT],
+    "gpt_attention_backward": [*[_POINTER] * 5, _FLOAT, *[_SIZE] * 4, _INT],
+    "gpt_activation": [*[_POINTER] * 2, _SIZE, _INT, _POINTER, _INT],
+    "gpt_activation_backward": [*[_POINTER] * 3, _SIZE, _INT, _POINTER, _INT],
+    "gpt_weight_gradient": [*[_POINTER] * 3, *[_SIZE] * 3, _INT],
+    "gpt_cross_entropy": [*[_POINTER] * 5, *[_SIZE] * 2, _INT],
     "gpt_has_tiles": [],
 }
 """What each function of kernels.cpp takes; the number of threads comes last."""
@@ -91,14 +78,12 @@ def library() -> ctypes.CDLL:
     return found
 
 
-def address(tensor: Tensor) -> ctypes.c_void_p:
-    """Where a tensor's first value is."""
-    return ctypes.c_void_p(tensor.data_ptr())
-
-
-def heads(tensors: Sequence[Tensor]) -> ctypes.Array[Heads]:
-    """Tensors (B, T, H, D), each with D in a row."""
-    return (Heads * len(tensors))(*(Heads(t.data_ptr(), *t.stride()[:3]) for t in tensors))
+def call(function: Callable[..., None], *arguments: Any) -> None:
+    """Call a kernel: of a tensor, which must be contiguous, it gets the address."""
+    function(
+        *(x.data_ptr() if isinstance(x, Tensor) else x for x in arguments),
+        torch.get_num_threads(),
+    )
 
 
 @cache
@@ -118,7 +103,6 @@ def _open(path: Path) -> ctypes.CDLL:
         function = getattr(opened, name)
         function.argtypes, function.restype = arguments, None
     opened.gpt_has_tiles.restype = ctypes.c_int
-    opened.gpt_weight_gradient_scratch.restype = ctypes.c_int64
     return opened
 
 

@@ -1,13 +1,12 @@
 """A linear map whose weights' gradient is made in C++ (gradient.h), in bfloat16 on a CPU with AMX."""
 
-import ctypes
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gpt.native.library import address, library
+from gpt.native.library import call, library
 from gpt.native.operators import OPERATORS, define
 
 
@@ -47,12 +46,7 @@ class _WeightGradient:
 
     @staticmethod
     def compute(grad: Tensor, x: Tensor) -> Tensor:
-        grad, x = (t if t.stride(1) == 1 else t.contiguous() for t in (grad, x))
+        grad, x = grad.contiguous(), x.contiguous()
         out = _WeightGradient.shapes(grad, x)
-        kernels, sizes = library(), out.shape
-        scratch = out.new_empty(kernels.gpt_weight_gradient_scratch(*sizes))
-        kernels.gpt_weight_gradient(
-            address(out), address(scratch), address(grad), grad.stride(0), address(x), x.stride(0),
-            len(x), *sizes, torch.get_num_threads(),
-        )  # fmt: skip
+        call(library().gpt_weight_gradient, out, grad, x, len(x), *out.shape)
         return out
