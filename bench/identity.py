@@ -18,12 +18,16 @@ import gpt
 LIBRARIES = ("torch", "numpy", "sentencepiece", "optuna", "mlflow-skinny", "gpt-bench")
 
 
+SOURCES = (".py", ".cpp", ".h")
+"""How the names of gpt's source files end."""
+
+
 @cache
 def code_digest() -> str:
     """Twelve digits that change whenever gpt's source does: what a run computes hangs on it."""
     root = Path(gpt.__file__).parent
     digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted(p for p in root.rglob("*") if p.suffix in SOURCES):
         digest.update(path.relative_to(root).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

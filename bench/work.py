@@ -26,6 +26,7 @@ from gpt.device import device_name
 from gpt.errors import DivergedError, GptBenchError, InfeasibleError, UnsoundError
 from gpt.evaluate import evaluate_split
 from gpt.generate import generate
+from gpt.native import absence
 from gpt.setup import Setup, Text, load_text, set_up
 from gpt.train import Point, has_reached, planned_steps, train
 
@@ -192,7 +193,8 @@ def _facts(setup: Setup) -> dict[str, Any]:
         "device_name": device_name(setup.device),
         "kernel": setup.config.model.kernel,
         "threads": torch.get_num_threads(),
-        "environment": identity.environment_digest(),
+        "environment": identity.digest_of(identity.environment_digest(), absence() or ""),
+        "native_kernels": absence() or "here",
         "canary": "passed",
         "flags": _flags(setup.config, text),
         "n_params": setup.model.n_params,

@@ -62,7 +62,7 @@ class FusedAttention(nn.Module):
         if self.transform.is_identity:
             q, k, v = qkv.unbind(2)
             return q, k, v
-        qk, v = qkv.split([2, 1], dim=2)
+        qk, v = torch.split(qkv, [2, 1], dim=2)
         q, k = self.transform(qk, 0 if cache is None else cache.length).unbind(2)
         return q, k, v.squeeze(2)
 

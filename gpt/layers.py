@@ -6,11 +6,13 @@ of q and k has no weights.
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.compiler import is_compiling
 
 from gpt.config import ModelConfig
 from gpt.config.model import Activation
@@ -35,9 +37,9 @@ class Linear(nn.Linear):
     FEWEST_TOKENS = 1024
 
     def forward(self, x: Tensor) -> Tensor:
-        if takes(x) and has_tiles():
-            if torch.compiler.is_compiling() or x.shape[:-1].numel() >= self.FEWEST_TOKENS:
-                return native_linear(x, self.weight, self.bias)
+        n_tokens = x.shape[:-1].numel()
+        if takes(x) and has_tiles() and (is_compiling() or n_tokens >= self.FEWEST_TOKENS):
+            return native_linear(x, self.weight, self.bias)
         return super().forward(x)
 
 
@@ -52,7 +54,7 @@ def gelu(x: Tensor) -> Tensor:
     torch's own; but what a compiler makes of that for a CPU takes an erf forward and another
     backward, each as dear as a matrix product, so it is given one exponential instead.
     """
-    if x.device.type == "cpu" and torch.compiler.is_compiling():
+    if x.device.type == "cpu" and is_compiling():
         out: Tensor = _GeluWithSlope.apply(x)[0]  # type: ignore[no-untyped-call]
         return out
     return F.gelu(x)
@@ -108,12 +110,12 @@ class MLP(nn.Module):
         super().__init__()
         C = config.n_embd
         self.expand = Linear(C, 4 * C, bias=config.bias)
-        self.activation = config.activation
+        self.activation = partial(activate, name=config.activation)
         self.projection = Linear(4 * C, C, bias=config.bias)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = activate(self.expand(x), self.activation)  # (B, T, 4C)
+        x = self.activation(self.expand(x))  # (B, T, 4C)
         out: Tensor = self.dropout(self.projection(x))  # (B, T, C)
         return out
 

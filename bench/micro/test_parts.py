@@ -7,6 +7,7 @@ against itself in float64 before it is timed.
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -19,8 +20,9 @@ from bench.micro.checks import Compute, disagreement
 from bench.micro.timed import Place, Timed
 from bench.micro.timing import Subject
 from gpt.config import ModelConfig
+from gpt.config.model import Activation
 from gpt.config.optimizer import OptimizerKind
-from gpt.layers import ACTIVATIONS, make_norm
+from gpt.layers import ACTIVATIONS, activate, make_norm
 from gpt.loss import chunked_cross_entropy, cross_entropy
 from gpt.model import build_model
 from gpt.muon import Muon
@@ -111,12 +113,14 @@ def test_norm(name: str, place: Place, timed: Timed) -> None:
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_activation(name: str, place: Place, timed: Timed) -> None:
+def test_activation(name: Activation, place: Place, timed: Timed) -> None:
     """Of the MLP's hidden layer, 4 C wide."""
     x, grad_out = numbers(place, (N, 4 * C), (N, 4 * C))
     subject = Subject(series=f"activation forward + backward, {place.dtype_name}", name=name)
     work = accounting.activation(name, x.numel(), place.dtype.itemsize)
-    time_part(timed, subject, work, place, forward_backward(ACTIVATIONS[name], [x], grad_out))
+    time_part(
+        timed, subject, work, place, forward_backward(partial(activate, name=name), [x], grad_out)
+    )
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])

@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 from filelock import FileLock
 
+from gpt import native
 from gpt.attention import KERNELS, Kernel
 from gpt.attention.verify import verify
 from gpt.cache import atomic_write, cache_errors, key_of
@@ -95,7 +96,8 @@ def choose_kernel(question: Question, device: torch.device, *, cache: Path) -> C
 def _kernels_digest() -> str:
     """Changes with the source of any kernel: a kernel that changed is measured anew."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    folders = (Path(__file__).parent, Path(native.__file__).parent)
+    for path in sorted(path for folder in folders for path in folder.glob("*.*")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

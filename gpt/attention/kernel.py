@@ -50,7 +50,7 @@ class Kernel:
     """The function."""
 
     attend_packed: AttendPacked | None = None
-    """What a model may call instead, where q and k need nothing done to them; `attend` calls it."""
+    """What a model may call instead, where q and k need nothing done to them."""
 
     devices: tuple[str, ...] | None = None
     """The device types that it was written for; None: all."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gpt.config.model import Activation
 from gpt.native.library import call, library
-from gpt.native.operators import OPERATORS, define
+from gpt.native.operators import OPERATORS, operator
 
 NUMBERS: dict[Activation, int] = {"relu": 0, "relu2": 1, "gelu": 2}
 """What activation.h calls them."""
@@ -65,31 +65,24 @@ def _half_slope(x: float) -> float:
 GELU_TERMS = (ctypes.c_float * (2 * TERMS))(*_odd(_half_erf), *_odd(_half_slope))
 
 
-@define("activation(Tensor x, int number) -> Tensor")
-class _Forward:
-    @staticmethod
-    def shapes(x: Tensor, number: int) -> Tensor:  # noqa: ARG004
-        return torch.empty_like(x, memory_format=torch.contiguous_format)
-
-    @staticmethod
-    def compute(x: Tensor, number: int) -> Tensor:
-        x = x.contiguous()
-        out = _Forward.shapes(x, number)
-        call(library().gpt_activation, out, x, x.numel(), number, GELU_TERMS)
-        return out
+def _empty(x: Tensor) -> Tensor:
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
-@define("activation_backward(Tensor grad_out, Tensor x, int number) -> Tensor")
-class _Backward:
-    @staticmethod
-    def shapes(grad_out: Tensor, x: Tensor, number: int) -> Tensor:  # noqa: ARG004
-        return torch.empty_like(x, memory_format=torch.contiguous_format)
+@operator("activation(Tensor x, int number) -> Tensor", lambda x, number: _empty(x))  # noqa: ARG005
+def _forward(x: Tensor, number: int) -> Tensor:
+    x = x.contiguous()
+    out = _empty(x)
+    call(library().gpt_activation, out, x, x.numel(), number, GELU_TERMS)
+    return out
 
-    @staticmethod
-    def compute(grad_out: Tensor, x: Tensor, number: int) -> Tensor:
-        grad_out, x = grad_out.contiguous(), x.contiguous()
-        grad = _Backward.shapes(grad_out, x, number)
-        call(
-            library().gpt_activation_backward, grad, grad_out, x, x.numel(), number, GELU_TERMS
-        )
-        return grad
+
+@operator(
+    "activation_backward(Tensor grad_out, Tensor x, int number) -> Tensor",
+    lambda grad_out, x, number: _empty(x),  # noqa: ARG005
+)
+def _backward(grad_out: Tensor, x: Tensor, number: int) -> Tensor:
+    grad_out, x = grad_out.contiguous(), x.contiguous()
+    grad = _empty(x)
+    call(library().gpt_activation_backward, grad, grad_out, x, x.numel(), number, GELU_TERMS)
+    return grad

@@ -1,7 +1,7 @@
 """Causal attention in C++, forward and backward (attention.h).
 
-In bfloat16, on a CPU, without dropout. The operators take q, k and v as the one matrix that a fused
-model makes, and give their gradients back as one: nothing is copied on either way.
+In bfloat16, on a CPU, without dropout. The operators take q, k and v as the one tensor that one
+matrix makes, and give their gradients back as one: nothing is copied on either way.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gpt.errors import InfeasibleError
 from gpt.native.library import call, library
-from gpt.native.operators import OPERATORS, define
+from gpt.native.operators import OPERATORS, operator
 
 
 def native(q: Tensor, k: Tensor, v: Tensor, *, scale: float, dropout_p: float = 0.0) -> Tensor:
@@ -54,39 +54,27 @@ class _Attention(torch.autograd.Function):
         return OPERATORS.attention_backward(grads[0], *ctx.saved_tensors, ctx.scale), None
 
 
-@define("attention(Tensor qkv, float scale) -> (Tensor, Tensor)")
-class _Forward:
+def _empty(qkv: Tensor, scale: float) -> tuple[Tensor, Tensor]:  # noqa: ARG001
+    B, T, _, H, D = qkv.shape
+    return qkv.new_empty((B, T, H, D)), qkv.new_empty((B, H, 2, T), dtype=torch.float32)
+
+
+@operator("attention(Tensor qkv, float scale) -> (Tensor, Tensor)", _empty)
+def _forward(qkv: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     """The output, and for each query what the backward pass makes its weights of, (B, H, 2, T)."""
-
-    @staticmethod
-    def shapes(qkv: Tensor, scale: float) -> tuple[Tensor, Tensor]:  # noqa: ARG004
-        B, T, _, H, D = qkv.shape
-        return qkv.new_empty((B, T, H, D)), qkv.new_empty((B, H, 2, T), dtype=torch.float32)
-
-    @staticmethod
-    def compute(qkv: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-        qkv = qkv.contiguous()
-        out, kept = _Forward.shapes(qkv, scale)
-        call(library().gpt_attention, out, kept, qkv, scale, *out.shape)
-        return out, kept
+    qkv = qkv.contiguous()
+    out, kept = _empty(qkv, scale)
+    call(library().gpt_attention, out, kept, qkv, scale, *out.shape)
+    return out, kept
 
 
-@define(
+@operator(
     "attention_backward(Tensor grad_out, Tensor qkv, Tensor out, Tensor kept, float scale)"
-    " -> Tensor"
+    " -> Tensor",
+    lambda grad_out, qkv, *_: qkv.new_empty(qkv.shape),  # noqa: ARG005
 )
-class _Backward:
-    @staticmethod
-    def shapes(grad_out: Tensor, qkv: Tensor, *_: Any) -> Tensor:  # noqa: ARG004
-        return qkv.new_empty(qkv.shape)
-
-    @staticmethod
-    def compute(
-        grad_out: Tensor, qkv: Tensor, out: Tensor, kept: Tensor, scale: float
-    ) -> Tensor:
-        grad_out, qkv = grad_out.contiguous(), qkv.contiguous()
-        grad = torch.empty_like(qkv)
-        call(
-            library().gpt_attention_backward, grad, grad_out, qkv, out, kept, scale, *out.shape
-        )
-        return grad
+def _backward(grad_out: Tensor, qkv: Tensor, out: Tensor, kept: Tensor, scale: float) -> Tensor:
+    grad_out, qkv = grad_out.contiguous(), qkv.contiguous()
+    grad = torch.empty_like(qkv)
+    call(library().gpt_attention_backward, grad, grad_out, qkv, out, kept, scale, *out.shape)
+    return grad

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from gpt.native.library import call, library
-from gpt.native.operators import OPERATORS, define
+from gpt.native.operators import OPERATORS, operator
 
 
 def native_cross_entropy(
@@ -24,16 +24,16 @@ def native_cross_entropy(
     return losses, grad
 
 
-@define("cross_entropy(Tensor logits, Tensor targets, Tensor weights) -> (Tensor, Tensor)")
-class _CrossEntropy:
-    @staticmethod
-    def shapes(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG004
-        grad = torch.empty_like(logits, memory_format=torch.contiguous_format)
-        return logits.new_empty(len(logits), dtype=torch.float32), grad
+def _empty(logits: Tensor, *_: Tensor) -> tuple[Tensor, Tensor]:
+    grad = torch.empty_like(logits, memory_format=torch.contiguous_format)
+    return logits.new_empty(len(logits), dtype=torch.float32), grad
 
-    @staticmethod
-    def compute(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        inputs = [x.contiguous() for x in (logits, targets, weights)]
-        losses, grad = _CrossEntropy.shapes(*inputs)
-        call(library().gpt_cross_entropy, losses, grad, *inputs, *logits.shape)
-        return losses, grad
+
+@operator(
+    "cross_entropy(Tensor logits, Tensor targets, Tensor weights) -> (Tensor, Tensor)", _empty
+)
+def _cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    inputs = [x.contiguous() for x in (logits, targets, weights)]
+    losses, grad = _empty(*inputs)
+    call(library().gpt_cross_entropy, losses, grad, *inputs, *logits.shape)
+    return losses, grad

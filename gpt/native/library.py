@@ -23,7 +23,7 @@ from gpt.cache import atomic_write, default_cache, key_of
 from gpt.errors import GptBenchError, InfeasibleError
 
 SOURCES = sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in (".cpp", ".h"))
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-fopenmp")
+FLAGS = ("-march=native", "-std=c++17", "-O3", "-fPIC", "-fopenmp")
 
 REQUIRED_MACRO = "__AVX512BF16__"
 """What a compiler defines for a processor that the kernels are written for."""

@@ -1,4 +1,7 @@
-"""A linear map whose weights' gradient is made in C++ (gradient.h), in bfloat16 on a CPU with AMX."""
+"""A linear map that makes its weights' gradient in C++ (gradient.h).
+
+In bfloat16, on a CPU with AMX: elsewhere oneDNN is as fast.
+"""
 
 from typing import Any
 
@@ -7,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gpt.native.library import call, library
-from gpt.native.operators import OPERATORS, define
+from gpt.native.operators import OPERATORS, operator
 
 
 def native_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -36,17 +39,14 @@ class _Linear(torch.autograd.Function):
         return grads[0] @ weight, to_weight, to_bias
 
 
-@define("weight_gradient(Tensor grad, Tensor x) -> Tensor")
-class _WeightGradient:
+def _empty(grad: Tensor, x: Tensor) -> Tensor:
+    return grad.new_empty((grad.shape[1], x.shape[1]), dtype=torch.float32)
+
+
+@operator("weight_gradient(Tensor grad, Tensor x) -> Tensor", _empty)
+def _weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
     """(n, M) and (n, K) in bfloat16 -> gradᵀ x, (M, K) in float32."""
-
-    @staticmethod
-    def shapes(grad: Tensor, x: Tensor) -> Tensor:
-        return grad.new_empty((grad.shape[1], x.shape[1]), dtype=torch.float32)
-
-    @staticmethod
-    def compute(grad: Tensor, x: Tensor) -> Tensor:
-        grad, x = grad.contiguous(), x.contiguous()
-        out = _WeightGradient.shapes(grad, x)
-        call(library().gpt_weight_gradient, out, grad, x, len(x), *out.shape)
-        return out
+    grad, x = grad.contiguous(), x.contiguous()
+    out = _empty(grad, x)
+    call(library().gpt_weight_gradient, out, grad, x, len(x), *out.shape)
+    return out

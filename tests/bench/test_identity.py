@@ -33,14 +33,15 @@ def test_the_code_s_digest_changes_with_any_of_its_files(
     monkeypatch.setattr(gpt, "__file__", str(tmp_path / "gpt" / "__init__.py"))
     (tmp_path / "gpt" / "sub").mkdir(parents=True)
     digests = []
-    for name, text in [("a.py", "1"), ("a.py", "2"), ("sub/b.py", "3"), ("c.txt", "4")]:
+    sources = [("a.py", "1"), ("a.py", "2"), ("sub/b.py", "3"), ("sub/c.cpp", "4")]
+    for name, text in [*sources, ("d.txt", "5")]:
         (tmp_path / "gpt" / name).write_text(text)
         digests.append(identity.code_digest.__wrapped__())
     (tmp_path / "gpt" / "a.py").rename(tmp_path / "gpt" / "z.py")
     digests.append(identity.code_digest.__wrapped__())
 
-    assert len(set(digests)) == 4
-    assert digests[2] == digests[3]  # no code
+    assert len(set(digests)) == 5
+    assert digests[3] == digests[4]  # no code
     assert all(len(digest) == 12 for digest in digests)
 
 
