@@ -195,9 +195,8 @@ def test_threads_change_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", CALLS)
 def test_the_compiler_is_told_the_right_shapes(name: str) -> None:
-    torch.library.opcheck(
-        getattr(OPERATORS, name).default, CALLS[name](), test_utils=("test_schema", "test_faketensor")
-    )  # fmt: skip
+    checks = ("test_schema", "test_faketensor")
+    torch.library.opcheck(getattr(OPERATORS, name).default, CALLS[name](), test_utils=checks)
 
 
 def in_a_new_process(code: str, **environment: str) -> str:
