@@ -19,13 +19,33 @@ from gpt.config.model import Activation
 from gpt.native.activation import native_activation
 from gpt.native.library import has_tiles, takes
 from gpt.native.linear import native_linear
+from gpt.native.norm import native_norm
 
 
 def make_norm(config: ModelConfig) -> nn.Module:
     """(B, T, C) -> (B, T, C), each row normalised over its C channels, then scaled by weights."""
     if config.norm == "rmsnorm":
-        return nn.RMSNorm(config.n_embd)
-    return nn.LayerNorm(config.n_embd, bias=config.bias)
+        return RMSNorm(config.n_embd)
+    return LayerNorm(config.n_embd, bias=config.bias)
+
+
+class LayerNorm(nn.LayerNorm):
+    """torch's; in bfloat16 on a CPU the suite's own, if here."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not takes(x):
+            return super().forward(x)
+        out = native_norm(x, self.weight, epsilon=self.eps, centered=True)
+        return out if self.bias is None else out + self.bias
+
+
+class RMSNorm(nn.RMSNorm):
+    """torch's, whose epsilon is that of float32; in bfloat16 on a CPU the suite's own, if here."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not takes(x):
+            return super().forward(x)
+        return native_norm(x, self.weight, epsilon=torch.finfo(torch.float32).eps, centered=False)
 
 
 class Linear(nn.Linear):

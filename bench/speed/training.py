@@ -1,8 +1,8 @@
 """Training tokens per second: ours against nanoGPT's way, the real nanoGPT and the originals' way.
 
 Also what share of the machine's best matrix product that is. Every way trains for real: batches
-are drawn, gradients clipped, weights moved. Each does so in a process of its own, ours as a worker
-of a sweep does, the others as Python starts them.
+are drawn, gradients clipped, weights moved. Each does so in a process of its own, those of the suite
+as a worker of a sweep, the real nanoGPT as Python starts it.
 """
 
 import contextlib
@@ -53,8 +53,8 @@ def training_rows(
 
         ways: dict[str, Callable[[], object]] = {
             "uncompiled": lane(partial(points, uncompiled, folder), as_worker=True),
-            "preset": lane(partial(points, nanogpt, folder)),
-            "per_head": lane(partial(points, per_head, folder)),
+            "preset": lane(partial(points, nanogpt, folder), as_worker=True),
+            "per_head": lane(partial(points, per_head, folder), as_worker=True),
         }
         with contextlib.suppress(InfeasibleError):
             faster = lane(partial(points, compiled(uncompiled), folder), as_worker=True)

@@ -12,7 +12,8 @@ namespace gpt {
 struct Relu {
   __m512 value(__m512 x) const { return _mm512_max_ps(_mm512_setzero_ps(), x); }
   __m512 slope(__m512 x) const {
-    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_GT_OQ), _mm512_set1_ps(1.0f));
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_GT_OQ),
+                               _mm512_set1_ps(1.0f));
   }
 };
 
@@ -54,7 +55,8 @@ void activate(bf16* out, const bf16* x, int64_t n, const Activation of) {
 }
 
 template <class Activation>
-void activate_backward(bf16* grad, const bf16* grad_out, const bf16* x, int64_t n, const Activation of) {
+void activate_backward(bf16* grad, const bf16* grad_out, const bf16* x, int64_t n,
+                       const Activation of) {
   for (int64_t i = 0; i < n; i += LANES) {
     const __m512 slope = of.slope(load(x + i, first(n - i)));
     store(grad + i, _mm512_mul_ps(load(grad_out + i, first(n - i)), slope), first(n - i));

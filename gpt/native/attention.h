@@ -1,9 +1,9 @@
-// Causal attention and its gradients, a head of a sequence at a time, which stays in a core's cache.
+// Causal attention and its gradients, one head of a text at a time, which stays in the cache.
 //
-// Scores lie with a row for each key and a column for each query, so that what is done to a query's
-// scores (largest, total, share) is done to sixteen queries at once, lane by lane; and keys from
-// which no query of a block can see are never multiplied. The backward pass makes the weights again
-// from two numbers a query, as FlashAttention's does (Dao et al. 2022, algorithm 4,
+// Scores lie with a row for each key and a column for each query, so that what is done to a
+// query's scores (largest, total, share) is done to sixteen queries at once, lane by lane; and
+// keys from which no query of a block can see are never multiplied. The backward pass makes the
+// weights again from two numbers a query, as FlashAttention's does (Dao et al. 2022, algorithm 4,
 // https://arxiv.org/abs/2205.14135).
 //
 // Letters: B batch, H heads, T time, D head size; Tp and Dp are T and D rounded up to SIDE.
@@ -38,11 +38,13 @@ inline void copy_head(bf16* to, Rows from, const Sizes& s) {
 inline void write_rows(Rows to, const float* sums, int64_t start, const Sizes& s) {
   for (int64_t t = 0; t < SIDE && start + t < s.T; t++)
     for (int64_t d = 0; d < s.D; d += LANES)
-      store(to.data + (start + t) * to.stride + d, _mm512_loadu_ps(sums + t * s.Dp + d), first(s.D - d));
+      store(to.data + (start + t) * to.stride + d, _mm512_loadu_ps(sums + t * s.Dp + d),
+            first(s.D - d));
 }
 
 // Sums (Dp, SIDE), a column each and times its share -> the head's rows from `start` on.
-inline void write_columns(Rows to, Matrix<float> sums, const float* share, int64_t start, const Sizes& s) {
+inline void write_columns(Rows to, Matrix<float> sums, const float* share, int64_t start,
+                          const Sizes& s) {
   for (int64_t t = 0; t < SIDE; t += LANES)
     for (int64_t d = 0; d < s.Dp; d += LANES) {
       __m512i tile[LANES];
@@ -51,7 +53,8 @@ inline void write_columns(Rows to, Matrix<float> sums, const float* share, int64
             _mm512_loadu_ps(sums.data + (d + i) * sums.stride + t), _mm512_loadu_ps(share + t)));
       transpose(tile);
       for (int i = 0; i < LANES && start + t + i < s.T; i++)
-        store(to.data + (start + t + i) * to.stride + d, _mm512_castsi512_ps(tile[i]), first(s.D - d));
+        store(to.data + (start + t + i) * to.stride + d, _mm512_castsi512_ps(tile[i]),
+              first(s.D - d));
     }
 }
 
@@ -89,7 +92,8 @@ struct Workspace {
   Buffer<float> sums;
 
   explicit Workspace(const Sizes& s)
-      : values(8 * s.Tp * s.Dp + 3 * SIDE * s.Tp), sums(s.Tp * (2 * SIDE + s.Dp + 3) + SIDE * s.Dp) {}
+      : values(8 * s.Tp * s.Dp + 3 * SIDE * s.Tp),
+        sums(s.Tp * (2 * SIDE + s.Dp + 3) + SIDE * s.Dp) {}
 };
 
 // tops and shares (T): 2^(score · scale · log2 e − top) · share is a weight.
@@ -108,7 +112,7 @@ inline void forward(Workspace& work, Rows q, Rows k, Rows v, Rows out, float* to
   pair_transposed(q_pairs, rows, s.Tp, s.Dp);
   copy_head(rows, k, s);
   for (int64_t start = 0; start < s.T; start += SIDE) {  // of queries
-    const int64_t n = start + SIDE;                        // keys that any of them sees
+    const int64_t n = start + SIDE;                      // keys that any of them sees
     float top[SIDE], share[SIDE];
     product(work.tiles, {scores, SIDE}, {rows, s.Dp}, {q_pairs + 2 * start, s.Tp}, n, SIDE, s.Dp);
     softmax(powers, top, share, scores, start, n, scale * float(M_LOG2E));
@@ -162,14 +166,15 @@ inline void backward(Workspace& work, Rows q, Rows k, Rows v, Rows out, Rows gra
   }
   const __m512 by = _mm512_set1_ps(scale * float(M_LOG2E)), by_scale = _mm512_set1_ps(scale);
   for (int64_t start = 0; start < s.T; start += SIDE) {  // of keys
-    const int64_t n = s.Tp - start;                        // queries that see any of them
-    product(work.tiles, {scores, s.Tp}, {k_rows + start * s.Dp, s.Dp}, {q_across + 2 * start, s.Tp},
-            SIDE, n, s.Dp);
+    const int64_t n = s.Tp - start;                      // queries that see any of them
+    product(work.tiles, {scores, s.Tp}, {k_rows + start * s.Dp, s.Dp},
+            {q_across + 2 * start, s.Tp}, SIDE, n, s.Dp);
     product(work.tiles, {grads, s.Tp}, {v_rows + start * s.Dp, s.Dp}, {g_across + 2 * start, s.Tp},
             SIDE, n, s.Dp);
     for (int64_t r = 0; r < SIDE; r += 2)
       for (int64_t c = 0; c < n; c += LANES) {
-        const __m512 most = _mm512_loadu_ps(top + start + c), part = _mm512_loadu_ps(share + start + c);
+        const __m512 most = _mm512_loadu_ps(top + start + c),
+                     part = _mm512_loadu_ps(share + start + c);
         const __m512 mean = _mm512_loadu_ps(own + start + c);
         __m512 slope[2];
         for (int64_t i = 0; i < 2; i++) {
@@ -183,12 +188,14 @@ inline void backward(Workspace& work, Rows q, Rows k, Rows v, Rows out, Rows gra
         }
         _mm512_storeu_si512(slope_pairs + r * n + 2 * c, paired(slope[0], slope[1]));
       }
-    product(work.tiles, {sums, s.Dp}, {weights, s.Tp}, {g_pairs + start * s.Dp, s.Dp}, SIDE, s.Dp, n);
+    product(work.tiles, {sums, s.Dp}, {weights, s.Tp}, {g_pairs + start * s.Dp, s.Dp}, SIDE, s.Dp,
+            n);
     write_rows(grad_v, sums, start, s);
-    product(work.tiles, {sums, s.Dp}, {slopes, s.Tp}, {q_pairs + start * s.Dp, s.Dp}, SIDE, s.Dp, n);
+    product(work.tiles, {sums, s.Dp}, {slopes, s.Tp}, {q_pairs + start * s.Dp, s.Dp}, SIDE, s.Dp,
+            n);
     write_rows(grad_k, sums, start, s);
-    product(work.tiles, {q_sums + start, s.Tp}, {k_columns + start, s.Tp}, {slope_pairs, n}, s.Dp, n,
-            SIDE, true);
+    product(work.tiles, {q_sums + start, s.Tp}, {k_columns + start, s.Tp}, {slope_pairs, n}, s.Dp,
+            n, SIDE, true);
   }
   float ones[SIDE];
   for (float& one : ones) one = 1.0f;

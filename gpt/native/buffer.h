@@ -10,7 +10,8 @@ template <class T>
 class Buffer {
  public:
   explicit Buffer(int64_t n)
-      : data_(static_cast<T*>(std::aligned_alloc(64, (n * sizeof(T) + 63) / 64 * 64))), next_(data_) {}
+      : data_(static_cast<T*>(std::aligned_alloc(64, (n * sizeof(T) + 63) / 64 * 64))),
+        next_(data_) {}
   ~Buffer() { std::free(data_); }
   Buffer(const Buffer&) = delete;
 

@@ -1,4 +1,5 @@
-// A row of logits -> the cross-entropy of its target, and the gradient: softmax less one at the target.
+// A row of logits -> the cross-entropy of its target, and the gradient: softmax less one at the
+// target.
 #pragma once
 
 #include <cmath>
@@ -7,9 +8,10 @@
 
 namespace gpt {
 
-// `powers` holds n floats, rounded up to LANES. `weight` scales the gradient, not the loss returned.
-inline float cross_entropy(bf16* grad, float* powers, const bf16* logits, int64_t n, int64_t target,
-                           float weight) {
+// `powers` holds n floats, rounded up to LANES. `weight` scales the gradient, not the loss
+// returned.
+inline float cross_entropy(bf16* grad, float* powers, const bf16* logits, int64_t n,
+                           int64_t target, float weight) {
   const __m512 by = _mm512_set1_ps(float(M_LOG2E)), lowest = _mm512_set1_ps(-INFINITY);
   __m512 most = lowest;
   for (int64_t i = 0; i < n; i += LANES) {

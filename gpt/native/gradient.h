@@ -1,7 +1,8 @@
-// The gradient of a linear map's weights, gᵀ x: a product whose long side, the tokens, is summed over.
+// The gradient of a linear map's weights, gᵀ x: a product whose long side, the tokens, is summed
+// over.
 //
-// oneDNN walks such a product against the grain of g, at a third of its usual speed. Here pieces of
-// TOKENS are laid out anew in blocks of SIDE x SIDE, so that a product reads them straight on.
+// oneDNN walks such a product against the grain of g, at a third of its usual speed. Here pieces
+// of TOKENS are laid out anew in blocks of SIDE x SIDE, so that a product reads them straight on.
 #pragma once
 
 #include <algorithm>

@@ -5,6 +5,7 @@
 #include "attention.h"
 #include "cross_entropy.h"
 #include "gradient.h"
+#include "norm.h"
 
 using namespace gpt;
 
@@ -37,7 +38,8 @@ void gpt_attention(bf16* out, float* kept, bf16* qkv, float scale, int64_t B, in
 
 // grad (B, T, 3, H, D), of grad_out and what gpt_attention had and gave.
 void gpt_attention_backward(bf16* grad, bf16* grad_out, bf16* qkv, bf16* out, const float* kept,
-                            float scale, int64_t B, int64_t T, int64_t H, int64_t D, int n_threads) {
+                            float scale, int64_t B, int64_t T, int64_t H, int64_t D,
+                            int n_threads) {
   const Sizes s{B, H, T, D, round_up(T), round_up(D)};
 #pragma omp parallel num_threads(n_threads)
   {
@@ -54,7 +56,8 @@ void gpt_attention_backward(bf16* grad, bf16* grad_out, bf16* qkv, bf16* out, co
 }
 
 // out (n) = activation(x).
-void gpt_activation(bf16* out, const bf16* x, int64_t n, int number, const float* terms, int n_threads) {
+void gpt_activation(bf16* out, const bf16* x, int64_t n, int number, const float* terms,
+                    int n_threads) {
   with_activation(number, terms, [&](auto of) {
 #pragma omp parallel for num_threads(n_threads)
     for (int64_t i = 0; i < n; i += PIECE) activate(out + i, x + i, std::min(PIECE, n - i), of);
@@ -62,8 +65,8 @@ void gpt_activation(bf16* out, const bf16* x, int64_t n, int number, const float
 }
 
 // grad (n) = grad_out · activation's slope at x.
-void gpt_activation_backward(bf16* grad, const bf16* grad_out, const bf16* x, int64_t n, int number,
-                             const float* terms, int n_threads) {
+void gpt_activation_backward(bf16* grad, const bf16* grad_out, const bf16* x, int64_t n,
+                             int number, const float* terms, int n_threads) {
   with_activation(number, terms, [&](auto of) {
 #pragma omp parallel for num_threads(n_threads)
     for (int64_t i = 0; i < n; i += PIECE)
@@ -71,8 +74,8 @@ void gpt_activation_backward(bf16* grad, const bf16* grad_out, const bf16* x, in
   });
 }
 
-// out (M, N) float = gᵀ x of g (n, M) and x (n, N).
-void gpt_weight_gradient(float* out, const bf16* g, const bf16* x, int64_t n, int64_t M, int64_t N,
+// out (M, N) = gᵀ x of g (n, M) and x (n, N), summed as floats.
+void gpt_weight_gradient(bf16* out, const bf16* g, const bf16* x, int64_t n, int64_t M, int64_t N,
                          int n_threads) {
   const int64_t Mp = round_up(M), Np = round_up(N);
   const Buffer<float> blocks(Mp * Np);  // (M / SIDE, N / SIDE, SIDE, SIDE)
@@ -100,7 +103,7 @@ void gpt_weight_gradient(float* out, const bf16* g, const bf16* x, int64_t n, in
       for (int64_t c = 0; c < N; c += LANES) {
         const float* block = sums + m / SIDE * SIDE * Np + c / SIDE * SIDE * SIDE;
         const __m512 values = _mm512_loadu_ps(block + m % SIDE * SIDE + c % SIDE);
-        _mm512_mask_storeu_ps(out + m * N + c, first(N - c), values);
+        store(out + m * N + c, values, first(N - c));
       }
   }
 }
@@ -113,7 +116,39 @@ void gpt_cross_entropy(float* losses, bf16* grad, const bf16* logits, const int6
     const Buffer<float> powers(V + LANES);
 #pragma omp for
     for (int64_t i = 0; i < n; i++)
-      losses[i] = cross_entropy(grad + i * V, powers.begin(), logits + i * V, V, targets[i], weights[i]);
+      losses[i] =
+          cross_entropy(grad + i * V, powers.begin(), logits + i * V, V, targets[i], weights[i]);
+  }
+}
+
+// out (n, C) and kept (n, 2) of x (n, C) and weight (C).
+void gpt_norm(bf16* out, float* kept, const bf16* x, const bf16* weight, int64_t n, int64_t C,
+              float epsilon, int centered, int n_threads) {
+#pragma omp parallel for num_threads(n_threads)
+  for (int64_t i = 0; i < n; i++)
+    normalize(out + i * C, kept + 2 * i, x + i * C, weight, C, epsilon, centered);
+}
+
+// grad (n, C) and to_weight (C), of grad_out and what gpt_norm had and gave.
+void gpt_norm_backward(bf16* grad, bf16* to_weight, const bf16* grad_out, const bf16* x,
+                       const bf16* weight, const float* kept, int64_t n, int64_t C, int centered,
+                       int n_threads) {
+  const int64_t width = round_up(C), n_pieces = (n + PIECE_OF_ROWS - 1) / PIECE_OF_ROWS;
+  const Buffer<float> buffer(n_pieces * width);
+  float* const sums = buffer.begin();
+#pragma omp parallel for num_threads(n_threads)
+  for (int64_t piece = 0; piece < n_pieces; piece++) {
+    float* own = sums + piece * width;
+    std::memset(own, 0, width * sizeof(float));
+    for (int64_t i = piece * PIECE_OF_ROWS; i < std::min(n, (piece + 1) * PIECE_OF_ROWS); i++)
+      normalize_backward(grad + i * C, own, grad_out + i * C, x + i * C, weight, kept + 2 * i, C,
+                         centered);
+  }
+  for (int64_t c = 0; c < C; c += LANES) {
+    __m512 total = _mm512_setzero_ps();
+    for (int64_t piece = 0; piece < n_pieces; piece++)
+      total = _mm512_add_ps(total, _mm512_loadu_ps(sums + piece * width + c));
+    store(to_weight + c, total, first(C - c));
   }
 }
 }

@@ -78,8 +78,10 @@ inline void pair(bf16* to, const bf16* from, int64_t rows, int64_t columns) {
     for (int64_t c = 0; c < columns; c += LANES) {
       const bf16* at = from + r * columns + c;
       const __m512i low = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)at));
-      const __m512i high = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)(at + columns)));
-      _mm512_storeu_si512(to + r * columns + 2 * c, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+      const __m512i high =
+          _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)(at + columns)));
+      _mm512_storeu_si512(to + r * columns + 2 * c,
+                          _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
     }
 }
 
@@ -90,7 +92,8 @@ inline void unpair(bf16* to, const bf16* from, int64_t rows, int64_t columns) {
       const __m512i both = _mm512_loadu_si512(from + r * columns + 2 * c);
       bf16* at = to + r * columns + c;
       _mm256_storeu_si256((__m256i*)at, _mm512_cvtepi32_epi16(both));
-      _mm256_storeu_si256((__m256i*)(at + columns), _mm512_cvtepi32_epi16(_mm512_srli_epi32(both, 16)));
+      _mm256_storeu_si256((__m256i*)(at + columns),
+                          _mm512_cvtepi32_epi16(_mm512_srli_epi32(both, 16)));
     }
 }
 
@@ -101,7 +104,8 @@ inline void pair_transposed(bf16* to, const bf16* from, int64_t rows, int64_t co
       __m512i tile[LANES];
       for (int i = 0; i < LANES; i++) tile[i] = _mm512_loadu_si512(from + (r + i) * columns + c);
       transpose(tile);
-      for (int i = 0; i < LANES; i++) _mm512_storeu_si512(to + (c + 2 * i) * rows + 2 * r, tile[i]);
+      for (int i = 0; i < LANES; i++)
+        _mm512_storeu_si512(to + (c + 2 * i) * rows + 2 * r, tile[i]);
     }
 }
 

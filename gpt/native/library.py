@@ -23,11 +23,11 @@ from gpt.cache import atomic_write, default_cache, key_of
 from gpt.errors import GptBenchError, InfeasibleError
 
 SOURCES = sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in (".cpp", ".h"))
-FLAGS = ("-march=native", "-std=c++17", "-O3", "-fPIC", "-fopenmp")
+PROCESSOR = "-march=native"
+FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fopenmp")
 
 REQUIRED_MACRO = "__AVX512BF16__"
 """What a compiler defines for a processor that the kernels are written for."""
-
 
 _POINTER, _INT, _SIZE, _FLOAT = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_float
 
@@ -37,6 +37,8 @@ SIGNATURES: dict[str, list[Any]] = {
     "gpt_activation": [*[_POINTER] * 2, _SIZE, _INT, _POINTER, _INT],
     "gpt_activation_backward": [*[_POINTER] * 3, _SIZE, _INT, _POINTER, _INT],
     "gpt_weight_gradient": [*[_POINTER] * 3, *[_SIZE] * 3, _INT],
+    "gpt_norm": [*[_POINTER] * 4, *[_SIZE] * 2, _FLOAT, _INT, _INT],
+    "gpt_norm_backward": [*[_POINTER] * 6, *[_SIZE] * 2, _INT, _INT],
     "gpt_cross_entropy": [*[_POINTER] * 5, *[_SIZE] * 2, _INT],
     "gpt_has_tiles": [],
 }
@@ -109,7 +111,7 @@ def _open(path: Path) -> ctypes.CDLL:
 def _build(folder: Path) -> Path:
     """Compile, unless that was done; raises what says why it can't be."""
     compiler = shlex.split(os.environ.get("CXX", "c++"))
-    macros = _run([*compiler, *FLAGS, "-dM", "-E", "-x", "c++", os.devnull])
+    macros = _run([*compiler, PROCESSOR, "-dM", "-E", "-x", "c++", os.devnull])
     if REQUIRED_MACRO not in macros:
         raise InfeasibleError("this processor, or its compiler, has no AVX-512 bfloat16")
     key = key_of(torch.__version__, compiler, FLAGS, macros, *(p.read_text() for p in SOURCES))
@@ -118,7 +120,7 @@ def _build(folder: Path) -> Path:
         with TemporaryDirectory(prefix="gpt-bench-") as scratch:
             compiled, linked = (str(Path(scratch, f"kernels{end}")) for end in (".o", ".so"))
             main = next(str(path) for path in SOURCES if path.suffix == ".cpp")
-            _run([*compiler, *FLAGS, "-c", main, "-o", compiled])
+            _run([*compiler, PROCESSOR, *FLAGS, "-c", main, "-o", compiled])
             _run([*compiler, "-shared", compiled, "-o", linked])  # no OpenMP: torch has loaded one
             with atomic_write(path) as file:
                 file.write(Path(linked).read_bytes())

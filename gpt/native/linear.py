@@ -34,18 +34,18 @@ class _Linear(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         grad = grads[0].flatten(0, -2)  # (n, M)
-        to_weight = OPERATORS.weight_gradient(grad, x.flatten(0, -2)).to(weight.dtype)
+        to_weight = OPERATORS.weight_gradient(grad, x.flatten(0, -2))
         to_bias = grad.sum(0) if ctx.has_bias else None
         return grads[0] @ weight, to_weight, to_bias
 
 
 def _empty(grad: Tensor, x: Tensor) -> Tensor:
-    return grad.new_empty((grad.shape[1], x.shape[1]), dtype=torch.float32)
+    return grad.new_empty((grad.shape[1], x.shape[1]))
 
 
 @operator("weight_gradient(Tensor grad, Tensor x) -> Tensor", _empty)
 def _weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
-    """(n, M) and (n, K) in bfloat16 -> gradᵀ x, (M, K) in float32."""
+    """(n, M) and (n, K) -> gradᵀ x, (M, K), summed in float32."""
     grad, x = grad.contiguous(), x.contiguous()
     out = _empty(grad, x)
     call(library().gpt_weight_gradient, out, grad, x, len(x), *out.shape)

@@ -1,4 +1,5 @@
-// C (M x N) in float = or += A (M x K) · B (K x N) in bfloat16, for matrices that fit a core's cache.
+// C (M x N) in float = or += A (M x K) · B (K x N) in bfloat16, for matrices that fit a core's
+// cache.
 //
 // A lies row by row, B is paired (lanes.h); M, N and K are multiples of SIDE. By tiles where the
 // processor has them and the system grants them (Intel's AMX), else by pairs of lanes.
@@ -20,7 +21,8 @@ constexpr int64_t SIDE = 32;
 inline int64_t round_up(int64_t n) { return (n + SIDE - 1) / SIDE * SIDE; }
 
 // A part of a matrix whose rows lie `stride` values apart; of a paired one, `stride` pairs. From a
-// value to the one 32 columns on it is 32 · step: 1 where rows are whole, SIDE where they lie in blocks.
+// value to the one 32 columns on it is 32 · step: 1 where rows are whole, SIDE where they lie in
+// blocks.
 template <class T>
 struct Matrix {
   T* data;
@@ -28,7 +30,8 @@ struct Matrix {
 };
 
 // (n, K), rows `stride` apart, padded with zeros to (rows, round_up(K)).
-inline void copy_padded(bf16* to, int64_t rows, const bf16* from, int64_t stride, int64_t n, int64_t K) {
+inline void copy_padded(bf16* to, int64_t rows, const bf16* from, int64_t stride, int64_t n,
+                        int64_t K) {
   const int64_t Kp = round_up(K);
   for (int64_t r = 0; r < rows; r++)
     for (int64_t k = 0; k < Kp; k += 32) {
@@ -39,8 +42,8 @@ inline void copy_padded(bf16* to, int64_t rows, const bf16* from, int64_t stride
 
 #if defined(__AMX_BF16__) && defined(__linux__)
 
-// Eight tiles of 16 rows of 64 bytes, as the processor reads it. Not a local of the constructor's: GCC
-// takes only its first bytes for used, and would leave the others unwritten.
+// Eight tiles of 16 rows of 64 bytes, as the processor reads it. Not a local of the constructor's:
+// GCC takes only its first bytes for used, and would leave the others unwritten.
 struct TileShape {
   uint8_t palette = 1, rest[15] = {};
   uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
@@ -123,7 +126,8 @@ inline void side_by_lanes(Matrix<float> c, Matrix<const bf16> a, Matrix<const bf
       const auto b_right = (__m512bh)_mm512_loadu_si512(b.data + k * b.stride + 32);
       for (int i = 0; i < 8; i++) {
         int32_t pair;
-        std::memcpy(&pair, a.data + (row + i) * a.stride + k / 32 * 32 * a.step + k % 32, sizeof pair);
+        std::memcpy(&pair, a.data + (row + i) * a.stride + k / 32 * 32 * a.step + k % 32,
+                    sizeof pair);
         const auto both = (__m512bh)_mm512_set1_epi32(pair);
         left[i] = _mm512_dpbf16_ps(left[i], both, b_left);
         right[i] = _mm512_dpbf16_ps(right[i], both, b_right);
@@ -137,12 +141,13 @@ inline void side_by_lanes(Matrix<float> c, Matrix<const bf16> a, Matrix<const bf
   }
 }
 
-inline void product(const Tiles& tiles, Matrix<float> c, Matrix<const bf16> a, Matrix<const bf16> b,
-                    int64_t M, int64_t N, int64_t K, bool add = false) {
+inline void product(const Tiles& tiles, Matrix<float> c, Matrix<const bf16> a,
+                    Matrix<const bf16> b, int64_t M, int64_t N, int64_t K, bool add = false) {
   for (int64_t m = 0; m < M; m += SIDE)
     for (int64_t n = 0; n < N; n += SIDE) {
       const Matrix<float> to{c.data + m * c.stride + n, c.stride};
-      const Matrix<const bf16> rows{a.data + m * a.stride, a.stride, a.step}, columns{b.data + 2 * n, b.stride};
+      const Matrix<const bf16> rows{a.data + m * a.stride, a.stride, a.step},
+          columns{b.data + 2 * n, b.stride};
       if (tiles.here)
         side_by_tiles(to, rows, columns, K, add);
       else

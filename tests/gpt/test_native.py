@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -11,14 +12,14 @@ from typing import get_args
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from gpt import native
 from gpt.attention import KERNELS
 from gpt.attention.plain import matmul
 from gpt.config import ModelConfig, RunConfig
-from gpt.config.model import Activation
-from gpt.layers import ACTIVATIONS, Linear, activate
+from gpt.config.model import Activation, Norm
+from gpt.layers import ACTIVATIONS, Linear, activate, make_norm
 from gpt.model import build_model
 from gpt.native.activation import NUMBERS, native_activation
 from gpt.native.attention import native_packed
@@ -84,7 +85,7 @@ def test_weight_gradient(n: int, M: int, K: int) -> None:
 
     found = OPERATORS.weight_gradient(grad, x)
 
-    assert relative_error(found, grad.double().T @ x.double()) < 1e-5
+    assert relative_error(found, grad.double().T @ x.double()) < ROUNDING
 
 
 @pytest.mark.skipif(not has_tiles(), reason="this processor has no tiles (AMX)")
@@ -103,6 +104,24 @@ def test_a_linear_layer_of_many_tokens_has_the_gradients_of_torch_s(bias: bool) 
     assert type(out.grad_fn).__name__ == "_LinearBackward"
     assert torch.equal(out, F.linear(*inputs))
     assert max(map(relative_error, found, exact)) < ROUNDING
+
+
+@pytest.mark.parametrize("norm", ["layernorm", "rmsnorm"])
+@pytest.mark.parametrize(("n", "C"), [(1, 5), (300, 40), (129, 384)])
+def test_norm_and_its_gradients(norm: Norm, n: int, C: int) -> None:
+    layer = make_norm(ModelConfig(norm=norm, n_embd=C, n_head=1)).bfloat16()
+    nn.init.normal_(layer.weight)
+    x = (3 * random(n, C) + 1).requires_grad_()
+    exact_layer, exact_x = deepcopy(layer).double(), x.detach().double().requires_grad_()
+    grad_out = random(n, C, seed=1)
+
+    out, exact = layer(x), exact_layer(exact_x)
+    found = torch.autograd.grad(out, (x, layer.weight), grad_out)
+    expected = torch.autograd.grad(exact, (exact_x, exact_layer.weight), grad_out.double())
+
+    assert type(out.grad_fn).__name__ == "_NormBackward"
+    torch.testing.assert_close(out.double(), exact, rtol=2 * ROUNDING, atol=1e-5)
+    assert max(map(relative_error, found, expected)) < ROUNDING
 
 
 @pytest.mark.parametrize(("n", "V"), [(1, 1), (7, 65), (33, 4000)])
@@ -173,6 +192,14 @@ CALLS: dict[str, Callable[[], tuple[object, ...]]] = {
     "activation": lambda: (random(50, 1000), 2),
     "activation_backward": lambda: (random(50, 1000), random(50, 1000, seed=1), 2),
     "weight_gradient": lambda: (random(600, 70), random(600, 90)),
+    "norm": lambda: (random(5, 60, 40), random(40), 1e-5, True),
+    "norm_backward": lambda: (
+        random(5, 60, 40, seed=1),
+        x := random(5, 60, 40),
+        random(40),
+        OPERATORS.norm(x, random(40), 1e-5, True)[1],
+        True,
+    ),
     "cross_entropy": lambda: (random(90, 65), torch.arange(90) % 65, torch.ones(90)),
 }
 
@@ -221,7 +248,8 @@ from gpt.native.operators import OPERATORS
 verdict = verify(KERNELS["native"], "cpu", torch.bfloat16, T=100, D=40)
 print(verdict.reason, library.has_tiles())
 a, b = torch.randn(300, 50).bfloat16(), torch.randn(300, 70).bfloat16()
-print(torch.allclose(OPERATORS.weight_gradient(a, b), a.float().T @ b.float(), atol=1e-3))
+exact = a.float().T @ b.float()
+print(torch.allclose(OPERATORS.weight_gradient(a, b).float(), exact, rtol=2**-8, atol=1e-3))
 """
     assert in_a_new_process(code, GPT_BENCH_CACHE=str(tmp_path)) == "None False\nTrue"
 
