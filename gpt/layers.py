@@ -20,6 +20,7 @@ from gpt.native.activation import native_activation
 from gpt.native.library import has_tiles, takes
 from gpt.native.linear import native_linear
 from gpt.native.norm import native_norm
+from gpt.native.turn import native_turn
 
 
 def make_norm(config: ModelConfig) -> nn.Module:
@@ -57,10 +58,13 @@ class Linear(nn.Linear):
     FEWEST_TOKENS = 1024
 
     def forward(self, x: Tensor) -> Tensor:
-        n_tokens = x.shape[:-1].numel()
-        if takes(x) and has_tiles() and (is_compiling() or n_tokens >= self.FEWEST_TOKENS):
+        if takes(x) and has_tiles() and (is_compiling() or _n_tokens(x) >= self.FEWEST_TOKENS):
             return native_linear(x, self.weight, self.bias)
         return super().forward(x)
+
+
+def _n_tokens(x: Tensor) -> int:
+    return x.numel() // x.shape[-1]
 
 
 def relu_squared(x: Tensor) -> Tensor:
@@ -168,6 +172,16 @@ class QueryKeyTransform(nn.Module):
     def is_identity(self) -> bool:
         """Whether nothing happens."""
         return not (self.rotary or self.norm)
+
+    def packed(self, qkv: Tensor) -> Tensor:
+        """The same to q and k in one tensor with v, (B, T, 3, H, D) in bfloat16 on a CPU."""
+        if self.is_identity:
+            return qkv
+        cos = sin = None
+        if self.rotary:
+            T, half = qkv.shape[1], qkv.shape[-1] // 2
+            cos, sin = self.cos[:T, half:], self.sin[:T, half:]
+        return native_turn(qkv, cos, sin, norm=self.norm)
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
         """`x` holds the tokens at positions start, start + 1, …; its dtype is kept."""

@@ -25,12 +25,13 @@ class Lane(Generic[T]):
 
     Args:
         make: makes the iterator, there; pickled, so a module's function, or a partial of one.
-        as_worker: whether freed memory is kept, as in the workers of a sweep.
+        as_worker: whether freed memory is kept, as in the workers of a sweep, or not, as in a
+            process that Python starts.
 
     What `make` or the iterator raises is raised here.
     """
 
-    def __init__(self, make: Callable[[], Iterator[T]], *, as_worker: bool = False) -> None:
+    def __init__(self, make: Callable[[], Iterator[T]], *, as_worker: bool = True) -> None:
         self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
         try:
             self._pool.submit(_begin, make, torch.get_num_threads(), as_worker).result()

@@ -50,7 +50,7 @@ def target_row(*, device: Device, parts: int, steps: int | None, corpora_dir: Pa
             for part in range(1, parts + 1):
                 last = _advance(slow, last, part / parts)
                 run = partial(last_point, modern.with_seed(part - 1), corpora_dir)
-                with Lane(run, as_worker=True) as fast:
+                with Lane(run) as fast:
                     ours = fast()
                 seconds.append(_train_seconds(ours))
                 losses.append(_loss(ours))

@@ -1,15 +1,14 @@
 """Training tokens per second: ours against nanoGPT's way, the real nanoGPT and the originals' way.
 
 Also what share of the machine's best matrix product that is. Every way trains for real: batches
-are drawn, gradients clipped, weights moved. Each does so in a process of its own, those of the suite
-as a worker of a sweep, the real nanoGPT as Python starts it.
+are drawn, gradients clipped, weights moved. Each does so in a process of its own: the suite's as a
+worker of a sweep, the real nanoGPT as Python starts it.
 """
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -32,8 +31,6 @@ from gpt.config import Device
 from gpt.errors import InfeasibleError
 from gpt.setup import set_up
 
-T = TypeVar("T")
-
 BASELINES = (("preset", "nanogpt preset", 3.0), ("per_head", "a module a head", 4.0))
 """What ours is compared with: the way, its name in the table, and the ratio to reach."""
 
@@ -43,26 +40,23 @@ def training_rows(
 ) -> Iterator[Row]:
     """The rows of one shape; ours is compiled where torch can compile."""
     nanogpt = nanogpt_at(shape, write_text(shape, folder), device)
-    uncompiled, per_head = fastest(nanogpt), as_the_originals(nanogpt)
-    ours = set_up(uncompiled, cache=folder)
+    fast, per_head = fastest(nanogpt), as_the_originals(nanogpt)
+    configs = {"uncompiled": fast, "preset": nanogpt, "per_head": per_head}
+    ours = set_up(fast, cache=folder)
     best, how = "uncompiled", f"{ours.config.train.dtype}, {ours.config.model.kernel}"
     with contextlib.ExitStack() as stack:
-
-        def lane(make: Callable[[], Iterator[T]], *, as_worker: bool = False) -> Lane[T]:
-            return stack.enter_context(Lane(make, as_worker=as_worker))
-
         ways: dict[str, Callable[[], object]] = {
-            "uncompiled": lane(partial(points, uncompiled, folder), as_worker=True),
-            "preset": lane(partial(points, nanogpt, folder), as_worker=True),
-            "per_head": lane(partial(points, per_head, folder), as_worker=True),
+            name: stack.enter_context(Lane(partial(points, config, folder)))
+            for name, config in configs.items()
         }
         with contextlib.suppress(InfeasibleError):
-            faster = lane(partial(points, compiled(uncompiled), folder), as_worker=True)
+            faster = stack.enter_context(Lane(partial(points, compiled(fast), folder)))
             compile_seconds = faster().seconds["compile"]
             ways["compiled"] = faster
             best, how = "compiled", f"{how}, compiled"
         if against is not None:
-            ways["nanoGPT"] = lane(partial(reference_losses, against, nanogpt, folder))
+            real = partial(reference_losses, against, nanogpt, folder)
+            ways["nanoGPT"] = stack.enter_context(Lane(real, as_worker=False))
         ceiling = _ceiling(ours.device)
         seconds = interleave(ways, rounds=rounds, warm_up=2)
     ceiling = max(ceiling, _ceiling(ours.device))

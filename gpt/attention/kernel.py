@@ -50,7 +50,7 @@ class Kernel:
     """The function."""
 
     attend_packed: AttendPacked | None = None
-    """What a model may call instead, where q and k need nothing done to them."""
+    """What a model may call instead, where it can do to q and k what it must in one tensor."""
 
     devices: tuple[str, ...] | None = None
     """The device types that it was written for; None: all."""

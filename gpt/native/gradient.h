@@ -13,6 +13,9 @@ namespace gpt {
 
 constexpr int64_t TOKENS = 256;
 
+// Rows and columns of sums that are kept at once: as floats, half of a core's second cache.
+constexpr int64_t PART = 512;
+
 // One strip of SIDE rows, `stride` apart, of which n are there (the others count as zeros), in the
 // two layouts of a piece of K rows. `to` is where the strip's own first block lies.
 
@@ -55,6 +58,34 @@ inline void block_paired(bf16* to, int64_t K, const bf16* from, int64_t stride, 
       bf16* pairs = to + c * K + r * SIDE;
       _mm512_storeu_si512(pairs, _mm512_permutex2var_epi64(low, front, high));
       _mm512_storeu_si512(pairs + SIDE, _mm512_permutex2var_epi64(low, back, high));
+    }
+}
+
+// Called by all threads of a team together, which share the work and the buffers: sums for M · N
+// floats in blocks, across and pairs for a piece of g and of x.
+inline void part_of_gradient(const Tiles& tiles, Matrix<bf16> out, Matrix<const bf16> g,
+                             Matrix<const bf16> x, int64_t n, int64_t M, int64_t N, float* sums,
+                             bf16* across, bf16* pairs) {
+  const int64_t width = round_up(N);
+  for (int64_t t = 0; t < n; t += TOKENS) {
+    const int64_t here = std::min(TOKENS, n - t), K = round_up(here);
+#pragma omp for
+    for (int64_t r = 0; r < K; r += SIDE) {
+      block_transposed(across + r * SIDE, K, g.data + (t + r) * g.stride, g.stride, here - r, M);
+      block_paired(pairs + r * SIDE, K, x.data + (t + r) * x.stride, x.stride, here - r, N);
+    }
+#pragma omp for
+    for (int64_t m = 0; m < M; m += SIDE)
+      for (int64_t c = 0; c < N; c += SIDE)
+        product(tiles, {sums + m * width + c * SIDE, SIDE}, {across + m * K, SIDE, SIDE},
+                {pairs + c * K, SIDE}, SIDE, SIDE, K, t > 0);
+  }
+#pragma omp for
+  for (int64_t m = 0; m < M; m++)
+    for (int64_t c = 0; c < N; c += LANES) {
+      const float* block = sums + m / SIDE * SIDE * width + c / SIDE * SIDE * SIDE;
+      const __m512 values = _mm512_loadu_ps(block + m % SIDE * SIDE + c % SIDE);
+      store(out.data + m * out.stride + c, values, first(N - c));
     }
 }
 

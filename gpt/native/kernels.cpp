@@ -6,6 +6,7 @@
 #include "cross_entropy.h"
 #include "gradient.h"
 #include "norm.h"
+#include "turn.h"
 
 using namespace gpt;
 
@@ -74,37 +75,19 @@ void gpt_activation_backward(bf16* grad, const bf16* grad_out, const bf16* x, in
   });
 }
 
-// out (M, N) = gᵀ x of g (n, M) and x (n, N), summed as floats.
+// out (M, N) = gᵀ x of g (n, M) and x (n, N), summed as floats, a part of the sums at a time.
 void gpt_weight_gradient(bf16* out, const bf16* g, const bf16* x, int64_t n, int64_t M, int64_t N,
                          int n_threads) {
-  const int64_t Mp = round_up(M), Np = round_up(N);
-  const Buffer<float> blocks(Mp * Np);  // (M / SIDE, N / SIDE, SIDE, SIDE)
-  const Buffer<bf16> g_across(TOKENS * Mp), x_pairs(TOKENS * Np);
-  float* const sums = blocks.begin();
-  bf16 *const across = g_across.begin(), *const pairs = x_pairs.begin();
+  const Buffer<float> sums(PART * PART);
+  const Buffer<bf16> across(TOKENS * PART), pairs(TOKENS * PART);
 #pragma omp parallel num_threads(n_threads)
   {
     const Tiles tiles;
-    for (int64_t t = 0; t < n; t += TOKENS) {
-      const int64_t here = std::min(TOKENS, n - t), K = round_up(here);
-#pragma omp for
-      for (int64_t r = 0; r < K; r += SIDE) {
-        block_transposed(across + r * SIDE, K, g + (t + r) * M, M, here - r, M);
-        block_paired(pairs + r * SIDE, K, x + (t + r) * N, N, here - r, N);
-      }
-#pragma omp for
-      for (int64_t m = 0; m < Mp; m += SIDE)
-        for (int64_t c = 0; c < Np; c += SIDE)
-          product(tiles, {sums + m * Np + c * SIDE, SIDE}, {across + m * K, SIDE, SIDE},
-                  {pairs + c * K, SIDE}, SIDE, SIDE, K, t > 0);
-    }
-#pragma omp for
-    for (int64_t m = 0; m < M; m++)
-      for (int64_t c = 0; c < N; c += LANES) {
-        const float* block = sums + m / SIDE * SIDE * Np + c / SIDE * SIDE * SIDE;
-        const __m512 values = _mm512_loadu_ps(block + m % SIDE * SIDE + c % SIDE);
-        store(out + m * N + c, values, first(N - c));
-      }
+    for (int64_t m = 0; m < M; m += PART)
+      for (int64_t c = 0; c < N; c += PART)
+        part_of_gradient(tiles, {out + m * N + c, N}, {g + m, M}, {x + c, N}, n,
+                         std::min(PART, M - m), std::min(PART, N - c), sums.begin(),
+                         across.begin(), pairs.begin());
   }
 }
 
@@ -149,6 +132,34 @@ void gpt_norm_backward(bf16* grad, bf16* to_weight, const bf16* grad_out, const 
     for (int64_t piece = 0; piece < n_pieces; piece++)
       total = _mm512_add_ps(total, _mm512_loadu_ps(sums + piece * width + c));
     store(to_weight + c, total, first(C - c));
+  }
+}
+
+// out like qkv (n tokens, 3, H, D): q and k turned by the angles (T, D / 2) of their positions, or
+// null, and normalized, or not; v as it is. Positions run from 0 to T − 1, and again.
+void gpt_turn(bf16* out, const bf16* qkv, const bf16* cos, const bf16* sin, int64_t n, int64_t T,
+              int64_t H, int64_t D, float epsilon, int norm, int n_threads) {
+#pragma omp parallel for num_threads(n_threads)
+  for (int64_t i = 0; i < n; i++) {
+    const int64_t angle = i % T * D / 2, at = i * 3 * H * D;
+    for (int64_t h = 0; h < 2 * H; h++)
+      turn(out + at + h * D, qkv + at + h * D, D, cos ? Angle{cos + angle, sin + angle} : Angle{},
+           norm, epsilon);
+    std::memcpy(out + at + 2 * H * D, qkv + at + 2 * H * D, H * D * sizeof(bf16));
+  }
+}
+
+// grad like qkv, of grad_out and what gpt_turn had.
+void gpt_turn_backward(bf16* grad, const bf16* grad_out, const bf16* qkv, const bf16* cos,
+                       const bf16* sin, int64_t n, int64_t T, int64_t H, int64_t D, float epsilon,
+                       int norm, int n_threads) {
+#pragma omp parallel for num_threads(n_threads)
+  for (int64_t i = 0; i < n; i++) {
+    const int64_t angle = i % T * D / 2, at = i * 3 * H * D;
+    for (int64_t h = 0; h < 2 * H; h++)
+      turn_backward(grad + at + h * D, grad_out + at + h * D, qkv + at + h * D, D,
+                    cos ? Angle{cos + angle, sin + angle} : Angle{}, norm, epsilon);
+    std::memcpy(grad + at + 2 * H * D, grad_out + at + 2 * H * D, H * D * sizeof(bf16));
   }
 }
 }

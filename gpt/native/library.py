@@ -39,6 +39,8 @@ SIGNATURES: dict[str, list[Any]] = {
     "gpt_weight_gradient": [*[_POINTER] * 3, *[_SIZE] * 3, _INT],
     "gpt_norm": [*[_POINTER] * 4, *[_SIZE] * 2, _FLOAT, _INT, _INT],
     "gpt_norm_backward": [*[_POINTER] * 6, *[_SIZE] * 2, _INT, _INT],
+    "gpt_turn": [*[_POINTER] * 4, *[_SIZE] * 4, _FLOAT, _INT, _INT],
+    "gpt_turn_backward": [*[_POINTER] * 5, *[_SIZE] * 4, _FLOAT, _INT, _INT],
     "gpt_cross_entropy": [*[_POINTER] * 5, *[_SIZE] * 2, _INT],
     "gpt_has_tiles": [],
 }

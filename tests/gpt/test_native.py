@@ -19,7 +19,7 @@ from gpt.attention import KERNELS
 from gpt.attention.plain import matmul
 from gpt.config import ModelConfig, RunConfig
 from gpt.config.model import Activation, Norm
-from gpt.layers import ACTIVATIONS, Linear, activate, make_norm
+from gpt.layers import ACTIVATIONS, Linear, QueryKeyTransform, activate, make_norm
 from gpt.model import build_model
 from gpt.native.activation import NUMBERS, native_activation
 from gpt.native.attention import native_packed
@@ -164,7 +164,6 @@ def test_packed_attention_is_that_of_its_parts() -> None:
 
 @pytest.mark.parametrize("position", ["learned", "rotary"])
 def test_a_model_computes_the_same_with_and_without(position: str) -> None:
-    """Learned positions take the packed way, rotary ones the other."""
     config = ModelConfig(
         block_size=64, n_head=2, n_embd=32, position=position, kernel="native", activation="gelu"
     )  # type: ignore[arg-type]
@@ -179,6 +178,30 @@ def test_a_model_computes_the_same_with_and_without(position: str) -> None:
         )]))  # fmt: skip
 
     assert relative_error(*grads) < 0.03
+
+
+@pytest.mark.parametrize(("rotary", "norm"), [(True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("D", [2, 24, 64])
+def test_q_and_k_are_turned_and_normalised_and_v_is_not(rotary: bool, norm: bool, D: int) -> None:
+    config = ModelConfig(
+        block_size=9, n_head=3, n_embd=3 * D, qk_norm=norm,
+        position="rotary" if rotary else "learned",
+    )  # fmt: skip
+    transform = QueryKeyTransform(config).bfloat16()
+    exact_transform = deepcopy(transform).double()
+    qkv = random(2, 9, 3, 3, D).requires_grad_()
+    exact_qkv = qkv.detach().double().requires_grad_()
+    grad_out = random(2, 9, 3, 3, D, seed=1)
+
+    out = transform.packed(qkv)
+    q, k, v = exact_qkv.transpose(1, 3).unbind(2)  # (B, H, T, D) each
+    exact = torch.stack([exact_transform(q), exact_transform(k), v], dim=2).transpose(1, 3)
+    (grad,) = torch.autograd.grad(out, qkv, grad_out)
+    (exact_grad,) = torch.autograd.grad(exact, exact_qkv, grad_out.double())
+
+    assert relative_error(out, exact) < ROUNDING
+    assert relative_error(grad, exact_grad) < ROUNDING
+    assert torch.equal(out[:, :, 2], qkv[:, :, 2])
 
 
 CALLS: dict[str, Callable[[], tuple[object, ...]]] = {
@@ -198,6 +221,14 @@ CALLS: dict[str, Callable[[], tuple[object, ...]]] = {
         x := random(5, 60, 40),
         random(40),
         OPERATORS.norm(x, random(40), 1e-5, True)[1],
+        True,
+    ),
+    "turn": lambda: (random(2, 40, 3, 2, 16), random(40, 8), random(40, 8), True),
+    "turn_backward": lambda: (
+        random(2, 40, 3, 2, 16, seed=1),
+        random(2, 40, 3, 2, 16),
+        random(40, 8),
+        random(40, 8),
         True,
     ),
     "cross_entropy": lambda: (random(90, 65), torch.arange(90) % 65, torch.ones(90)),
