@@ -38,10 +38,13 @@ class LayerCache:
         self._keys_values[..., self.length : T, :] = new
         self.length = T
         keys, values = self._keys_values[..., :T, :].unbind(0)  # (B, H, T, D) each
+        if S == 1:  # a single new token has no future
+            return F.scaled_dot_product_attention(
+                q, keys, values, dropout_p=dropout_p, scale=scale
+            )
         scores = q @ keys.transpose(-2, -1) * scale  # (B, H, S, T)
-        if S > 1:  # a single new token has no future
-            future = torch.ones(S, T, dtype=torch.bool, device=q.device).triu(T - S + 1)
-            scores = scores.masked_fill(future, float("-inf"))
+        future = torch.ones(S, T, dtype=torch.bool, device=q.device).triu(T - S + 1)
+        scores = scores.masked_fill(future, float("-inf"))
         weights = F.dropout(scores.softmax(dim=-1), dropout_p)  # (B, H, S, T)
         return weights @ values  # (B, H, S, T) @ (B, H, T, D) -> (B, H, S, D)
 
