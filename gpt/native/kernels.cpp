@@ -15,6 +15,31 @@ namespace {
 // Values that a thread takes at once: whole registers, and enough to be worth its while.
 constexpr int64_t PIECE = 1 << 14;
 
+// Calls `use` for each head of each text, with a workspace of the thread's own.
+template <class Use>
+void each_head(const Sizes& s, int n_threads, Use use) {
+#pragma omp parallel num_threads(n_threads)
+  {
+    Workspace work(s);
+#pragma omp for
+    for (int64_t i = 0; i < s.B * s.H; i++) use(work, i);
+  }
+}
+
+// Calls `use` for each head of q and k of each token, with where it lies in qkv (n, 3, H, D) and
+// the angle of its position; the token's v is copied.
+template <class Use>
+void each_q_and_k(bf16* out, const bf16* qkv, const bf16* cos, const bf16* sin, int64_t n,
+                  int64_t T, int64_t H, int64_t D, int n_threads, Use use) {
+#pragma omp parallel for num_threads(n_threads)
+  for (int64_t i = 0; i < n; i++) {
+    const int64_t at = i * 3 * H * D, v = at + 2 * H * D, turn_by = i % T * D / 2;
+    const Angle angle = cos ? Angle{cos + turn_by, sin + turn_by} : Angle{};
+    for (int64_t h = at; h < v; h += D) use(h, angle);
+    std::memcpy(out + v, qkv + v, H * D * sizeof(bf16));
+  }
+}
+
 }  // namespace
 
 extern "C" {
@@ -25,16 +50,11 @@ int gpt_has_tiles() { return Tiles().here; }
 void gpt_attention(bf16* out, float* kept, bf16* qkv, float scale, int64_t B, int64_t T, int64_t H,
                    int64_t D, int n_threads) {
   const Sizes s{B, H, T, D, round_up(T), round_up(D)};
-#pragma omp parallel num_threads(n_threads)
-  {
-    Workspace work(s);
-#pragma omp for
-    for (int64_t i = 0; i < B * H; i++) {
-      const auto of = [&](int which) { return head_of(qkv, s, 3, which, i); };
-      float* tops = kept + 2 * i * T;
-      forward(work, of(0), of(1), of(2), head_of(out, s, 1, 0, i), tops, tops + T, scale, s);
-    }
-  }
+  each_head(s, n_threads, [&](Workspace& work, int64_t i) {
+    const auto of = [&](int which) { return head_of(qkv, s, 3, which, i); };
+    float* tops = kept + 2 * i * T;
+    forward(work, of(0), of(1), of(2), head_of(out, s, 1, 0, i), tops, tops + T, scale, s);
+  });
 }
 
 // grad (B, T, 3, H, D), of grad_out and what gpt_attention had and gave.
@@ -42,18 +62,13 @@ void gpt_attention_backward(bf16* grad, bf16* grad_out, bf16* qkv, bf16* out, co
                             float scale, int64_t B, int64_t T, int64_t H, int64_t D,
                             int n_threads) {
   const Sizes s{B, H, T, D, round_up(T), round_up(D)};
-#pragma omp parallel num_threads(n_threads)
-  {
-    Workspace work(s);
-#pragma omp for
-    for (int64_t i = 0; i < B * H; i++) {
-      const auto of = [&](int which) { return head_of(qkv, s, 3, which, i); };
-      const auto to = [&](int which) { return head_of(grad, s, 3, which, i); };
-      const float* tops = kept + 2 * i * T;
-      backward(work, of(0), of(1), of(2), head_of(out, s, 1, 0, i), head_of(grad_out, s, 1, 0, i),
-               tops, tops + T, to(0), to(1), to(2), scale, s);
-    }
-  }
+  each_head(s, n_threads, [&](Workspace& work, int64_t i) {
+    const auto of = [&](int which) { return head_of(qkv, s, 3, which, i); };
+    const auto to = [&](int which) { return head_of(grad, s, 3, which, i); };
+    const float* tops = kept + 2 * i * T;
+    backward(work, of(0), of(1), of(2), head_of(out, s, 1, 0, i), head_of(grad_out, s, 1, 0, i),
+             tops, tops + T, to(0), to(1), to(2), scale, s);
+  });
 }
 
 // out (n) = activation(x).
@@ -139,27 +154,17 @@ void gpt_norm_backward(bf16* grad, bf16* to_weight, const bf16* grad_out, const 
 // null, and normalized, or not; v as it is. Positions run from 0 to T − 1, and again.
 void gpt_turn(bf16* out, const bf16* qkv, const bf16* cos, const bf16* sin, int64_t n, int64_t T,
               int64_t H, int64_t D, float epsilon, int norm, int n_threads) {
-#pragma omp parallel for num_threads(n_threads)
-  for (int64_t i = 0; i < n; i++) {
-    const int64_t angle = i % T * D / 2, at = i * 3 * H * D;
-    for (int64_t h = 0; h < 2 * H; h++)
-      turn(out + at + h * D, qkv + at + h * D, D, cos ? Angle{cos + angle, sin + angle} : Angle{},
-           norm, epsilon);
-    std::memcpy(out + at + 2 * H * D, qkv + at + 2 * H * D, H * D * sizeof(bf16));
-  }
+  each_q_and_k(out, qkv, cos, sin, n, T, H, D, n_threads, [&](int64_t at, Angle angle) {
+    turn(out + at, qkv + at, D, angle, norm, epsilon);
+  });
 }
 
 // grad like qkv, of grad_out and what gpt_turn had.
 void gpt_turn_backward(bf16* grad, const bf16* grad_out, const bf16* qkv, const bf16* cos,
                        const bf16* sin, int64_t n, int64_t T, int64_t H, int64_t D, float epsilon,
                        int norm, int n_threads) {
-#pragma omp parallel for num_threads(n_threads)
-  for (int64_t i = 0; i < n; i++) {
-    const int64_t angle = i % T * D / 2, at = i * 3 * H * D;
-    for (int64_t h = 0; h < 2 * H; h++)
-      turn_backward(grad + at + h * D, grad_out + at + h * D, qkv + at + h * D, D,
-                    cos ? Angle{cos + angle, sin + angle} : Angle{}, norm, epsilon);
-    std::memcpy(grad + at + 2 * H * D, grad_out + at + 2 * H * D, H * D * sizeof(bf16));
-  }
+  each_q_and_k(grad, grad_out, cos, sin, n, T, H, D, n_threads, [&](int64_t at, Angle angle) {
+    turn_backward(grad + at, grad_out + at, qkv + at, D, angle, norm, epsilon);
+  });
 }
 }
