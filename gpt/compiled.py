@@ -20,7 +20,7 @@ from gpt.errors import InfeasibleError
 from gpt.model import LanguageModel
 
 Gradients = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, tuple[Tensor, ...]]]
-"""x and y (B, T) and a factor () -> the loss, and the gradients of factor · loss in float32."""
+"""x and y (B, T) and a factor () -> the loss, and the gradients of factor · loss."""
 
 OPTIONS: dict[str, str | int | bool | Callable[..., Any]] = {
     "cpp.enable_floating_point_contract_flag": "fast",  # a · b + c in one instruction
@@ -56,7 +56,7 @@ def compile_gradients(
             return loss * factor, loss
 
         found, (_, loss) = torch.func.grad_and_value(objective, has_aux=True)(weights)
-        return loss, tuple(found[name].float() for name in weights)
+        return loss, tuple(found[name] for name in weights)
 
     # Variants are counted by code, at most eight of one: each run's model has a copy of its own.
     gradients.__code__ = gradients.__code__.replace()

@@ -76,7 +76,7 @@ class Muon(torch.optim.Optimizer):
         lr = group["lr"]
         directions = [self._direction(weight, group["momentum"]) for weight in weights]
         orthogonal = orthogonalize(torch.stack(directions), group["n_iterations"])  # (n, a, b)
-        size = 0.2 * max(weights[0].shape) ** 0.5
+        size = size_of_update(weights[0])
         for weight, update in zip(weights, orthogonal, strict=True):
             weight.mul_(1 - lr * group["weight_decay"])
             weight.add_(update if update.shape == weight.shape else update.T, alpha=-lr * size)
@@ -93,10 +93,20 @@ class Muon(torch.optim.Optimizer):
         return ahead if ahead.shape[0] <= ahead.shape[1] else ahead.T
 
 
+def size_of_update(weight: Tensor) -> float:
+    """What an orthogonal update of this matrix is multiplied by, besides the learning rate."""
+    return float(0.2 * max(weight.shape) ** 0.5)
+
+
 def orthogonalize(x: Tensor, n_iterations: int) -> Tensor:
     """(n, a, b) with a ≤ b -> bfloat16 (n, a, b): each matrix's singular values set near one."""
     x = x.bfloat16()
     x /= x.norm(dim=(1, 2), keepdim=True) * MARGIN + 1e-7
+    return approach_orthogonal(x, n_iterations)
+
+
+def approach_orthogonal(x: Tensor, n_iterations: int) -> Tensor:
+    """The same of bfloat16 matrices whose singular values are below 1."""
     for i in range(n_iterations):
         a, b, c = COEFFICIENTS[min(i, len(COEFFICIENTS) - 1)]
         gram = x @ x.mT  # (n, a, a)

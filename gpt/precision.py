@@ -51,7 +51,6 @@ class Precision:
         self.model = copy.deepcopy(model).to(torch.bfloat16) if copied else model
         pairs = zip(model.parameters(), self.model.parameters(), strict=True)
         self._pairs = list(pairs) if copied else []
-        self._weights = list(model.parameters())
         self._compiled = compile_gradients(self.model, self.context) if compiled else None
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == "float16")
 
@@ -62,7 +61,7 @@ class Precision:
         return torch.autocast(self._device.type, dtype=torch.float16)
 
     def backward(self, x: Tensor, y: Tensor, share: float = 1.0) -> Tensor:
-        """Add the gradients of `share` times a batch's loss to those of the weights.
+        """Add the gradients of `share` times a batch's loss to those of `model`.
 
         Args:
             x, y: (B, T) tokens and targets.
@@ -74,13 +73,12 @@ class Precision:
             with self.context():
                 loss = self.model(x, y) * share
             self.scaler.scale(loss).backward()
-            self.collect_gradients()
             detached: Tensor = loss.detach()
             return detached
         factor = self.scaler.scale(torch.full((), share, device=x.device))
         loss, gradients = self._compiled(x, y, factor)
-        for weight, gradient in zip(self._weights, gradients, strict=True):
-            weight.grad = gradient if weight.grad is None else weight.grad + gradient
+        for parameter, gradient in zip(self.model.parameters(), gradients, strict=True):
+            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
         return loss * share
 
     def rehearse(self, x: Tensor, y: Tensor) -> None:
@@ -102,7 +100,7 @@ class Precision:
             )
         tolerance = COMPILED_TOLERANCE[self._dtype]
         pairs = list(zip(gradients, expected, strict=True))
-        distance = sum(float((a - b).square().sum()) for a, b in pairs) ** 0.5
+        distance = sum(float((a.float() - b.float()).square().sum()) for a, b in pairs) ** 0.5
         size = sum(float(b.float().square().sum()) for _, b in pairs) ** 0.5
         if not distance <= tolerance * size:
             raise UnsoundError(
@@ -111,7 +109,7 @@ class Precision:
             )
 
     def collect_gradients(self) -> None:
-        """Add the gradients of the last backward pass to those of the weights."""
+        """Add the gradients of `model`, where it is a copy, to those of the weights."""
         for weight, copied in self._pairs:
             if copied.grad is None:
                 continue

@@ -25,9 +25,10 @@ from gpt.data import sample_batches
 from gpt.device import peak_memory_bytes, reset_peak_memory, synchronize
 from gpt.errors import ConfigError, DivergedError
 from gpt.evaluate import Evaluation, estimate_loss, evaluate_split
-from gpt.optim import build_optimizers, learning_rate_at, set_learning_rate
+from gpt.optim import learning_rate_at
 from gpt.rng import PrivateRandomState
 from gpt.setup import Setup
+from gpt.update import make_update
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,8 +148,10 @@ class _Run:
         self.random = PrivateRandomState(setup.device, seed)
         with self.clock.measure("warm_up"):
             reset_peak_memory(setup.device)
-            self.optimizers = build_optimizers(setup.model, self.config.optimizer)
-            setup.precision.refresh()
+            n_passes = len(self._split(torch.empty(self.config.train.batch_size)))
+            self.update = make_update(
+                setup.model, setup.precision, self.config.optimizer, n_passes=n_passes
+            )
         with self.clock.measure("compile"):
             self._rehearse()
 
@@ -243,23 +246,11 @@ class _Run:
 
     def _steps(self, xs: Tensor, ys: Tensor) -> list[float]:
         """One optimizer step for each batch; returns their losses, in nats per token."""
-        parameters, scaler = list(self.setup.model.parameters()), self.setup.precision.scaler
         losses = []
         for x, y in zip(xs, ys, strict=True):
             self.learning_rate = learning_rate_at(self.config.optimizer, self.progress)
-            set_learning_rate(self.optimizers, self.learning_rate)
-            for parameter in parameters:
-                parameter.grad = None
             losses.append(self._gradients(x, y))
-            for optimizer in self.optimizers:
-                scaler.unscale_(optimizer)
-            self.grad_norm = torch.nn.utils.clip_grad_norm_(
-                parameters, self.config.optimizer.grad_clip or math.inf
-            )
-            for optimizer in self.optimizers:
-                scaler.step(optimizer)
-            scaler.update()
-            self.setup.precision.refresh()
+            self.grad_norm = self.update.step(self.learning_rate)
             self.step += 1
         values: list[float] = torch.stack(losses).tolist()
         for i, value in enumerate(values):
@@ -273,6 +264,7 @@ class _Run:
         total = torch.zeros((), device=x.device)
         for part_x, part_y in zip(self._split(x), self._split(y), strict=True):
             total += precision.backward(part_x, part_y, share=len(part_x) / len(x))
+            self.update.collect_gradients()
         return total
 
     def _evaluate(self) -> tuple[Evaluation, tuple[float, float] | None]:

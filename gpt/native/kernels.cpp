@@ -7,6 +7,7 @@
 #include "gradient.h"
 #include "norm.h"
 #include "turn.h"
+#include "update.h"
 
 using namespace gpt;
 
@@ -14,6 +15,8 @@ namespace {
 
 // Values that a thread takes at once: whole registers, and enough to be worth its while.
 constexpr int64_t PIECE = 1 << 14;
+
+int64_t pieces_of(int64_t n) { return (n + PIECE - 1) / PIECE; }
 
 // Calls `use` for each head of each text, with a workspace of the thread's own.
 template <class Use>
@@ -37,6 +40,18 @@ void each_q_and_k(bf16* out, const bf16* qkv, const bf16* cos, const bf16* sin, 
     const Angle angle = cos ? Angle{cos + turn_by, sin + turn_by} : Angle{};
     for (int64_t h = at; h < v; h += D) use(h, angle);
     std::memcpy(out + v, qkv + v, H * D * sizeof(bf16));
+  }
+}
+
+// Calls `use` for each piece of each tensor: with the number of the tensor, where the piece
+// starts, how long it is, and its number among all pieces.
+template <class Use>
+void each_piece(const int64_t* sizes, int64_t n_tensors, int n_threads, Use use) {
+#pragma omp parallel num_threads(n_threads)
+  for (int64_t t = 0, before = 0; t < n_tensors; before += pieces_of(sizes[t++])) {
+#pragma omp for nowait
+    for (int64_t i = 0; i < sizes[t]; i += PIECE)
+      use(t, i, std::min(PIECE, sizes[t] - i), before + i / PIECE);
   }
 }
 
@@ -166,5 +181,63 @@ void gpt_turn_backward(bf16* grad, const bf16* grad_out, const bf16* qkv, const 
   each_q_and_k(grad, grad_out, cos, sin, n, T, H, D, n_threads, [&](int64_t at, Angle angle) {
     turn_backward(grad + at, grad_out + at, qkv + at, D, angle, norm, epsilon);
   });
+}
+
+// The norm of all n tensors of these sizes together.
+void gpt_norm_of_all(float* norm, const bf16* const* tensors, const int64_t* sizes, int64_t n,
+                     int n_threads) {
+  int64_t n_pieces = 0;
+  for (int64_t t = 0; t < n; t++) n_pieces += pieces_of(sizes[t]);
+  const Buffer<float> sums(n_pieces);
+  each_piece(sizes, n, n_threads, [&](int64_t t, int64_t start, int64_t length, int64_t piece) {
+    sums.begin()[piece] = sum_of_squares(tensors[t] + start, length);
+  });
+  double total = 0;
+  for (int64_t piece = 0; piece < n_pieces; piece++) total += sums.begin()[piece];
+  *norm = std::sqrt(total);
+}
+
+// A step of n weights and their copies, moments and gradients: of these sizes.
+void gpt_adamw(float* const* weights, bf16* const* copies, float* const* means,
+               float* const* squares, const bf16* const* gradients, const int64_t* sizes,
+               int64_t n, float clip, float shrink, float rate, float beta1, float beta2,
+               float root, float epsilon, int n_threads) {
+  const AdamW step{clip, shrink, rate, beta1, beta2, root, epsilon};
+  each_piece(sizes, n, n_threads, [&](int64_t t, int64_t start, int64_t length, int64_t) {
+    step(weights[t] + start, copies[t] + start, means[t] + start, squares[t] + start,
+         gradients[t] + start, length);
+  });
+}
+
+// ahead (n, the shorter side, the longer) of n matrices' gradients and momenta; the matrices are
+// of sizes (rows, columns), and turned where that is not (shorter, longer).
+void gpt_look_ahead(bf16* ahead, float* const* momenta, const bf16* const* gradients,
+                    const int64_t* rows, int64_t n, int64_t area, float clip, float decay,
+                    float margin, int n_threads) {
+#pragma omp parallel num_threads(n_threads)
+  {
+    const Buffer<bf16> scratch(area);
+#pragma omp for
+    for (int64_t i = 0; i < n; i++) {
+      const int64_t columns = area / rows[i];
+      look_ahead(ahead + i * area, rows[i] > columns ? scratch.begin() : nullptr, momenta[i],
+                 gradients[i], rows[i], columns, clip, decay, margin);
+    }
+  }
+}
+
+// n matrices and their copies move against updates (n, the shorter side, the longer).
+void gpt_move(float* const* weights, bf16* const* copies, const bf16* updates, const int64_t* rows,
+              int64_t n, int64_t area, float shrink, float rate, int n_threads) {
+#pragma omp parallel num_threads(n_threads)
+  {
+    const Buffer<bf16> scratch(area);
+#pragma omp for
+    for (int64_t i = 0; i < n; i++) {
+      const int64_t columns = area / rows[i];
+      move(weights[i], copies[i], updates + i * area,
+           rows[i] > columns ? scratch.begin() : nullptr, rows[i], columns, shrink, rate);
+    }
+  }
 }
 }
