@@ -6,7 +6,6 @@ of q and k has no weights.
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from gpt.config.model import Activation
 from gpt.native.activation import native_activation
 from gpt.native.library import has_tiles, takes
 from gpt.native.linear import native_linear
+from gpt.native.mlp import native_mlp, takes_mlp
 from gpt.native.norm import native_norm
 from gpt.native.turn import native_turn
 
@@ -134,13 +134,18 @@ class MLP(nn.Module):
         super().__init__()
         C = config.n_embd
         self.expand = Linear(C, 4 * C, bias=config.bias)
-        self.activation = partial(activate, name=config.activation)
+        self.activation = config.activation
         self.projection = Linear(4 * C, C, bias=config.bias)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.activation(self.expand(x))  # (B, T, 4C)
-        out: Tensor = self.dropout(self.projection(x))  # (B, T, C)
+        expand, projection = self.expand, self.projection
+        if takes_mlp(x, expand, projection):
+            x = native_mlp(x, expand.weight, projection.weight, self.activation)  # (B, T, C)
+        else:
+            hidden = activate(expand(x), self.activation)  # (B, T, 4C)
+            x = projection(hidden)  # (B, T, C)
+        out: Tensor = self.dropout(x)
         return out
 
 

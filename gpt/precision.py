@@ -49,7 +49,8 @@ class Precision:
         self._dtype = dtype
         copied = dtype == "bfloat16"
         self.model = copy.deepcopy(model).to(torch.bfloat16) if copied else model
-        pairs = zip(model.parameters(), self.model.parameters(), strict=True)
+        self._parameters = list(self.model.parameters())
+        pairs = zip(model.parameters(), self._parameters, strict=True)
         self._pairs = list(pairs) if copied else []
         self._compiled = compile_gradients(self.model, self.context) if compiled else None
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == "float16")
@@ -77,7 +78,7 @@ class Precision:
             return detached
         factor = self.scaler.scale(torch.full((), share, device=x.device))
         loss, gradients = self._compiled(x, y, factor)
-        for parameter, gradient in zip(self.model.parameters(), gradients, strict=True):
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
         return loss * share
 
@@ -96,7 +97,7 @@ class Precision:
             _, gradients = self._compiled(x, y, torch.ones((), device=x.device))
         with PrivateRandomState(self._device, seed=0), self.context():
             expected = torch.autograd.grad(
-                self.model(x, y), list(self.model.parameters()), materialize_grads=True
+                self.model(x, y), self._parameters, materialize_grads=True
             )
         tolerance = COMPILED_TOLERANCE[self._dtype]
         pairs = list(zip(gradients, expected, strict=True))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.polynomial import chebyshev
+from numpy.polynomial import Chebyshev, Polynomial
 from torch import Tensor
 
 from gpt.config.model import Activation
@@ -17,8 +17,9 @@ from gpt.native.operators import OPERATORS, operator
 NUMBERS: dict[Activation, int] = {"relu": 0, "relu2": 1, "gelu": 2}
 """What activation.h calls them."""
 
-LIMIT, TERMS = 5.0, 12
-"""Of GELU, as in activation.h: its value and slope are then within 2e-5 of the exact ones."""
+LIMIT, PIECES = 5.0, 32
+"""Of GELU: with a parabola in each piece of [0, LIMIT], its value and slope are within 2e-5 of the
+exact ones, up to LIMIT and beyond it."""
 
 
 def native_activation(x: Tensor, name: Activation) -> Tensor:
@@ -43,15 +44,14 @@ class _Activation(torch.autograd.Function):
         return OPERATORS.activation_backward(grads[0], *ctx.saved_tensors, ctx.number), None
 
 
-def _odd(f: Callable[[float], float]) -> list[float]:
-    """The terms of the polynomial P with f(x) ≈ x · P(2 x² / LIMIT² − 1) up to `LIMIT`."""
-
-    def ratio(u: float) -> float:
-        x = LIMIT * math.sqrt((u + 1) / 2)
-        return f(x) / x
-
-    terms = chebyshev.cheb2poly(chebyshev.chebinterpolate(np.vectorize(ratio), TERMS - 1))
-    return [float(term) for term in terms]
+def _parabolas(f: Callable[[float], float]) -> list[float]:
+    """The constants of f's parabolas, then their slopes, then their curvatures: in [0, 1) each."""
+    terms = np.zeros((3, PIECES))
+    for piece in range(PIECES):
+        along = np.vectorize(lambda t, piece=piece: f((piece + t) * LIMIT / PIECES))
+        fitted = Chebyshev.interpolate(along, 2, domain=[0, 1])
+        terms[:, piece] = fitted.convert(kind=Polynomial, domain=[0, 1], window=[0, 1]).coef
+    return [float(term) for term in terms.flatten()]
 
 
 def _half_erf(x: float) -> float:
@@ -62,7 +62,8 @@ def _half_slope(x: float) -> float:
     return _half_erf(x) + x * math.exp(-x * x / 2) / math.sqrt(2 * math.pi)
 
 
-GELU_TERMS = (ctypes.c_float * (2 * TERMS))(*_odd(_half_erf), *_odd(_half_slope))
+GELU = (ctypes.c_float * (1 + 6 * PIECES))(LIMIT, *_parabolas(_half_erf), *_parabolas(_half_slope))
+"""What activation.h needs to know of it."""
 
 
 def _empty(x: Tensor) -> Tensor:
@@ -73,7 +74,7 @@ def _empty(x: Tensor) -> Tensor:
 def _forward(x: Tensor, number: int) -> Tensor:
     x = x.contiguous()
     out = _empty(x)
-    call(library().gpt_activation, out, x, x.numel(), number, GELU_TERMS)
+    call(library().gpt_activation, out, x, x.numel(), number, GELU)
     return out
 
 
@@ -84,5 +85,5 @@ def _forward(x: Tensor, number: int) -> Tensor:
 def _backward(grad_out: Tensor, x: Tensor, number: int) -> Tensor:
     grad_out, x = grad_out.contiguous(), x.contiguous()
     grad = _empty(x)
-    call(library().gpt_activation_backward, grad, grad_out, x, x.numel(), number, GELU_TERMS)
+    call(library().gpt_activation_backward, grad, grad_out, x, x.numel(), number, GELU)
     return grad

@@ -61,12 +61,35 @@ inline void block_paired(bf16* to, int64_t K, const bf16* from, int64_t stride, 
     }
 }
 
-// Called by all threads of a team together, which share the work and the buffers: sums for M · N
-// floats in blocks, across and pairs for a piece of g and of x.
+// What follows is called by all threads of a team together, which share the work.
+
+// sums (M, N), in blocks of SIDE x SIDE, = or += the product of pieces of K in the two layouts.
+inline void add_products(const Tiles& tiles, float* sums, const bf16* across, const bf16* pairs,
+                         int64_t M, int64_t N, int64_t K, bool add) {
+  const int64_t width = round_up(N);
+#pragma omp for
+  for (int64_t m = 0; m < M; m += SIDE)
+    for (int64_t c = 0; c < N; c += SIDE)
+      product(tiles, {sums + m * width + c * SIDE, SIDE}, {across + m * K, SIDE, SIDE},
+              {pairs + c * K, SIDE}, SIDE, SIDE, K, add);
+}
+
+// Sums (M, N) in blocks -> rows.
+inline void write_sums(Matrix<bf16> out, const float* sums, int64_t M, int64_t N) {
+  const int64_t width = round_up(N);
+#pragma omp for
+  for (int64_t m = 0; m < M; m++)
+    for (int64_t c = 0; c < N; c += LANES) {
+      const float* block = sums + m / SIDE * SIDE * width + c / SIDE * SIDE * SIDE;
+      store(out.data + m * out.stride + c, load(block + m % SIDE * SIDE + c % SIDE), first(N - c));
+    }
+}
+
+// out (M, N) of g (n, M) and x (n, N); the buffers hold sums for M · N floats in blocks, and a
+// piece of g and of x in its layout.
 inline void part_of_gradient(const Tiles& tiles, Matrix<bf16> out, Matrix<const bf16> g,
                              Matrix<const bf16> x, int64_t n, int64_t M, int64_t N, float* sums,
                              bf16* across, bf16* pairs) {
-  const int64_t width = round_up(N);
   for (int64_t t = 0; t < n; t += TOKENS) {
     const int64_t here = std::min(TOKENS, n - t), K = round_up(here);
 #pragma omp for
@@ -74,19 +97,9 @@ inline void part_of_gradient(const Tiles& tiles, Matrix<bf16> out, Matrix<const 
       block_transposed(across + r * SIDE, K, g.data + (t + r) * g.stride, g.stride, here - r, M);
       block_paired(pairs + r * SIDE, K, x.data + (t + r) * x.stride, x.stride, here - r, N);
     }
-#pragma omp for
-    for (int64_t m = 0; m < M; m += SIDE)
-      for (int64_t c = 0; c < N; c += SIDE)
-        product(tiles, {sums + m * width + c * SIDE, SIDE}, {across + m * K, SIDE, SIDE},
-                {pairs + c * K, SIDE}, SIDE, SIDE, K, t > 0);
+    add_products(tiles, sums, across, pairs, M, N, K, t > 0);
   }
-#pragma omp for
-  for (int64_t m = 0; m < M; m++)
-    for (int64_t c = 0; c < N; c += LANES) {
-      const float* block = sums + m / SIDE * SIDE * width + c / SIDE * SIDE * SIDE;
-      const __m512 values = _mm512_loadu_ps(block + m % SIDE * SIDE + c % SIDE);
-      store(out.data + m * out.stride + c, values, first(N - c));
-    }
+  write_sums(out, sums, M, N);
 }
 
 }  // namespace gpt

@@ -5,6 +5,7 @@
 #include "attention.h"
 #include "cross_entropy.h"
 #include "gradient.h"
+#include "mlp.h"
 #include "norm.h"
 #include "turn.h"
 #include "update.h"
@@ -87,9 +88,9 @@ void gpt_attention_backward(bf16* grad, bf16* grad_out, bf16* qkv, bf16* out, co
 }
 
 // out (n) = activation(x).
-void gpt_activation(bf16* out, const bf16* x, int64_t n, int number, const float* terms,
+void gpt_activation(bf16* out, const bf16* x, int64_t n, int number, const float* gelu,
                     int n_threads) {
-  with_activation(number, terms, [&](auto of) {
+  with_activation(number, gelu, [&](auto of) {
 #pragma omp parallel for num_threads(n_threads)
     for (int64_t i = 0; i < n; i += PIECE) activate(out + i, x + i, std::min(PIECE, n - i), of);
   });
@@ -97,11 +98,46 @@ void gpt_activation(bf16* out, const bf16* x, int64_t n, int number, const float
 
 // grad (n) = grad_out · activation's slope at x.
 void gpt_activation_backward(bf16* grad, const bf16* grad_out, const bf16* x, int64_t n,
-                             int number, const float* terms, int n_threads) {
-  with_activation(number, terms, [&](auto of) {
+                             int number, const float* gelu, int n_threads) {
+  with_activation(number, gelu, [&](auto of) {
 #pragma omp parallel for num_threads(n_threads)
     for (int64_t i = 0; i < n; i += PIECE)
       activate_backward(grad + i, grad_out + i, x + i, std::min(PIECE, n - i), of);
+  });
+}
+
+// out (n, C) and hidden (H for each of n tokens, rounded up to SIDE), of x (n, C) and matrices (H,
+// C) and (C, H).
+void gpt_mlp(bf16* out, bf16* hidden, const bf16* x, const bf16* expand, const bf16* project,
+             int64_t n, int64_t C, int64_t H, int number, const float* gelu, int n_threads) {
+  const Buffer<bf16> expand_across(H * C), project_across(C * H);
+  with_activation(number, gelu, [&](auto of) {
+#pragma omp parallel num_threads(n_threads)
+    {
+      lay_across(expand_across.begin(), expand, H, C);
+      lay_across(project_across.begin(), project, C, H);
+      mlp(Tiles(), out, hidden, x, expand_across.begin(), project_across.begin(), of, {n, C, H});
+    }
+  });
+}
+
+// The gradients of x and both matrices, of grad_out and what gpt_mlp had and gave.
+void gpt_mlp_backward(bf16* grad_x, bf16* grad_expand, bf16* grad_project, const bf16* grad_out,
+                      const bf16* x, const bf16* hidden, const bf16* expand, const bf16* project,
+                      int64_t n, int64_t C, int64_t H, int number, const float* gelu,
+                      int n_threads) {
+  const Buffer<bf16> expand_along(H * C), project_along(C * H);
+  const MlpWorkspace work({n, C, H});
+  with_activation(number, gelu, [&](auto of) {
+#pragma omp parallel num_threads(n_threads)
+    {
+      lay_along(expand_along.begin(), expand, H, C);
+      lay_along(project_along.begin(), project, C, H);
+      mlp_backward(Tiles(), work, grad_x, grad_out, x, hidden, expand_along.begin(),
+                   project_along.begin(), of, {n, C, H});
+      write_sums({grad_expand, C}, work.to_expand.begin(), H, C);
+      write_sums({grad_project, H}, work.to_project.begin(), C, H);
+    }
   });
 }
 

@@ -18,13 +18,38 @@ constexpr int64_t LANES = 16;
 inline __mmask16 first(int64_t n) { return n >= 16 ? 0xffff : n <= 0 ? 0 : (1u << n) - 1; }
 inline __mmask32 first_of_32(int64_t n) { return n >= 32 ? ~0u : n <= 0 ? 0 : (1u << n) - 1; }
 
-inline __m512 load(const bf16* from, __mmask16 which = 0xffff) {
-  const __m512i words = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(which, from));
-  return _mm512_castsi512_ps(_mm512_slli_epi32(words, 16));
+// All lanes: said by a type, so that no mask is made.
+struct All {};
+
+inline __m512 widened(__m256i values) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(values), 16));
+}
+inline __m512 load(const bf16* from, All = {}) {
+  return widened(_mm256_loadu_si256((const __m256i*)from));
+}
+inline __m512 load(const bf16* from, __mmask16 which) {
+  return widened(_mm256_maskz_loadu_epi16(which, from));
+}
+inline __m512 load(const float* from, All = {}) { return _mm512_loadu_ps(from); }
+inline __m512 load(const float* from, __mmask16 which) {
+  return _mm512_maskz_loadu_ps(which, from);
 }
 
-inline void store(bf16* to, __m512 x, __mmask16 which = 0xffff) {
+inline void store(bf16* to, __m512 x, All = {}) {
+  _mm256_storeu_si256((__m256i*)to, (__m256i)_mm512_cvtneps_pbh(x));
+}
+inline void store(bf16* to, __m512 x, __mmask16 which) {
   _mm256_mask_storeu_epi16(to, which, (__m256i)_mm512_cvtneps_pbh(x));
+}
+inline void store(float* to, __m512 x, All = {}) { _mm512_storeu_ps(to, x); }
+inline void store(float* to, __m512 x, __mmask16 which) { _mm512_mask_storeu_ps(to, which, x); }
+
+// Calls `use` for each 16 of n numbers, with where they start and which lanes they fill.
+template <class Use>
+void each_vector(int64_t n, Use use) {
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) use(i, All());
+  if (i < n) use(i, first(n - i));
 }
 
 // 2^x within 3e-6 of itself: a whole power of two times Taylor's series of the rest, |t| <= 1/2.

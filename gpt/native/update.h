@@ -13,10 +13,10 @@ namespace gpt {
 
 inline float sum_of_squares(const bf16* x, int64_t n) {
   __m512 sum = _mm512_setzero_ps();
-  for (int64_t i = 0; i < n; i += LANES) {
-    const __m512 values = load(x + i, first(n - i));
+  each_vector(n, [&](int64_t i, auto there) {
+    const __m512 values = load(x + i, there);
     sum = _mm512_fmadd_ps(values, values, sum);
-  }
+  });
   return _mm512_reduce_add_ps(sum);
 }
 
@@ -44,24 +44,22 @@ struct AdamW {
   void operator()(float* weight, bf16* copy, float* mean, float* square, const bf16* gradient,
                   int64_t n) const {
     const __m512 least = _mm512_set1_ps(1e-30f);  // whose root is nothing beside epsilon
-    for (int64_t i = 0; i < n; i += LANES) {
-      const __mmask16 there = first(n - i);
+    each_vector(n, [&](int64_t i, auto there) {
       const __m512 g = _mm512_mul_ps(load(gradient + i, there), _mm512_set1_ps(clip));
-      const __m512 m = between(_mm512_maskz_loadu_ps(there, mean + i), g, 1 - beta1);
-      const __m512 v =
-          between(_mm512_maskz_loadu_ps(there, square + i), _mm512_mul_ps(g, g), 1 - beta2);
+      const __m512 m = between(load(mean + i, there), g, 1 - beta1);
+      const __m512 v = between(load(square + i, there), _mm512_mul_ps(g, g), 1 - beta2);
       const __m512 size = _mm512_max_ps(least, v);  // NaN stays NaN
       const __m512 deviation = _mm512_mul_ps(size, inverse_root(size));
       const __m512 scale =
           inverse(_mm512_fmadd_ps(deviation, _mm512_set1_ps(root), _mm512_set1_ps(epsilon)));
       const __m512 step = _mm512_mul_ps(_mm512_mul_ps(m, scale), _mm512_set1_ps(rate));
-      const __m512 old = _mm512_maskz_loadu_ps(there, weight + i);
+      const __m512 old = load(weight + i, there);
       const __m512 moved = _mm512_fmsub_ps(old, _mm512_set1_ps(shrink), step);
-      _mm512_mask_storeu_ps(mean + i, there, m);
-      _mm512_mask_storeu_ps(square + i, there, v);
-      _mm512_mask_storeu_ps(weight + i, there, moved);
+      store(mean + i, m, there);
+      store(square + i, v, there);
+      store(weight + i, moved, there);
       store(copy + i, moved, there);
-    }
+    });
   }
 };
 
@@ -89,21 +87,19 @@ inline void look_ahead(bf16* ahead, bf16* scratch, float* momentum, const bf16* 
   const int64_t n = rows * columns;
   bf16* const straight = scratch ? scratch : ahead;
   __m512 squares = _mm512_setzero_ps();
-  for (int64_t i = 0; i < n; i += LANES) {
-    const __mmask16 there = first(n - i);
+  each_vector(n, [&](int64_t i, auto there) {
     const __m512 g = _mm512_mul_ps(load(gradient + i, there), _mm512_set1_ps(clip));
-    const __m512 m = between(_mm512_maskz_loadu_ps(there, momentum + i), g, 1 - decay);
+    const __m512 m = between(load(momentum + i, there), g, 1 - decay);
     const __m512 next = between(g, m, decay);
     squares = _mm512_fmadd_ps(next, next, squares);
-    _mm512_mask_storeu_ps(momentum + i, there, m);
+    store(momentum + i, m, there);
     store(straight + i, next, there);
-  }
+  });
   const float by = 1 / (std::sqrt(_mm512_reduce_add_ps(squares)) * margin + 1e-7f);
   if (scratch) return transposed(ahead, scratch, rows, columns, by);
-  for (int64_t i = 0; i < n; i += LANES) {
-    const __mmask16 there = first(n - i);
+  each_vector(n, [&](int64_t i, auto there) {
     store(ahead + i, _mm512_mul_ps(load(ahead + i, there), _mm512_set1_ps(by)), there);
-  }
+  });
 }
 
 // A matrix (rows, columns) shrinks and moves against an update, which is its transpose if there is
@@ -113,14 +109,13 @@ inline void move(float* weight, bf16* copy, const bf16* update, bf16* scratch, i
   const int64_t n = rows * columns;
   if (scratch) transposed(scratch, update, columns, rows, 1.0f);
   const bf16* const straight = scratch ? scratch : update;
-  for (int64_t i = 0; i < n; i += LANES) {
-    const __mmask16 there = first(n - i);
+  each_vector(n, [&](int64_t i, auto there) {
     const __m512 step = _mm512_mul_ps(load(straight + i, there), _mm512_set1_ps(rate));
-    const __m512 old = _mm512_maskz_loadu_ps(there, weight + i);
+    const __m512 old = load(weight + i, there);
     const __m512 moved = _mm512_fmsub_ps(old, _mm512_set1_ps(shrink), step);
-    _mm512_mask_storeu_ps(weight + i, there, moved);
+    store(weight + i, moved, there);
     store(copy + i, moved, there);
-  }
+  });
 }
 
 }  // namespace gpt

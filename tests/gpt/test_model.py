@@ -287,10 +287,16 @@ class TestLayers:
         ("activation", "expected"), [("relu", 3.0), ("relu2", 9.0), ("gelu", 2.99595)]
     )
     def test_activation(self, activation: str, expected: float) -> None:
+        """Of one hidden channel, which is the first one of the input, and of the output."""
         mlp = MLP(replace(TINY, activation=activation))  # type: ignore[arg-type]
+        for parameter in mlp.parameters():
+            torch.nn.init.zeros_(parameter)
+        torch.nn.init.ones_(mlp.expand.weight[0, :1])
+        torch.nn.init.ones_(mlp.projection.weight[:1, 0])
+        x = torch.zeros(2, TINY.n_embd)
+        x[:, 0] = torch.tensor([3.0, -50.0])
 
-        assert mlp.activation(torch.tensor(3.0)).item() == pytest.approx(expected, abs=1e-5)
-        assert mlp.activation(torch.tensor(-50.0)).item() == 0
+        assert mlp(x)[:, 0].tolist() == pytest.approx([expected, 0.0], abs=1e-5)
 
     def test_an_unused_final_norm_is_never_applied(self, idx: Tensor) -> None:
         model = loud(replace(TINY, final_norm="unused"))
