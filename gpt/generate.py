@@ -66,7 +66,8 @@ def _sample(
 ) -> int:
     if temperature == 0:
         return int(logits.argmax())
-    k = len(logits) if top_k is None else min(top_k, len(logits))
-    logits, tokens = logits.topk(k)  # (k,) exactly, however many are tied
-    weights = ((logits - logits[0]) / temperature).softmax(dim=-1)  # no overflow near 0
+    weights = ((logits - logits.amax()) / temperature).softmax(dim=-1)  # no overflow near 0
+    if top_k is None or top_k >= len(weights):
+        return int(torch.multinomial(weights, 1, generator=generator))
+    weights, tokens = weights.topk(top_k)  # (k,) exactly, however many are tied
     return int(tokens[torch.multinomial(weights, 1, generator=generator)])

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gpt.attention import KERNELS
 from gpt.attention.cache import LayerCache
 from gpt.config import ModelConfig
-from gpt.layers import Linear, QueryKeyTransform
+from gpt.layers import Linear, QueryKeyTransform, make_dropout
 
 
 def attention_scale(config: ModelConfig) -> float:
@@ -42,7 +42,7 @@ class FusedAttention(nn.Module):
         self.qkv = Linear(C, 3 * C, bias=config.qkv_bias)
         self.transform = QueryKeyTransform(config)
         self.projection = Linear(C, C, bias=config.bias)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = make_dropout(config.dropout)
 
     def forward(self, x: Tensor, cache: LayerCache | None = None) -> Tensor:
         B, T, C = x.shape
@@ -86,7 +86,7 @@ class Head(nn.Module):
         self.query = nn.Linear(C, D, bias=config.qkv_bias)
         self.value = nn.Linear(C, D, bias=config.qkv_bias)
         self.transform = QueryKeyTransform(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = make_dropout(config.dropout)
         self.register_buffer("tril", torch.ones(T, T).tril(), persistent=False)
 
     def project(self, x: Tensor, start: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -111,7 +111,7 @@ class PerHeadAttention(nn.Module):
         self.scale = attention_scale(config)
         self.heads = nn.ModuleList(Head(config) for _ in range(config.n_head))
         self.projection = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = make_dropout(config.dropout)
 
     def forward(self, x: Tensor, cache: LayerCache | None = None) -> Tensor:
         if cache is None:

@@ -16,7 +16,7 @@ from gpt.attention.cache import KVCache, LayerCache
 from gpt.config import ModelConfig
 from gpt.errors import ConfigError
 from gpt.heads import make_attention
-from gpt.layers import MLP, make_norm
+from gpt.layers import MLP, make_dropout, make_norm
 from gpt.loss import Reduction, chunked_cross_entropy, cross_entropy
 
 
@@ -149,7 +149,7 @@ class GPT(LanguageModel):
         self.token_embedding = nn.Embedding(vocab_size, C)
         if config.position == "learned":
             self.position_embedding = nn.Embedding(config.block_size, C)
-        self.embedding_dropout = nn.Dropout(config.dropout if config.embedding_dropout else 0.0)
+        self.embedding_dropout = make_dropout(config.dropout if config.embedding_dropout else 0.0)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         if config.final_norm != "none":
             self.final_norm = make_norm(config)

@@ -18,7 +18,7 @@ class LayerCache:
     def __init__(self, block_size: int) -> None:
         self.block_size = block_size
         self.length = 0
-        self._keys_values: Tensor | None = None  # (2, B, H, block_size, D)
+        self._kept: tuple[Tensor, Tensor] | None = None  # keys, values (B, H, block_size, D)
 
     def attend(
         self, q: Tensor, k: Tensor, v: Tensor, *, scale: float, dropout_p: float = 0.0
@@ -31,13 +31,13 @@ class LayerCache:
         S, T = q.shape[-2], self.length + q.shape[-2]
         if self.block_size < T:
             raise ConfigError(f"a cache must hold at most {self.block_size} tokens but got {T}")
-        if self._keys_values is None:
-            B, H, _, D = k.shape
-            self._keys_values = k.new_empty(2, B, H, self.block_size, D)
-        new = torch.stack((k, v)).detach()  # (2, B, H, S, D)
-        self._keys_values[..., self.length : T, :] = new
+        if self._kept is None:
+            shape = (*k.shape[:2], self.block_size, k.shape[3])
+            self._kept = k.new_empty(shape), v.new_empty(shape)
+        for kept, new in zip(self._kept, (k, v), strict=True):
+            kept.narrow(2, self.length, S).copy_(new.detach())
         self.length = T
-        keys, values = self._keys_values[..., :T, :].unbind(0)  # (B, H, T, D) each
+        keys, values = (kept.narrow(2, 0, T) for kept in self._kept)  # (B, H, T, D) each
         if S == 1:  # a single new token has no future
             return F.scaled_dot_product_attention(
                 q, keys, values, dropout_p=dropout_p, scale=scale

@@ -162,7 +162,7 @@ void gpt_cross_entropy(float* losses, bf16* grad, const bf16* logits, const int6
                        const float* weights, int64_t n, int64_t V, int n_threads) {
 #pragma omp parallel num_threads(n_threads)
   {
-    const Buffer<float> powers(V + LANES);
+    const Buffer<float> powers(V);
 #pragma omp for
     for (int64_t i = 0; i < n; i++)
       losses[i] =
