@@ -53,6 +53,13 @@ def test_it_neither_needs_nor_moves_torchs_own_generator(gpt: GPT) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_onednn_is_as_it_was_afterwards(gpt: GPT) -> None:
+    before = torch.backends.mkldnn.enabled
+    generate(gpt, [0], 2, seed=0)
+
+    assert torch.backends.mkldnn.enabled == before
+
+
 @pytest.mark.parametrize("how", [{"temperature": 0.0}, {"top_k": 1}, {"temperature": 1e-45}])
 def test_the_likeliest_token_each_time(how: dict[str, float], gpt: GPT) -> None:
     assert generate(gpt, [1, 2], 30, seed=0, **how) == naive_argmax(gpt, [1, 2], 30)
