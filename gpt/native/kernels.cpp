@@ -5,6 +5,7 @@
 #include "attention.h"
 #include "cross_entropy.h"
 #include "gradient.h"
+#include "linear.h"
 #include "mlp.h"
 #include "norm.h"
 #include "turn.h"
@@ -139,6 +140,30 @@ void gpt_mlp_backward(bf16* grad_x, bf16* grad_expand, bf16* grad_project, const
       write_sums({grad_project, H}, work.to_project.begin(), C, H);
     }
   });
+}
+
+// out (n, M) = x Wᵀ of x (n, C) and W (M, C).
+void gpt_linear(bf16* out, const bf16* x, const bf16* weight, int64_t n, int64_t M, int64_t C,
+                int n_threads) {
+  const Buffer<bf16> across(M * C);
+#pragma omp parallel num_threads(n_threads)
+  {
+    lay_across(across.begin(), weight, M, C);
+    linear(Tiles(), out, x, across.begin(), n, M, C);
+  }
+}
+
+// The gradients of x and W, of grad_out and what gpt_linear had.
+void gpt_linear_backward(bf16* grad_x, bf16* grad_weight, const bf16* grad_out, const bf16* x,
+                         const bf16* weight, int64_t n, int64_t M, int64_t C, int n_threads) {
+  const Buffer<bf16> along(M * C);
+  const LinearWorkspace work(M, C);
+#pragma omp parallel num_threads(n_threads)
+  {
+    lay_along(along.begin(), weight, M, C);
+    linear_backward(Tiles(), work, grad_x, grad_out, x, along.begin(), n, M, C);
+    write_sums({grad_weight, C}, work.to_weight.begin(), M, C);
+  }
 }
 
 // out (M, N) = gᵀ x of g (n, M) and x (n, N), summed as floats, a part of the sums at a time.

@@ -36,6 +36,8 @@ SIGNATURES: dict[str, list[Any]] = {
     "gpt_attention_backward": [*[_POINTER] * 5, _FLOAT, *[_SIZE] * 4, _INT],
     "gpt_activation": [*[_POINTER] * 2, _SIZE, _INT, _POINTER, _INT],
     "gpt_activation_backward": [*[_POINTER] * 3, _SIZE, _INT, _POINTER, _INT],
+    "gpt_linear": [*[_POINTER] * 3, *[_SIZE] * 3, _INT],
+    "gpt_linear_backward": [*[_POINTER] * 5, *[_SIZE] * 3, _INT],
     "gpt_mlp": [*[_POINTER] * 5, *[_SIZE] * 3, _INT, _POINTER, _INT],
     "gpt_mlp_backward": [*[_POINTER] * 8, *[_SIZE] * 3, _INT, _POINTER, _INT],
     "gpt_weight_gradient": [*[_POINTER] * 3, *[_SIZE] * 3, _INT],

@@ -1,6 +1,7 @@
-"""A linear map that makes its weights' gradient in C++ (gradient.h).
+"""Linear maps in C++, in bfloat16 on a CPU with AMX: elsewhere oneDNN is as fast.
 
-In bfloat16, on a CPU with AMX: elsewhere oneDNN is as fast.
+Small matrices are multiplied both ways (linear.h). Of a larger one only the gradient is made here
+(gradient.h), where oneDNN is slowest.
 """
 
 from typing import Any
@@ -12,6 +13,21 @@ from torch import Tensor
 from gpt.native.library import call, library
 from gpt.native.operators import OPERATORS, operator
 
+SIDE = 32
+"""What both sides of a matrix must be multiples of, as in product.h."""
+
+MOST_SUMS = 1 << 18
+"""Numbers whose gradients are summed at once: as floats, half of a core's second cache."""
+
+
+def is_small(*weights: Tensor) -> bool:
+    """Whether products with these matrices, and the sums of their gradients, stay in the cache."""
+    sides = (side for weight in weights for side in weight.shape)
+    return (
+        all(side % SIDE == 0 for side in sides)
+        and sum(weight.numel() for weight in weights) <= MOST_SUMS
+    )
+
 
 def native_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """x (..., K), weight (M, K), bias (M,) -> (..., M)."""
@@ -22,7 +38,10 @@ def native_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return F.linear(x, weight, bias)
+        if not is_small(weight):
+            return F.linear(x, weight, bias)
+        out: Tensor = OPERATORS.linear(x, weight)
+        return out if bias is None else out + bias
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
@@ -34,19 +53,46 @@ class _Linear(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         grad = grads[0].flatten(0, -2)  # (n, M)
-        to_weight = OPERATORS.weight_gradient(grad, x.flatten(0, -2))
-        to_bias = grad.sum(0) if ctx.has_bias else None
-        return grads[0] @ weight, to_weight, to_bias
+        if is_small(weight):
+            to_x, to_weight = OPERATORS.linear_backward(grad, x, weight)
+        else:
+            to_x = grads[0] @ weight
+            to_weight = OPERATORS.weight_gradient(grad, x.flatten(0, -2))
+        return to_x, to_weight, grad.sum(0) if ctx.has_bias else None
 
 
-def _empty(grad: Tensor, x: Tensor) -> Tensor:
+def _empty(x: Tensor, weight: Tensor) -> Tensor:
+    return x.new_empty((*x.shape[:-1], len(weight)))
+
+
+@operator("linear(Tensor x, Tensor weight) -> Tensor", _empty)
+def _forward(x: Tensor, weight: Tensor) -> Tensor:
+    """(..., K) and (M, K) -> (..., M)."""
+    x, weight, out = x.contiguous(), weight.contiguous(), _empty(x, weight)
+    call(library().gpt_linear, out, x, weight, x.numel() // x.shape[-1], *weight.shape)
+    return out
+
+
+@operator(
+    "linear_backward(Tensor grad, Tensor x, Tensor weight) -> (Tensor, Tensor)",
+    lambda grad, x, weight: (x.new_empty(x.shape), weight.new_empty(weight.shape)),  # noqa: ARG005
+)
+def _backward(grad: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients of x (..., K) and of weight (M, K), from that of the output, (n, M)."""
+    inputs = [tensor.contiguous() for tensor in (grad, x, weight)]
+    grads = x.new_empty(x.shape), weight.new_empty(weight.shape)
+    call(library().gpt_linear_backward, *grads, *inputs, len(grad), *weight.shape)
+    return grads
+
+
+def _empty_gradient(grad: Tensor, x: Tensor) -> Tensor:
     return grad.new_empty((grad.shape[1], x.shape[1]))
 
 
-@operator("weight_gradient(Tensor grad, Tensor x) -> Tensor", _empty)
+@operator("weight_gradient(Tensor grad, Tensor x) -> Tensor", _empty_gradient)
 def _weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
     """(n, M) and (n, K) -> gradᵀ x, (M, K), summed in float32."""
     grad, x = grad.contiguous(), x.contiguous()
-    out = _empty(grad, x)
+    out = _empty_gradient(grad, x)
     call(library().gpt_weight_gradient, out, grad, x, len(x), *out.shape)
     return out

@@ -7,9 +7,7 @@
 #pragma once
 
 #include "activation.h"
-#include "buffer.h"
-#include "gradient.h"
-#include "product.h"
+#include "linear.h"
 
 namespace gpt {
 
@@ -42,45 +40,6 @@ void deactivate_square(bf16* grad, bf16* active_pairs, const float* grad_active,
       }
       _mm512_storeu_si512(active_pairs + r * SIDE + 2 * c, paired(active[0], active[1]));
     }
-}
-
-// For each SIDE columns of A (SIDE, K) · B (K, N), B in strips of SIDE columns: calls `use` with
-// the first of them and their sums. The next product is begun before the sums of the last are
-// used, for what tiles have stored is slow to come back.
-template <class Use>
-void each_square(const Tiles& tiles, Matrix<const bf16> a, const bf16* b, int64_t N, int64_t K,
-                 Use use) {
-  alignas(64) float sums[2][SIDE * SIDE];
-  const auto begin = [&](int64_t c) {
-    product(tiles, {sums[c / SIDE % 2], SIDE}, a, {b + c * K, SIDE}, SIDE, SIDE, K);
-  };
-  begin(0);
-  for (int64_t c = 0; c < N; c += SIDE) {
-    if (c + SIDE < N) begin(c + SIDE);
-    use(c, sums[c / SIDE % 2]);
-  }
-}
-
-// A square of sums -> rows of bfloat16, n of which are there.
-inline void write_square(bf16* to, int64_t stride, const float* sums, int64_t n) {
-  for (int64_t r = 0; r < std::min(SIDE, n); r++)
-    for (int64_t c = 0; c < SIDE; c += LANES)
-      store(to + r * stride + c, load(sums + r * SIDE + c));
-}
-
-// A matrix (rows, columns) so that products with its transpose read it: strips of SIDE rows, each
-// of them transposed and paired.
-inline void lay_across(bf16* to, const bf16* from, int64_t rows, int64_t columns) {
-#pragma omp for
-  for (int64_t r = 0; r < rows; r += SIDE)
-    pair_transposed(to + r * columns, from + r * columns, SIDE, columns);
-}
-
-// The same for products with it as it stands: strips of SIDE columns, each of them paired.
-inline void lay_along(bf16* to, const bf16* from, int64_t rows, int64_t columns) {
-#pragma omp for
-  for (int64_t r = 0; r < rows; r += SIDE)
-    block_paired(to + r * SIDE, rows, from + r * columns, columns, SIDE, columns);
 }
 
 // out, and hidden in squares (n / SIDE, H / SIDE, SIDE, SIDE), by all threads of a team; `expand`

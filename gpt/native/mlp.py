@@ -11,24 +11,17 @@ from torch import Tensor, nn
 from gpt.config.model import Activation
 from gpt.native.activation import GELU, NUMBERS
 from gpt.native.library import call, has_tiles, library, takes
+from gpt.native.linear import SIDE, is_small
 from gpt.native.operators import OPERATORS, operator
-
-SIDE = 32
-"""What both sides of the matrices must be multiples of, as in product.h."""
-
-MOST_SUMS = 1 << 18
-"""Numbers of both matrices together: as floats, half of a core's second cache."""
 
 
 def takes_mlp(x: Tensor, expand: nn.Linear, projection: nn.Linear) -> bool:
     """Whether the kernels can, and should, compute an MLP of these two."""
-    sides = (side % SIDE == 0 for side in expand.weight.shape)
     return (
         takes(x)
         and has_tiles()
         and expand.bias is projection.bias is None
-        and all(sides)
-        and expand.weight.numel() + projection.weight.numel() <= MOST_SUMS
+        and is_small(expand.weight, projection.weight)
     )
 
 

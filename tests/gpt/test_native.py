@@ -19,12 +19,14 @@ from gpt.attention import KERNELS
 from gpt.attention.plain import matmul
 from gpt.config import ModelConfig, RunConfig
 from gpt.config.model import Activation, Norm
-from gpt.layers import ACTIVATIONS, Linear, QueryKeyTransform, activate, make_norm
+from gpt.layers import ACTIVATIONS, MLP, Linear, QueryKeyTransform, activate, make_norm
 from gpt.model import build_model
 from gpt.native.activation import NUMBERS, native_activation
 from gpt.native.attention import native_packed
 from gpt.native.cross_entropy import native_cross_entropy
 from gpt.native.library import has_tiles
+from gpt.native.linear import is_small
+from gpt.native.mlp import native_mlp, takes_mlp
 from gpt.native.operators import OPERATORS
 
 ROUNDING = 2**-8
@@ -88,22 +90,67 @@ def test_weight_gradient(n: int, M: int, K: int) -> None:
     assert relative_error(found, grad.double().T @ x.double()) < ROUNDING
 
 
-@pytest.mark.skipif(not has_tiles(), reason="this processor has no tiles (AMX)")
+needs_tiles = pytest.mark.skipif(not has_tiles(), reason="this processor has no tiles (AMX)")
+
+
+@needs_tiles
 @pytest.mark.parametrize("bias", [False, True])
-def test_a_linear_layer_of_many_tokens_has_the_gradients_of_torch_s(bias: bool) -> None:
-    layer = Linear(40, 24, bias=bias).bfloat16()
-    x = random(2, Linear.FEWEST_TOKENS, 40).requires_grad_()
+@pytest.mark.parametrize(("C", "M"), [(40, 24), (64, 96), (512, 1024)])
+def test_a_linear_layer_of_many_tokens_is_torch_s_with_its_gradients(
+    C: int, M: int, bias: bool
+) -> None:
+    """One that is no multiple of a tile, one that is, and one too large for the cache."""
+    n = Linear.FEWEST_TOKENS // 2 + 9  # not whole tiles of tokens either
+    layer = Linear(C, M, bias=bias).bfloat16()
+    x = random(2, n, C).requires_grad_()
     inputs = [x, *layer.parameters()]
-    grad_out = random(2, Linear.FEWEST_TOKENS, 24, seed=1)
+    grad_out = random(2, n, M, seed=1)
 
     out = layer(x)
     found = torch.autograd.grad(out, inputs, grad_out)
     exact_inputs = [i.detach().double().requires_grad_() for i in inputs]
     exact = torch.autograd.grad(F.linear(*exact_inputs), exact_inputs, grad_out.double())
 
-    assert type(out.grad_fn).__name__ == "_LinearBackward"
-    assert torch.equal(out, F.linear(*inputs))
+    assert is_small(layer.weight) == (C == 64)
+    assert relative_error(out, F.linear(*exact_inputs)) < ROUNDING
     assert max(map(relative_error, found, exact)) < ROUNDING
+
+
+@needs_tiles
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("n", [1, 31, 300])
+def test_an_mlp_and_its_gradients(n: int, name: Activation) -> None:
+    x, expand, projection = (
+        random(*shape).div(8).requires_grad_() for shape in ((n, 64), (256, 64), (64, 256))
+    )
+    grad_out = random(n, 64, seed=1)
+
+    out = native_mlp(x, expand, projection, name)
+    found = torch.autograd.grad(out, (x, expand, projection), grad_out)
+    exact_x, exact_e, exact_p = exacts = [
+        i.detach().double().requires_grad_() for i in (x, expand, projection)
+    ]
+    exact = F.linear(ACTIVATIONS[name](F.linear(exact_x, exact_e)), exact_p)
+    exact_found = torch.autograd.grad(exact, exacts, grad_out.double())
+
+    assert relative_error(out, exact) < 2 * ROUNDING  # of the hidden layer, and of the result
+    assert max(map(relative_error, found, exact_found)) < 2 * ROUNDING
+
+
+@needs_tiles
+@pytest.mark.parametrize(
+    ("bias", "n_embd", "is_taken"), [(False, 32, True), (True, 32, False), (False, 40, False)]
+)
+def test_a_model_s_mlp_is_the_native_one_where_that_can_be(
+    bias: bool, n_embd: int, is_taken: bool
+) -> None:
+    config = ModelConfig(block_size=8, n_layer=1, n_head=1, n_embd=n_embd, bias=bias)
+    mlp = MLP(replace(config, dropout=0.0)).bfloat16()
+    x = random(4, n_embd)
+
+    assert takes_mlp(x, mlp.expand, mlp.projection) == is_taken
+    exact = deepcopy(mlp).double()(x.double())
+    assert relative_error(mlp(x), exact) < 2 * ROUNDING
 
 
 @pytest.mark.parametrize("norm", ["layernorm", "rmsnorm"])
@@ -215,6 +262,17 @@ CALLS: dict[str, Callable[[], tuple[object, ...]]] = {
     "activation": lambda: (random(50, 1000), 2),
     "activation_backward": lambda: (random(50, 1000), random(50, 1000, seed=1), 2),
     "weight_gradient": lambda: (random(600, 70), random(600, 90)),
+    "linear": lambda: (random(2, 300, 64), random(96, 64)),
+    "linear_backward": lambda: (random(600, 96), random(2, 300, 64), random(96, 64)),
+    "mlp": lambda: (random(2, 300, 64), random(128, 64), random(64, 128), 2),
+    "mlp_backward": lambda: (
+        random(2, 300, 64, seed=1),
+        x := random(2, 300, 64),
+        OPERATORS.mlp(x, random(128, 64), random(64, 128), 2)[1],
+        random(128, 64),
+        random(64, 128),
+        2,
+    ),
     "norm": lambda: (random(5, 60, 40), random(40), 1e-5, True),
     "norm_backward": lambda: (
         random(5, 60, 40, seed=1),
