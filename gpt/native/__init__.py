@@ -1,9 +1,9 @@
 """Kernels in C++ for what torch does slowly on a CPU in bfloat16.
 
-Attention, norms, activations, the gradients of weights and the head's cross-entropy: torch turns
-each bfloat16 into a float32 and back by a dozen instructions where the processor has one, and
-walks through memory once for each operation. Here a head, a row or a register is done with in one
-go while it is in the cache (docs/speed-log.md has what that is worth).
+Attention, norms, MLPs and linear maps, the head's cross-entropy, and the update of the weights:
+torch turns each bfloat16 into a float32 and back by a dozen instructions where the processor has
+one, and walks through memory once for each operation. Here a head, a row or a strip of tokens is
+done with in one go while it is in the cache (docs/speed-log.md has what that is worth).
 
 They need a processor with AVX-512's bfloat16 instructions, by tiles (AMX) where it has those too,
 and a C++ compiler, by which they are compiled once for a machine. Without either they are absent,

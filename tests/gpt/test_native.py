@@ -339,8 +339,11 @@ print(verdict.reason, library.has_tiles())
 a, b = torch.randn(300, 50).bfloat16(), torch.randn(300, 70).bfloat16()
 exact = a.float().T @ b.float()
 print(torch.allclose(OPERATORS.weight_gradient(a, b).float(), exact, rtol=2**-8, atol=1e-3))
+x, w = torch.randn(45, 64).bfloat16(), torch.randn(96, 64).bfloat16()
+exact = x.float() @ w.float().T
+print(torch.allclose(OPERATORS.linear(x, w).float(), exact, rtol=2**-8, atol=1e-3))
 """
-    assert in_a_new_process(code, GPT_BENCH_CACHE=str(tmp_path)) == "None False\nTrue"
+    assert in_a_new_process(code, GPT_BENCH_CACHE=str(tmp_path)) == "None False\nTrue\nTrue"
 
 
 def test_they_are_compiled_once(tmp_path: Path) -> None:
