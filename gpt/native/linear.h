@@ -11,20 +11,15 @@
 
 namespace gpt {
 
-// For each SIDE columns of A (SIDE, K) · B (K, N), B in strips of SIDE columns: calls `use` with
-// the first of them and their sums. The next product is begun before the sums of the last are
-// used, for what tiles have stored is slow to come back.
+// For each SIDE columns of A (SIDE, K) · B (K, N), B in strips of SIDE columns: calls `use` with the
+// first of them and their sums.
 template <class Use>
 void each_square(const Tiles& tiles, Matrix<const bf16> a, const bf16* b, int64_t N, int64_t K,
                  Use use) {
-  alignas(64) float sums[2][SIDE * SIDE];
-  const auto begin = [&](int64_t c) {
-    product(tiles, {sums[c / SIDE % 2], SIDE}, a, {b + c * K, SIDE}, SIDE, SIDE, K);
-  };
-  begin(0);
+  alignas(64) float sums[SIDE * SIDE];
   for (int64_t c = 0; c < N; c += SIDE) {
-    if (c + SIDE < N) begin(c + SIDE);
-    use(c, sums[c / SIDE % 2]);
+    product(tiles, {sums, SIDE}, a, {b + c * K, SIDE}, SIDE, SIDE, K);
+    use(c, sums);
   }
 }
 
