@@ -11,8 +11,8 @@
 
 namespace gpt {
 
-// For each SIDE columns of A (SIDE, K) · B (K, N), B in strips of SIDE columns: calls `use` with the
-// first of them and their sums.
+// For each SIDE columns of A (SIDE, K) · B (K, N), B in strips of SIDE columns: calls `use` with
+// the first of them and their sums.
 template <class Use>
 void each_square(const Tiles& tiles, Matrix<const bf16> a, const bf16* b, int64_t N, int64_t K,
                  Use use) {
