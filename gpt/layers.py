@@ -31,7 +31,7 @@ def make_norm(config: ModelConfig) -> nn.Module:
 
 
 def make_dropout(p: float) -> nn.Module:
-    """Dropout, or nothing at all: a model generates a tenth faster without the calls."""
+    """Dropout, or nothing at all: for a single token even a call that does nothing takes time."""
     return nn.Dropout(p) if p else nn.Identity()
 
 
