@@ -1,13 +1,19 @@
-"""Small corpora in temporary folders; the real ones where GPT_BENCH_CORPORA says they are."""
+"""Small corpora and runs in temporary folders; real corpora where GPT_BENCH_CORPORA says."""
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from late_device import LateDevice
 
+import gpt.train
+from gpt.clock import Clock
 from gpt.config import Budget, CorpusConfig, ModelConfig, RunConfig, TrainConfig
 from gpt.corpora import CORPORA_VARIABLE, Corpus, load_corpus
+from gpt.setup import Setup, set_up
+from gpt.train import Point, train
 
 VERSE = (
     "{0} bottles of “beer” on the wall, {0} bottles of “beer”. Take one down, pass it around.\n"
@@ -50,3 +56,26 @@ def tiny(tmp_path: Path) -> RunConfig:
         model=ModelConfig(n_layer=1, n_head=2, n_embd=16, block_size=16),
         train=TrainConfig(budget=Budget(steps=20), batch_size=4, device="cpu"),
     )
+
+
+@pytest.fixture
+def settle(tiny: RunConfig, cache: Path) -> Callable[..., Setup]:
+    """Set the tiny run up, with overrides."""
+    return lambda **values: set_up(
+        tiny.override({key: str(value) for key, value in values.items()}), cache=cache
+    )
+
+
+@pytest.fixture
+def run(settle: Callable[..., Setup]) -> Callable[..., list[Point]]:
+    """The same, trained to its end."""
+    return lambda **values: list(train(settle(**values)))
+
+
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> LateDevice:
+    """A device that `train` takes for its own, and whose time it takes for the time."""
+    device = LateDevice()
+    monkeypatch.setattr(gpt.train, "Clock", partial(Clock, now=device.now))
+    monkeypatch.setattr(gpt.train, "synchronize", device.synchronize)
+    return device

@@ -1,33 +1,9 @@
 """The clock, on a device that does its work late and a time that only moves when told."""
 
 import pytest
+from late_device import LateDevice
 
 from gpt.clock import BUCKETS, Clock
-
-
-class LateDevice:
-    """Work that is queued at once and only done, and only takes time, when waited for."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.queued = 0.0
-
-    def work(self, seconds: float) -> None:
-        self.queued += seconds
-
-    def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
-
-    def fail(self, seconds: float) -> None:
-        self.work(seconds)
-        raise RuntimeError
-
-    def synchronize(self) -> None:
-        self.seconds += self.queued
-        self.queued = 0.0
-
-    def now(self) -> float:
-        return self.seconds
 
 
 @pytest.fixture
@@ -84,8 +60,12 @@ def test_a_sleep_moves_its_own_bucket_alone(slow: str, device: LateDevice) -> No
 def test_a_region_that_fails_is_charged_too(device: LateDevice) -> None:
     clock = Clock(device.synchronize, device.now)
 
+    def fail() -> None:
+        device.work(2.0)
+        raise RuntimeError
+
     with pytest.raises(RuntimeError), clock.measure("step"):
-        device.fail(2.0)
+        fail()
 
     assert clock.seconds["step"] == 2.0
 
