@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gpt.native.cross_entropy import native_cross_entropy
+from gpt.native.head import native_head, takes_head
 from gpt.native.library import takes
 
 Reduction = Literal["mean", "sum"]
@@ -94,12 +95,15 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         differentiate: bool,
     ) -> tuple[Tensor, ...]:
         """The loss, and with `differentiate` its gradients to x, weight and bias."""
-        V = weight.shape[0]
         predicted = targets != IGNORE_INDEX  # (N,)
         share = predicted.float()
         if reduction == "mean":
             share /= predicted.sum()
         targets = targets.where(predicted, 0)  # (N,)
+        if differentiate and takes_head(x, bias):
+            losses, x_grad, weight_grad = native_head(x, weight, targets, share)
+            return losses @ share, x_grad, weight_grad, weight_grad.new_zeros(0)
+        V = len(weight)
         losses = torch.empty(len(x), device=x.device)
         if differentiate:
             x_grad = torch.empty_like(x)

@@ -5,6 +5,7 @@
 #include "attention.h"
 #include "cross_entropy.h"
 #include "gradient.h"
+#include "head.h"
 #include "linear.h"
 #include "mlp.h"
 #include "norm.h"
@@ -193,6 +194,18 @@ void gpt_cross_entropy(float* losses, bf16* grad, const bf16* logits, const int6
       losses[i] =
           cross_entropy(grad + i * V, powers.begin(), logits + i * V, V, targets[i], weights[i]);
   }
+}
+
+// losses (n), and the gradients of x (n, C) and W (V, C), from those, targets and weights (n).
+void gpt_head(float* losses, bf16* grad_x, bf16* grad_weight, const bf16* x, const bf16* weight,
+              const int64_t* targets, const float* weights, int64_t n, int64_t V, int64_t C,
+              int n_threads) {
+  const HeadSizes s{n, C, V};
+  const HeadWorkspace work(s);
+  const Buffer<bf16> whole(s.width() * C);
+  copy_padded(whole.begin(), s.width(), weight, C, V, C);
+#pragma omp parallel num_threads(n_threads)
+  head(Tiles(), work, losses, grad_x, grad_weight, x, whole.begin(), targets, weights, s);
 }
 
 // out (n, C) and kept (n, 2) of x (n, C) and weight (C).

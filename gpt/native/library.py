@@ -46,6 +46,7 @@ SIGNATURES: dict[str, list[Any]] = {
     "gpt_turn": [*[_POINTER] * 4, *[_SIZE] * 4, _FLOAT, _INT, _INT],
     "gpt_turn_backward": [*[_POINTER] * 5, *[_SIZE] * 4, _FLOAT, _INT, _INT],
     "gpt_cross_entropy": [*[_POINTER] * 5, *[_SIZE] * 2, _INT],
+    "gpt_head": [*[_POINTER] * 7, *[_SIZE] * 3, _INT],
     "gpt_norm_of_all": [*[_POINTER] * 3, _SIZE, _INT],
     "gpt_adamw": [*[_POINTER] * 6, _SIZE, *[_FLOAT] * 7, _INT],
     "gpt_look_ahead": [*[_POINTER] * 4, *[_SIZE] * 2, *[_FLOAT] * 3, _INT],

@@ -1,5 +1,6 @@
 """The C++ kernels against float64."""
 
+import math
 from copy import deepcopy
 from dataclasses import replace
 from typing import get_args
@@ -14,10 +15,12 @@ from gpt.attention.plain import matmul
 from gpt.config import ModelConfig
 from gpt.config.model import Activation, Norm
 from gpt.layers import ACTIVATIONS, MLP, Linear, QueryKeyTransform, activate, make_norm
+from gpt.loss import IGNORE_INDEX, chunked_cross_entropy
 from gpt.model import build_model
 from gpt.native.activation import NUMBERS, native_activation
 from gpt.native.attention import native_packed
 from gpt.native.cross_entropy import native_cross_entropy
+from gpt.native.head import native_head
 from gpt.native.library import has_tiles
 from gpt.native.linear import is_small
 from gpt.native.mlp import native_mlp, takes_mlp
@@ -181,6 +184,66 @@ def test_a_logit_that_is_not_a_number_makes_the_loss_none() -> None:
     losses, _ = native_cross_entropy(logits, torch.tensor([0, 0]), torch.ones(2))
 
     assert losses.isnan().tolist() == [False, True]
+
+
+@needs_tiles
+@pytest.mark.parametrize(
+    ("n", "V", "C"), [(1, 2, 32), (31, 33, 64), (300, 65, 64), (513, 300, 32), (40, 4000, 96)]
+)
+def test_a_head_s_losses_and_gradients(n: int, V: int, C: int) -> None:
+    """Of a single token, of whole tiles and others, and of several pieces of tokens."""
+    x, weight, weights = random(n, C), random(V, C, seed=1).div(4), torch.rand(n)
+    targets = torch.randint(V, (n,), generator=torch.Generator().manual_seed(0))
+    exact_inputs = [tensor.double().requires_grad_() for tensor in (x, weight)]
+
+    losses, *found = native_head(x, weight, targets, weights)
+    logits = F.linear(*exact_inputs)
+    exact = F.cross_entropy(logits, targets, reduction="none")
+    exact_found = torch.autograd.grad(exact @ weights.double(), exact_inputs)
+
+    rounding = float(logits.detach().abs().max()) * ROUNDING  # of logits that are bfloat16
+    torch.testing.assert_close(losses.double(), exact.detach(), rtol=0, atol=rounding)
+    assert max(map(relative_error, found, exact_found)) < 2 * ROUNDING
+
+
+@needs_tiles
+def test_logits_far_from_zero_are_all_the_same_to_a_head() -> None:
+    """33 of them, each −256: those that fill the vocabulary up to a tile weigh nothing."""
+    losses, *_ = native_head(
+        torch.ones(1, 32).bfloat16(), torch.full((33, 32), -8.0).bfloat16(),
+        torch.tensor([5]), torch.ones(1),
+    )  # fmt: skip
+
+    assert losses.item() == pytest.approx(math.log(33), abs=1e-5)
+
+
+@needs_tiles
+def test_a_token_that_is_not_a_number_makes_a_head_s_loss_none() -> None:
+    x = random(2, 32)
+    x[1, 3] = float("nan")
+
+    losses, to_x, to_weight = native_head(x, random(40, 32), torch.tensor([0, 0]), torch.ones(2))
+
+    assert losses.isnan().tolist() == [False, True]
+    assert to_x.isnan().any(1).tolist() == [False, True]
+    assert to_weight.isnan().all()
+
+
+@needs_tiles
+def test_the_chunked_loss_is_the_native_head_s_where_that_can_be() -> None:
+    """The mean over the tokens that are predicted."""
+    x, weight = random(40, 32).requires_grad_(), random(65, 32, seed=1).requires_grad_()
+    targets = torch.arange(40)
+    targets[::4] = IGNORE_INDEX
+    weights = torch.ones(40) / 30
+    weights[::4] = 0
+
+    loss = chunked_cross_entropy(x, weight, None, targets, "mean")
+    found = torch.autograd.grad(loss, (x, weight))
+    losses, *expected = native_head(x, weight, targets.clamp(min=0), weights)
+
+    assert loss.item() == pytest.approx((losses @ weights).item())
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 def test_packed_attention_is_that_of_its_parts() -> None:

@@ -54,6 +54,7 @@ CALLS: dict[str, Callable[[], tuple[object, ...]]] = {
         random(40, 8),
         True,
     ),
+    "head": lambda: (random(600, 64), random(97, 64), torch.arange(600) % 97, torch.ones(600)),
     "cross_entropy": lambda: (random(90, 65), torch.arange(90) % 65, torch.ones(90)),
 }
 
@@ -97,7 +98,7 @@ import gpt.native.library as library
 library.FLAGS += ("-mno-amx-tile", "-mno-amx-bf16", "-mno-amx-int8")
 from gpt.attention import KERNELS
 from gpt.attention.verify import verify
-import gpt.native.linear
+import gpt.native.head, gpt.native.linear
 from gpt.native.operators import OPERATORS
 verdict = verify(KERNELS["native"], "cpu", torch.bfloat16, T=100, D=40)
 print(verdict.reason, library.has_tiles())
@@ -107,8 +108,11 @@ print(torch.allclose(OPERATORS.weight_gradient(a, b).float(), exact, rtol=2**-8,
 x, w = torch.randn(45, 64).bfloat16(), torch.randn(96, 64).bfloat16()
 exact = x.float() @ w.float().T
 print(torch.allclose(OPERATORS.linear(x, w).float(), exact, rtol=2**-8, atol=1e-3))
+losses, *_ = OPERATORS.head(x, w / 8, torch.arange(45), torch.ones(45))
+exact = torch.nn.functional.cross_entropy(exact / 8, torch.arange(45), reduction="none")
+print(torch.allclose(losses, exact, atol=0.05))
 """
-    assert in_a_new_process(code, GPT_BENCH_CACHE=str(tmp_path)) == "None False\nTrue\nTrue"
+    assert in_a_new_process(code, GPT_BENCH_CACHE=str(tmp_path)) == "None False\nTrue\nTrue\nTrue"
 
 
 def test_they_are_compiled_once(tmp_path: Path) -> None:
