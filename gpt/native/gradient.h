@@ -13,9 +13,6 @@ namespace gpt {
 
 constexpr int64_t TOKENS = 256;
 
-// Rows and columns of sums that are kept at once: as floats, half of a core's second cache.
-constexpr int64_t PART = 512;
-
 // One strip of SIDE rows, `stride` apart, of which n are there (the others count as zeros), in the
 // two layouts of a piece of K rows. `to` is where the strip's own first block lies.
 
@@ -63,43 +60,57 @@ inline void block_paired(bf16* to, int64_t K, const bf16* from, int64_t stride, 
 
 // What follows is called by all threads of a team together, which share the work.
 
-// sums (M, N), in blocks of SIDE x SIDE, = or += the product of pieces of K in the two layouts.
+// sums (M, N) = or += the product of pieces of K in the two layouts, in blocks of SIDE x SIDE, the
+// blocks of SIDE columns together.
 inline void add_products(const Tiles& tiles, float* sums, const bf16* across, const bf16* pairs,
                          int64_t M, int64_t N, int64_t K, bool add) {
-  const int64_t width = round_up(N);
+  const int64_t height = round_up(M);
 #pragma omp for
-  for (int64_t m = 0; m < M; m += SIDE)
-    for (int64_t c = 0; c < N; c += SIDE)
-      product(tiles, {sums + m * width + c * SIDE, SIDE}, {across + m * K, SIDE, SIDE},
+  for (int64_t c = 0; c < N; c += SIDE)
+    for (int64_t m = 0; m < M; m += SIDE)
+      product(tiles, {sums + c * height + m * SIDE, SIDE}, {across + m * K, SIDE, SIDE},
               {pairs + c * K, SIDE}, SIDE, SIDE, K, add);
 }
 
-// Sums (M, N) in blocks -> rows.
-inline void write_sums(Matrix<bf16> out, const float* sums, int64_t M, int64_t N) {
-  const int64_t width = round_up(N);
+// Those sums -> rows.
+inline void write_sums(bf16* out, const float* sums, int64_t M, int64_t N) {
+  const int64_t height = round_up(M);
 #pragma omp for
   for (int64_t m = 0; m < M; m++)
     for (int64_t c = 0; c < N; c += LANES) {
-      const float* block = sums + m / SIDE * SIDE * width + c / SIDE * SIDE * SIDE;
-      store(out.data + m * out.stride + c, load(block + m % SIDE * SIDE + c % SIDE), first(N - c));
+      const float* block = sums + c / SIDE * SIDE * height + m / SIDE * SIDE * SIDE;
+      store(out + m * N + c, load(block + m % SIDE * SIDE + c % SIDE), first(N - c));
     }
 }
 
-// out (M, N) of g (n, M) and x (n, N); the buffers hold sums for M · N floats in blocks, and a
-// piece of g and of x in its layout.
-inline void part_of_gradient(const Tiles& tiles, Matrix<bf16> out, Matrix<const bf16> g,
-                             Matrix<const bf16> x, int64_t n, int64_t M, int64_t N, float* sums,
-                             bf16* across, bf16* pairs) {
+// Those sums -> rows of their transpose.
+inline void write_transposed(bf16* out, const float* sums, int64_t M, int64_t N) {
+  const int64_t height = round_up(M);
+#pragma omp for
+  for (int64_t c = 0; c < N; c += LANES)
+    for (int64_t m = 0; m < M; m += LANES) {
+      const float* block = sums + c / SIDE * SIDE * height + m / SIDE * SIDE * SIDE;
+      __m512i rows[LANES];
+      for (int64_t i = 0; i < LANES; i++)
+        rows[i] = _mm512_loadu_si512(block + (m % SIDE + i) * SIDE + c % SIDE);
+      transpose(rows);
+      for (int64_t i = 0; i < std::min(LANES, N - c); i++)
+        store(out + (c + i) * M + m, _mm512_castsi512_ps(rows[i]), first(M - m));
+    }
+}
+
+// Sums of gᵀ x (M, N), of g (n, M) and x (n, N); the buffers hold pieces of both in their layouts.
+inline void sum_products(const Tiles& tiles, float* sums, bf16* across, bf16* pairs, const bf16* g,
+                         const bf16* x, int64_t n, int64_t M, int64_t N) {
   for (int64_t t = 0; t < n; t += TOKENS) {
     const int64_t here = std::min(TOKENS, n - t), K = round_up(here);
 #pragma omp for
     for (int64_t r = 0; r < K; r += SIDE) {
-      block_transposed(across + r * SIDE, K, g.data + (t + r) * g.stride, g.stride, here - r, M);
-      block_paired(pairs + r * SIDE, K, x.data + (t + r) * x.stride, x.stride, here - r, N);
+      block_transposed(across + r * SIDE, K, g + (t + r) * M, M, here - r, M);
+      block_paired(pairs + r * SIDE, K, x + (t + r) * N, N, here - r, N);
     }
     add_products(tiles, sums, across, pairs, M, N, K, t > 0);
   }
-  write_sums(out, sums, M, N);
 }
 
 }  // namespace gpt

@@ -78,11 +78,11 @@ inline __m512 power_of(__m512 logit, float top) {
   return exp2(_mm512_fmsub_ps(logit, by, _mm512_set1_ps(top * float(M_LOG2E))));
 }
 
-// Two rows of logits -> their powers, once more paired, and their sums.
-inline void raise_rows(bf16* logits, bf16* pairs, int64_t width, const float tops[2],
+// Two rows of logits of a piece of K -> their powers, once more paired, and their sums.
+inline void raise_rows(bf16* logits, bf16* pairs, int64_t K, int64_t width, const float tops[2],
                        float totals[2]) {
   __m512 sums[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-  for (int64_t v = 0; v < width; v += SIDE, logits += STRIP, pairs += TOKENS * SIDE)
+  for (int64_t v = 0; v < width; v += SIDE, logits += STRIP, pairs += K * SIDE)
     for (int64_t c = 0; c < SIDE; c += LANES) {
       __m512 powers[2];
       for (int i = 0; i < 2; i++) {
@@ -111,13 +111,13 @@ inline void differentiate_rows(const HeadWorkspace& work, float* losses, const i
     const bf16* logit = logits + of_rows[i] / SIDE * STRIP + i * SIDE + of_rows[i] % SIDE;
     at_targets[i] = _mm512_cvtss_f32(load(logit, first(1)));
   }
-  raise_rows(logits, pairs, width, tops, totals);
+  raise_rows(logits, pairs, piece.K, width, tops, totals);
   for (int64_t i = 0; i < 2; i++) {
     const int64_t strip = of_rows[i] / SIDE, column = of_rows[i] % SIDE;
     const __m512 power = power_of(_mm512_set1_ps(at_targets[i]), tops[i]);
     const __m512 u = _mm512_sub_ps(power, _mm512_set1_ps(totals[i]));
     store(logits + strip * STRIP + i * SIDE + column, u, first(1));
-    store(pairs + strip * TOKENS * SIDE + 2 * column + i, u, first(1));
+    store(pairs + strip * piece.K * SIDE + 2 * column + i, u, first(1));
     const bool there = r + i < piece.n;
     work.factors.begin()[r + i] = there ? weights[t + i] / totals[i] : 0.0f;
     if (there) losses[t + i] = tops[i] - at_targets[i] + std::log(totals[i]);
@@ -183,33 +183,6 @@ inline void to_tokens(const Tiles& tiles, const HeadWorkspace& work, bf16* grad_
     }
 }
 
-// (f x)ᵀ u, added to the sums of W's gradient: (C, V) in blocks of SIDE x SIDE, one strip of the
-// vocabulary after another.
-inline void to_matrix(const Tiles& tiles, const HeadWorkspace& work, const Piece& piece,
-                      const HeadSizes& s) {
-#pragma omp for
-  for (int64_t v = 0; v < s.V; v += SIDE)
-    for (int64_t c = 0; c < s.C; c += SIDE)
-      product(tiles, {work.to_weight.begin() + v * s.C + c * SIDE, SIDE},
-              {work.x_across.begin() + c * piece.K, SIDE, SIDE},
-              {work.pairs.begin() + v * TOKENS, SIDE}, SIDE, SIDE, piece.K, piece.start > 0);
-}
-
-// Those sums -> their transpose, row by row.
-inline void write_transposed(bf16* out, const float* sums, const HeadSizes& s) {
-#pragma omp for
-  for (int64_t v = 0; v < s.V; v += LANES)
-    for (int64_t c = 0; c < s.C; c += LANES) {
-      const float* block = sums + v / SIDE * SIDE * s.C + c / SIDE * SIDE * SIDE;
-      __m512i rows[LANES];
-      for (int64_t i = 0; i < LANES; i++)
-        rows[i] = _mm512_loadu_si512(block + (c % SIDE + i) * SIDE + v % SIDE);
-      transpose(rows);
-      for (int64_t i = 0; i < std::min(LANES, s.V - v); i++)
-        store(out + (v + i) * s.C + c, _mm512_castsi512_ps(rows[i]));
-    }
-}
-
 // `weight` has s.width() rows.
 inline void head(const Tiles& tiles, const HeadWorkspace& work, float* losses, bf16* grad_x,
                  bf16* grad_weight, const bf16* x, const bf16* weight, const int64_t* targets,
@@ -222,9 +195,10 @@ inline void head(const Tiles& tiles, const HeadWorkspace& work, float* losses, b
     make_logits(tiles, work, x, piece, s);
     differentiate_logits(work, losses, targets, weights, piece, s);
     to_tokens(tiles, work, grad_x, piece, s);
-    to_matrix(tiles, work, piece, s);
+    add_products(tiles, work.to_weight.begin(), work.x_across.begin(), work.pairs.begin(), s.C,
+                 s.V, piece.K, start > 0);
   }
-  write_transposed(grad_weight, work.to_weight.begin(), s);
+  write_transposed(grad_weight, work.to_weight.begin(), s.C, s.V);
 }
 
 }  // namespace gpt

@@ -70,6 +70,9 @@ void gpt_attention(bf16* out, float* kept, bf16* qkv, float scale, int64_t B, in
   const Sizes s{B, H, T, D, round_up(T), round_up(D)};
   each_head(s, n_threads, [&](Workspace& work, int64_t i) {
     const auto of = [&](int which) { return head_of(qkv, s, 3, which, i); };
+    const int64_t text = i / H, size = T * H * D;
+    if (work.text != text) fetch(qkv + text * 3 * size, 3 * size);
+    work.text = text;
     float* tops = kept + 2 * i * T;
     forward(work, of(0), of(1), of(2), head_of(out, s, 1, 0, i), tops, tops + T, scale, s);
   });
@@ -83,6 +86,13 @@ void gpt_attention_backward(bf16* grad, bf16* grad_out, bf16* qkv, bf16* out, co
   each_head(s, n_threads, [&](Workspace& work, int64_t i) {
     const auto of = [&](int which) { return head_of(qkv, s, 3, which, i); };
     const auto to = [&](int which) { return head_of(grad, s, 3, which, i); };
+    const int64_t text = i / H, size = T * H * D;
+    if (work.text != text) {
+      fetch(qkv + text * 3 * size, 3 * size);
+      fetch(out + text * size, size);
+      fetch(grad_out + text * size, size);
+    }
+    work.text = text;
     const float* tops = kept + 2 * i * T;
     backward(work, of(0), of(1), of(2), head_of(out, s, 1, 0, i), head_of(grad_out, s, 1, 0, i),
              tops, tops + T, to(0), to(1), to(2), scale, s);
@@ -137,8 +147,8 @@ void gpt_mlp_backward(bf16* grad_x, bf16* grad_expand, bf16* grad_project, const
       lay_along(project_along.begin(), project, C, H);
       mlp_backward(Tiles(), work, grad_x, grad_out, x, hidden, expand_along.begin(),
                    project_along.begin(), of, {n, C, H});
-      write_sums({grad_expand, C}, work.to_expand.begin(), H, C);
-      write_sums({grad_project, H}, work.to_project.begin(), C, H);
+      write_transposed(grad_expand, work.to_expand.begin(), C, H);
+      write_sums(grad_project, work.to_project.begin(), C, H);
     }
   });
 }
@@ -163,23 +173,25 @@ void gpt_linear_backward(bf16* grad_x, bf16* grad_weight, const bf16* grad_out, 
   {
     lay_along(along.begin(), weight, M, C);
     linear_backward(Tiles(), work, grad_x, grad_out, x, along.begin(), n, M, C);
-    write_sums({grad_weight, C}, work.to_weight.begin(), M, C);
+    write_sums(grad_weight, work.to_weight.begin(), M, C);
   }
 }
 
-// out (M, N) = gᵀ x of g (n, M) and x (n, N), summed as floats, a part of the sums at a time.
+// out (M, N) = gᵀ x of g (n, M) and x (n, N), summed as floats. What is narrower is transposed.
 void gpt_weight_gradient(bf16* out, const bf16* g, const bf16* x, int64_t n, int64_t M, int64_t N,
                          int n_threads) {
-  const Buffer<float> sums(PART * PART);
-  const Buffer<bf16> across(TOKENS * PART), pairs(TOKENS * PART);
+  const bool turned = M > N;
+  if (turned) std::swap(g, x), std::swap(M, N);
+  const int64_t height = round_up(M), width = round_up(N);
+  const Buffer<float> sums(height * width);
+  const Buffer<bf16> across(TOKENS * height), pairs(TOKENS * width);
 #pragma omp parallel num_threads(n_threads)
   {
-    const Tiles tiles;
-    for (int64_t m = 0; m < M; m += PART)
-      for (int64_t c = 0; c < N; c += PART)
-        part_of_gradient(tiles, {out + m * N + c, N}, {g + m, M}, {x + c, N}, n,
-                         std::min(PART, M - m), std::min(PART, N - c), sums.begin(),
-                         across.begin(), pairs.begin());
+    sum_products(Tiles(), sums.begin(), across.begin(), pairs.begin(), g, x, n, M, N);
+    if (turned)
+      write_transposed(out, sums.begin(), M, N);
+    else
+      write_sums(out, sums.begin(), M, N);
   }
 }
 

@@ -24,20 +24,22 @@ void activate_square(bf16* active, bf16* hidden, const float* sums, const Activa
   }
 }
 
-// The way back through that: the gradient before the activation of the one after it, and the
-// activated square once more, paired.
+// The way back through that: the gradient before the activation of the one after it; the same, and
+// the activated square once more, paired.
 template <class Activation>
-void deactivate_square(bf16* grad, bf16* active_pairs, const float* grad_active,
+void deactivate_square(bf16* grad, bf16* grad_pairs, bf16* active_pairs, const float* grad_active,
                        const bf16* hidden, const Activation of) {
   for (int64_t r = 0; r < SIDE; r += 2)
     for (int64_t c = 0; c < SIDE; c += LANES) {
-      __m512 active[2];
+      __m512 active[2], slopes[2];
       for (int64_t i = 0; i < 2; i++) {
         const int64_t at = (r + i) * SIDE + c;
         const __m512 x = load(hidden + at);
         active[i] = of.value(x);
-        store(grad + at, _mm512_mul_ps(load(grad_active + at), of.slope(x)));
+        slopes[i] = _mm512_mul_ps(load(grad_active + at), of.slope(x));
+        store(grad + at, slopes[i]);
       }
+      _mm512_storeu_si512(grad_pairs + r * SIDE + 2 * c, paired(slopes[0], slopes[1]));
       _mm512_storeu_si512(active_pairs + r * SIDE + 2 * c, paired(active[0], active[1]));
     }
 }
@@ -65,20 +67,20 @@ void mlp(const Tiles& tiles, bf16* out, bf16* hidden, const bf16* x, const bf16*
 
 // A piece of tokens as products over tokens read it, and the sums of those products.
 struct MlpWorkspace {
-  Buffer<bf16> g_across, x_pairs, slopes_across, active_pairs;
+  Buffer<bf16> g_across, x_across, slope_pairs, active_pairs;
   Buffer<float> to_expand, to_project;
 
   explicit MlpWorkspace(const MlpSizes& s)
       : g_across(TOKENS * s.C),
-        x_pairs(TOKENS * s.C),
-        slopes_across(TOKENS * s.H),
+        x_across(TOKENS * s.C),
+        slope_pairs(TOKENS * s.H),
         active_pairs(TOKENS * s.H),
         to_expand(s.H * s.C),
         to_project(s.C * s.H) {}
 };
 
-// The gradient of x, and the sums of those of both matrices; `expand` and `project` are laid
-// along.
+// The gradient of x, and the sums of those of both matrices, the first one's transposed; `expand`
+// and `project` are laid along.
 template <class Activation>
 void mlp_backward(const Tiles& tiles, const MlpWorkspace& work, bf16* grad_x, const bf16* grad_out,
                   const bf16* x, const bf16* hidden, const bf16* expand, const bf16* project,
@@ -92,13 +94,11 @@ void mlp_backward(const Tiles& tiles, const MlpWorkspace& work, bf16* grad_x, co
       const bf16* g = grad_out + t * s.C;
       copy_padded(rows.begin(), SIDE, g, s.C, here, s.C);
       block_transposed(work.g_across.begin() + r * SIDE, K, g, s.C, here, s.C);
-      block_paired(work.x_pairs.begin() + r * SIDE, K, x + t * s.C, s.C, here, s.C);
+      block_transposed(work.x_across.begin() + r * SIDE, K, x + t * s.C, s.C, here, s.C);
       const auto deactivated = [&](int64_t h, const float* sums) {
-        bf16* const slope = slopes.begin() + h * SIDE;
         const int64_t at = h * K + r * SIDE;
-        deactivate_square(slope, work.active_pairs.begin() + at, sums, hidden + t * s.H + h * SIDE,
-                          of);
-        block_transposed(work.slopes_across.begin() + at, K, slope, SIDE, SIDE, SIDE);
+        deactivate_square(slopes.begin() + h * SIDE, work.slope_pairs.begin() + at,
+                          work.active_pairs.begin() + at, sums, hidden + t * s.H + h * SIDE, of);
       };
       each_square(tiles, {rows.begin(), s.C}, project, s.H, s.C, deactivated);
       const auto written = [&](int64_t c, const float* sums) {
@@ -106,8 +106,8 @@ void mlp_backward(const Tiles& tiles, const MlpWorkspace& work, bf16* grad_x, co
       };
       each_square(tiles, {slopes.begin(), SIDE, SIDE}, expand, s.C, s.H, written);
     }
-    add_products(tiles, work.to_expand.begin(), work.slopes_across.begin(), work.x_pairs.begin(),
-                 s.H, s.C, K, start > 0);
+    add_products(tiles, work.to_expand.begin(), work.x_across.begin(), work.slope_pairs.begin(),
+                 s.C, s.H, K, start > 0);
     add_products(tiles, work.to_project.begin(), work.g_across.begin(), work.active_pairs.begin(),
                  s.C, s.H, K, start > 0);
   }
