@@ -15,6 +15,7 @@ from bench.executor import LocalExecutor, cpu_count
 from bench.interrupt import Interruption
 from bench.launch import Launch, Texts, prepare_texts, refuse_absent_device
 from bench.ledger import Ledger
+from bench.outbox import Outbox
 from bench.plan import Command, Plan, make_plan
 from bench.progress import Progress
 from bench.recorder import Recorder
@@ -104,23 +105,28 @@ def run_study(command: Command, console: Console) -> Result:
                     verdicts=standings.verdicts,
                     interrupted=interruption.requested,
                 )
-            if standings.settled or interruption.requested:
+            unsent = recorder.unsent
+            if unsent or standings.settled or interruption.requested:
                 break
         leader = leading_cell(plan, standings)
-        if leader is not None and not interruption.requested:
+        if leader is not None and not unsent and not interruption.requested:
             again = confirmation(plan, leader)
             with session.run(again, fresh=command.fresh) as (ledger, recorder):
                 entries = [*standings.entries, *ledger.entries()]
                 sentence = show_confirmation(plan, leader, entries)
                 console.print(sentence, highlight=False)
                 recorder.close(sentence, verdicts={}, interrupted=interruption.requested)
+            unsent = recorder.unsent
     console.print("\nBrowse it: mlflow ui")
     for name, address in views.items():
         console.print(f"  {name:<12} {address}", highlight=False, soft_wrap=True)
     if interruption.requested:
         console.print("Stopped. The same command goes on from here.")
         return Result(standings=standings, exit_code=interruption.exit_code)
-    complete = not dropped and all(entry.outcome.answers for entry in standings.entries)
+    if unsent:
+        console.print(f"Not all is recorded: {unsent}.", highlight=False, soft_wrap=True)
+    answered = all(entry.outcome.answers for entry in standings.entries)
+    complete = answered and not dropped and not unsent
     return Result(standings=standings, exit_code=0 if complete else EXIT_INCOMPLETE)
 
 
@@ -152,7 +158,7 @@ class _Session:
                 fresh=fresh,
             ) as ledger,
             Recorder(
-                Tracker(plan.name, plan.description),
+                Outbox(Tracker(plan.name, plan.description), STORE / "unsent" / plan.ledger_name),
                 plan.ledger_name,
                 plan.study,
                 ledger=ledger,

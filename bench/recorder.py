@@ -10,9 +10,10 @@ import pandas as pd
 
 from bench import identity
 from bench.ledger import Claim, Ledger
+from bench.outbox import Outbox
 from bench.outcome import Outcome
 from bench.spec import Study
-from bench.tracking import TAG_ATTEMPT, TAG_CELL, Tracker
+from bench.tracking import TAG_ATTEMPT, TAG_CELL
 from bench.work import Started
 from gpt.train import Point
 
@@ -71,14 +72,14 @@ class Recorder:
 
     def __init__(
         self,
-        tracker: Tracker,
+        outbox: Outbox,
         name: str,
         study: Study,
         *,
         ledger: Ledger,
         environment: Mapping[str, Any],
     ) -> None:
-        self._tracker = tracker
+        self._outbox = outbox
         self._name = name
         self._study = study
         self._ledger = ledger.id
@@ -86,23 +87,23 @@ class Recorder:
         self._runs: dict[str, str] = {}
         self._launch: str | None = None
         for earlier in ledger.replaced:
-            tracker.close_stale(earlier)
-        tracker.close_stale(ledger.id, ledger.interrupted())
+            outbox.tracker.close_stale(earlier)
+        outbox.tracker.close_stale(ledger.id, ledger.interrupted())
 
     def start(self, claim: Claim, started: Started | None) -> None:
         """Open the child run: its params, tags and dataset; before the first, the parent run."""
         if self._launch is None:
-            self._launch = self._tracker.start_launch(
+            self._launch = self._outbox.start_launch(
                 self._name, ledger=self._ledger, tags=_environment_tags(self._environment)
             )
             if changes := identity.uncommitted_changes():
-                self._tracker.log_text(self._launch, "uncommitted.diff", changes)
+                self._outbox.log_text(self._launch, "uncommitted.diff", changes)
         config = started.config if started else claim.config
         facts = started.facts if started else {}
         params = {name: value for name, value in config.flat().items() if value is not None}
         if "vocab_size" in facts:
             params["vocab_size"] = facts["vocab_size"]
-        run_id = self._tracker.start_run(
+        run_id = self._outbox.start_run(
             f"{claim.label} · {config.train.seed}",
             launch=self._launch,
             ledger=self._ledger,
@@ -111,11 +112,11 @@ class Recorder:
         )
         self._runs[claim.name] = run_id
         if "corpus_digest" in facts:
-            self._tracker.set_dataset(run_id, facts["corpus"], facts["corpus_digest"])
+            self._outbox.set_dataset(run_id, facts["corpus"], facts["corpus_digest"])
 
     def log(self, claim: Claim, point: Point) -> None:
         """Keep a point's metrics for the next batch."""
-        self._tracker.log(self._runs[claim.name], point.step, point_metrics(point))
+        self._outbox.log(self._runs[claim.name], point.step, point_metrics(point))
 
     def finish(
         self,
@@ -133,7 +134,7 @@ class Recorder:
         run_id = self._runs.pop(claim.name)
         if summary:
             final = {f"final/{name}": value for name, value in summary.items()}
-            self._tracker.log(run_id, 0, final)  # one value at one step: MLflow draws bars
+            self._outbox.log(run_id, 0, final)  # one value at one step: MLflow draws bars
         if folder.exists():
             _write_json(folder / "environment.json", self._environment)
             if points:
@@ -144,7 +145,7 @@ class Recorder:
             tags["reason"] = reason
         if (sample := folder / "sample.txt").exists():
             tags["mlflow.note.content"] = _quoted(sample.read_text("utf-8"))
-        self._tracker.finish(run_id, STATUS[outcome], tags=tags, folder=folder)
+        self._outbox.finish(run_id, STATUS[outcome], tags=tags, folder=folder)
 
     def __enter__(self) -> "Recorder":
         return self
@@ -156,7 +157,7 @@ class Recorder:
         traceback: TracebackType | None,
     ) -> None:
         if error is not None and self._launch is not None:
-            self._tracker.finish(self._launch, "FAILED", tags={"reason": repr(error)})
+            self._outbox.finish(self._launch, "FAILED", tags={"reason": repr(error)})
 
     def close(
         self, leaderboard: str, *, verdicts: Mapping[str, str], interrupted: bool
@@ -167,18 +168,25 @@ class Recorder:
             verdicts: by cell, for the tag `verdict` of its runs.
         """
         for cell, verdict in verdicts.items():
-            self._tracker.tag_cell(self._ledger, cell, {"verdict": verdict})
+            self._outbox.tag_cell(self._ledger, cell, {"verdict": verdict})
         if self._launch is not None:
             note = {"mlflow.note.content": _quoted(leaderboard)}
             status = "KILLED" if interrupted else "FINISHED"
-            self._tracker.finish(self._launch, status, tags=note)
-        return self._tracker.save_views(
+            self._outbox.finish(self._launch, status, tags=note)
+        self._outbox.save_views(
             self._name,
             ledger=self._ledger,
             order_by=f"final/{self._study.metric}",
             ascending=self._study.direction == "minimize",
             columns=LEADERBOARD_COLUMNS,
         )
+        self._outbox.send()
+        return self._outbox.tracker.addresses(self._ledger)
+
+    @property
+    def unsent(self) -> str:
+        """Why the record is not whole yet, in one line; "" if it is."""
+        return self._outbox.unsent
 
 
 def _quoted(text: str) -> str:

@@ -1,8 +1,8 @@
 """What is recorded, and how a person meets it in MLflow. The only module that knows MLflow.
 
-Runs are written by explicit id, never through MLflow's notion of an active run, and metrics are
-kept in a list and sent in batches: one call a metric costs more than a training step, and MLflow's
-asynchronous logging slowed training threefold.
+Runs are written by explicit id, never through MLflow's notion of an active run, and metrics in
+batches: one call a metric costs more than a training step, and MLflow's asynchronous logging
+slowed training threefold. Left out: what to do when the store is away, see `bench.outbox`.
 """
 
 import base64
@@ -14,7 +14,6 @@ import re
 import sqlite3
 import time
 import zlib
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -22,6 +21,8 @@ from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # the outbox tries again
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 
 import mlflow
 import requests
@@ -40,7 +41,12 @@ from mlflow.tracking import MlflowClient
 from gpt.config import RunConfig
 from gpt.errors import ConfigError, MachineError
 
-FLUSH_SECONDS = 5.0
+OUTAGES = (MlflowException, OSError)
+"""What comes of a store that is away, locked, full, or not of this version."""
+
+Measured = tuple[str, float, int, int]
+"""A metric's name, its value, when it was taken (milliseconds since 1970), and its step."""
+
 MAX_BATCH = 1000
 """Metrics in one call; MLflow takes no more."""
 
@@ -77,8 +83,6 @@ class Tracker:
         for chatty in ("alembic", "mlflow"):
             logging.getLogger(chatty).setLevel(logging.ERROR)
         self._uri = mlflow.get_tracking_uri()
-        self._pending: defaultdict[str, list[Metric]] = defaultdict(list)
-        self._flushed_at = time.monotonic()
         try:
             _probe(self._uri)
             self._client = MlflowClient(self._uri)
@@ -87,7 +91,7 @@ class Tracker:
         except Exception as error:
             refusal = (
                 f"the tracking store must be there and writable but {self._uri} is not "
-                f"({_first_line(error)})\nset MLFLOW_TRACKING_URI or start from another folder"
+                f"({first_line(error)})\nset MLFLOW_TRACKING_URI or start from another folder"
             )
             raise MachineError(_without_passwords(refusal)) from error
 
@@ -102,9 +106,15 @@ class Tracker:
             self._client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
 
-    def start_launch(self, name: str, *, ledger: str, tags: Mapping[str, Any]) -> str:
-        """The parent run of one start of the command."""
-        run = self._create(name, {**tags, TAG_LEDGER: ledger, TAG_ROLE: "launch"})
+    def start_launch(
+        self, name: str, *, ledger: str, tags: Mapping[str, Any], at: int | None = None
+    ) -> str:
+        """The parent run of one start of the command.
+
+        Args:
+            at: when it began, in milliseconds since 1970, if not now.
+        """
+        run = self._create(name, {**tags, TAG_LEDGER: ledger, TAG_ROLE: "launch"}, at)
         return str(run.info.run_id)
 
     def log_text(self, run_id: str, name: str, text: str) -> None:
@@ -119,10 +129,11 @@ class Tracker:
         ledger: str,
         params: Mapping[str, Any],
         tags: Mapping[str, Any],
+        at: int | None = None,
     ) -> str:
-        """The run of one cell and seed."""
+        """The run of one cell and seed, begun now or then."""
         role = {"mlflow.parentRunId": launch, TAG_LEDGER: ledger, TAG_ROLE: "run"}
-        run_id = str(self._create(name, {**tags, **role}).info.run_id)
+        run_id = str(self._create(name, {**tags, **role}, at).info.run_id)
         self._client.log_batch(
             run_id, params=[Param(name, str(value)) for name, value in params.items()]
         )
@@ -143,46 +154,35 @@ class Tracker:
         """Add tags to a run."""
         self._client.log_batch(run_id, tags=_tags(tags))
 
-    def log(self, run_id: str, step: int, metrics: Mapping[str, float | None]) -> None:
-        """Keep metrics for the next batch; what is None or not finite is left out.
-
-        MLflow stores an infinity as 1.8e308, which ruins every chart.
-        """
-        now = int(time.time() * 1000)
-        self._pending[run_id] += [
-            Metric(name, value, now, step)
-            for name, value in metrics.items()
-            if value is not None and math.isfinite(value)
-        ]
-        if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
-            self.flush()
+    def log(self, run_id: str, metrics: Sequence[Measured]) -> None:
+        """Send metrics, in as few calls as MLflow allows."""
+        for start in range(0, len(metrics), MAX_BATCH):
+            batch = [Metric(*metric) for metric in metrics[start : start + MAX_BATCH]]
+            self._client.log_batch(run_id, metrics=batch)
 
     def log_metric(self, run_id: str, step: int, name: str, value: float) -> None:
-        """Send one metric at once, a call each: what a plain loop pays, and `log` avoids."""
+        """Send one metric, a call each: what a plain loop pays, and `log` avoids."""
         self._client.log_metric(run_id, name, value, step=step)
 
-    def flush(self) -> None:
-        """Send what is kept."""
-        for run_id, metrics in self._pending.items():
-            for start in range(0, len(metrics), MAX_BATCH):
-                self._client.log_batch(run_id, metrics=metrics[start : start + MAX_BATCH])
-        self._pending.clear()
-        self._flushed_at = time.monotonic()
-
     def finish(
-        self, run_id: str, status: str, *, tags: Mapping[str, Any], folder: Path | None = None
+        self,
+        run_id: str,
+        status: str,
+        *,
+        tags: Mapping[str, Any],
+        folder: Path | None = None,
+        at: int | None = None,
     ) -> None:
-        """End a run: its last metrics, its files, its outcome.
+        """End a run, now or then: its files, its outcome.
 
         Args:
             status: MLflow's: `FINISHED`, `FAILED` or `KILLED`.
             folder: its content becomes the run's artifacts.
         """
-        self.flush()
         if folder is not None and folder.exists():
             self._client.log_artifacts(run_id, str(folder))
         self.set_tags(run_id, tags)
-        self._client.set_terminated(run_id, status)
+        self._client.set_terminated(run_id, status, at)
 
     def close_stale(self, ledger: str, interrupted: Collection[str] = ()) -> None:
         """End the runs that killed launches of a ledger left open.
@@ -212,8 +212,8 @@ class Tracker:
 
     def save_views(
         self, name: str, *, ledger: str, order_by: str, ascending: bool, columns: Sequence[str]
-    ) -> dict[str, str]:
-        """Save two views of a ledger's finished runs; returns their addresses in the UI.
+    ) -> None:
+        """Save two views of a ledger's finished runs.
 
         The first is a flat table, best run first; the second overlays the curves, one a cell, the
         mean of its seeds. The form of a saved view is MLflow's own and undocumented: where a
@@ -242,31 +242,45 @@ class Tracker:
                 for key, section in enumerate(CHART_SECTIONS)
             ],
         }
+        self._save_view(f"{name}: leaderboard", f"gpt-bench-{ledger}-table", table)
+        self._save_view(f"{name}: curves", f"gpt-bench-{ledger}-curves", curves)
+
+    def addresses(self, ledger: str) -> dict[str, str]:
+        """Where the UI shows the views of a ledger, by their name."""
+        server = _without_passwords(self._uri) if self._uri.startswith("http") else UI_ADDRESS
+        view = (
+            f"{server.rstrip('/')}/#/experiments/{self.experiment_id}/runs"
+            f"?workflowType=machine_learning&viewStateShareKey=gpt-bench-{ledger}"
+        )
         return {
-            "leaderboard": self._save_view(
-                f"{name}: leaderboard", f"gpt-bench-{ledger}-table", table
-            ),
-            "curves": self._save_view(f"{name}: curves", f"gpt-bench-{ledger}-curves", curves)
-            + "&compareRunsMode=CHART",
+            "leaderboard": f"{view}-table",
+            "curves": f"{view}-curves&compareRunsMode=CHART",
         }
 
-    def _save_view(self, name: str, key: str, state: Mapping[str, Any]) -> str:
+    def _save_view(self, name: str, key: str, state: Mapping[str, Any]) -> None:
         packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
         now = int(time.time() * 1000)
         view = {"name": name, "createdAt": now, "updatedAt": now, "state": f"deflate;{packed}"}
         self._client.set_experiment_tag(
             self.experiment_id, f"mlflow.sharedViewState.{key}", json.dumps(view)
         )
-        server = _without_passwords(self._uri) if self._uri.startswith("http") else UI_ADDRESS
-        return (
-            f"{server.rstrip('/')}/#/experiments/{self.experiment_id}/runs"
-            f"?workflowType=machine_learning&viewStateShareKey={key}"
-        )
 
-    def _create(self, name: str, tags: Mapping[str, Any]) -> Run:
-        return self._client.create_run(
-            self.experiment_id, run_name=name, tags={k: str(v) for k, v in tags.items()}
-        )
+    def _create(self, name: str, tags: Mapping[str, Any], at: int | None) -> Run:
+        texts = {k: str(v) for k, v in tags.items()}
+        return self._client.create_run(self.experiment_id, at, texts, name)
+
+
+def measured(step: int, metrics: Mapping[str, float | None]) -> list[Measured]:
+    """Metrics taken now; what is None or not finite is left out.
+
+    MLflow stores an infinity as 1.8e308, which ruins every chart.
+    """
+    now = int(time.time() * 1000)
+    return [
+        (name, value, now, step)
+        for name, value in metrics.items()
+        if value is not None and math.isfinite(value)
+    ]
 
 
 def load_config(run_id: str) -> RunConfig:
@@ -279,7 +293,7 @@ def load_config(run_id: str) -> RunConfig:
         return RunConfig.from_json(mlflow.artifacts.load_text(f"runs:/{run_id}/config.json"))
     except MlflowException as error:
         raise ConfigError(
-            f"--from-run takes the id of a recorded run but got {run_id} ({_first_line(error)})"
+            f"--from-run takes the id of a recorded run but got {run_id} ({first_line(error)})"
         ) from None
 
 
@@ -303,5 +317,6 @@ def _tags(tags: Mapping[str, Any]) -> list[RunTag]:
     return [RunTag(name, str(value)[:5000]) for name, value in tags.items()]
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
+def first_line(error: BaseException) -> str:
+    """What an error says first, without the credentials in it."""
+    return _without_passwords(str(error).strip().partition("\n")[0])

@@ -8,12 +8,13 @@ import json
 import re
 import tempfile
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from bench.identity import environment
 from bench.micro.results import Results, Row
-from bench.tracking import Tracker
+from bench.tracking import Tracker, measured
 
 EXPERIMENT = "microbenchmarks"
 DESCRIPTION = """How long do the pieces take: causal means, attention kernels, loss head, norms,
@@ -39,8 +40,8 @@ def open_record(size: str) -> Callable[[dict[str, Any]], None]:
         run_id = tracker.start_launch(
             f"{size}, {results.commit}", ledger=EXPERIMENT, tags={**_flat(environment()), **where}
         )
-        for row in results.rows:
-            tracker.log(run_id, row.T or 0, _metrics(row))
+        metrics = (measured(row.T or 0, _metrics(row)) for row in results.rows)
+        tracker.log(run_id, list(chain.from_iterable(metrics)))
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "results.json").write_text(content, "utf-8")
             left_out = {f"no_time.{left.name}": left.reason for left in results.left_out}

@@ -11,7 +11,7 @@ from bench.speed.sweep import overhead_row, sweep_row
 from bench.speed.target import target_row
 from bench.speed.training import training_rows
 from bench.speed.waiting import generation_row, help_row
-from bench.tracking import Tracker
+from bench.tracking import Tracker, measured
 from gpt.config import Budget, CorpusConfig, Device
 from gpt.presets import NANOGPT
 
@@ -50,7 +50,7 @@ def record(
     """Keep the ratios as metrics of one run, and the table as its note."""
     run_id = tracker.start_launch("speed", ledger="speed", tags=environment)
     metrics = {f"speed/{_slug(f'{row.name} vs {row.baseline}')}": row.ratio for row in rows}
-    tracker.log(run_id, 0, metrics)
+    tracker.log(run_id, measured(0, metrics))
     tracker.finish(run_id, "FINISHED", tags={"mlflow.note.content": f"```\n{table}\n```"})
 
 

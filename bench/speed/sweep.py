@@ -15,6 +15,7 @@ import torch
 
 from bench.executor import LocalExecutor
 from bench.interleave import interleave
+from bench.outbox import Outbox
 from bench.recorder import point_metrics
 from bench.speed.rows import Row, compared
 from bench.tracking import Tracker
@@ -61,6 +62,7 @@ def _command(module: str, *arguments: str) -> None:
 def overhead_row(config: RunConfig, tracker: Tracker, *, rounds: int, folder: Path) -> Row:
     """Wall of a recorded run that is neither training nor evaluation, over all its wall."""
     place = Place(cache=folder / "cache", corpora_dir=None)
+    outbox = Outbox(tracker, folder / "unsent")
     executor = LocalExecutor(1, torch.get_num_threads())
     try:
         executor.submit("text", Prepare(config=config, place=place))
@@ -70,7 +72,7 @@ def overhead_row(config: RunConfig, tracker: Tracker, *, rounds: int, folder: Pa
             start = time.perf_counter()
             task = Train(config=config, place=place, folder=folder / f"run-{i}")
             executor.submit("run", task)
-            summary = _record(executor, tracker, config, task.folder)
+            summary = _record(executor, outbox, config, task.folder)
             wall = time.perf_counter() - start
             shares.append(1 - (summary["train_seconds"] + summary["evaluation_seconds"]) / wall)
     finally:
@@ -94,20 +96,20 @@ def _events(executor: LocalExecutor) -> list[object]:
 
 
 def _record(
-    executor: LocalExecutor, tracker: Tracker, config: RunConfig, folder: Path
+    executor: LocalExecutor, outbox: Outbox, config: RunConfig, folder: Path
 ) -> dict[str, float]:
     """Record a run as a launch does, as its messages come; returns its summary."""
     run_id = ""
     while True:
         for _, event in executor.events(1.0):
             if isinstance(event, Started):
-                run_id = tracker.start_run(
+                run_id = outbox.start_run(
                     "overhead", launch="", ledger="speed", params=config.flat(), tags=event.facts
                 )
             elif isinstance(event, Point):
-                tracker.log(run_id, event.step, point_metrics(event))
+                outbox.log(run_id, event.step, point_metrics(event))
             elif isinstance(event, Finished):
-                tracker.finish(run_id, "FINISHED", tags={"outcome": event.outcome}, folder=folder)
+                outbox.finish(run_id, "FINISHED", tags={"outcome": event.outcome}, folder=folder)
                 if event.summary is None:
                     raise RuntimeError(event.reason)
                 return event.summary

@@ -6,6 +6,7 @@ from workplace import Workplace
 
 from bench.grid import enumerate_grid
 from bench.ledger import Ledger
+from bench.outbox import Outbox
 from bench.outcome import Outcome
 from bench.recorder import STATUS, Recorder
 from bench.spec import Study
@@ -23,7 +24,13 @@ def begin(place: Workplace, stack: ExitStack) -> tuple[Ledger, Recorder]:
         Ledger.open(path, STUDY, seeds=1, overrides={}, identity={"grid": "another"})
     )
     recorder = stack.enter_context(
-        Recorder(Tracker("tiny", ""), "tiny", STUDY, ledger=ledger, environment=ENVIRONMENT)
+        Recorder(
+            Outbox(Tracker("tiny", ""), place.folder / "unsent"),
+            "tiny",
+            STUDY,
+            ledger=ledger,
+            environment=ENVIRONMENT,
+        )
     )
     ledger.enqueue(enumerate_grid(STUDY, {}).cells)
     claim = ledger.claim()

@@ -1,13 +1,11 @@
 """The tracker against a real store: batches, stale runs, and a store that is not there."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import pytest
-from mlflow import MlflowClient
 from workplace import Workplace
 
-from bench.tracking import Tracker, load_config
+from bench.tracking import Tracker, load_config, measured
 from gpt.errors import ConfigError, MachineError
 
 
@@ -26,34 +24,9 @@ def test_what_is_not_finite_is_not_logged(tracker: Tracker, place: Workplace) ->
     values: Mapping[str, float | None] = {
         "a": float("nan"), "b": float("inf"), "c": -float("inf"), "d": None, "e": 1.5
     }  # fmt: skip
-    tracker.log(run, 3, values)
-    tracker.finish(run, "FINISHED", tags={})
+    tracker.log(run, measured(3, values))
 
     assert place.client.get_run(run).data.metrics == {"e": 1.5}
-
-
-def test_metrics_are_sent_in_batches(
-    tracker: Tracker, place: Workplace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """More than MLflow takes at once, in few calls."""
-    sizes = []
-    log_batch = MlflowClient.log_batch
-
-    def counted(client: MlflowClient, run_id: str, **content: Any) -> None:
-        sizes.append(len(content.get("metrics", ())))
-        log_batch(client, run_id, **content)
-
-    run = one_run(tracker)
-    monkeypatch.setattr(MlflowClient, "log_batch", counted)
-    for step in range(2500):
-        tracker.log(run, step, {"train/loss": 1.0})
-    tracker.finish(run, "FINISHED", tags={})
-
-    assert sum(sizes) == 2500
-    assert max(sizes) == 1000
-    assert len([size for size in sizes if size]) < 10
-    history = place.client.get_metric_history(run, "train/loss")
-    assert sorted(metric.step for metric in history) == list(range(2500))
 
 
 def test_what_killed_launches_left_is_closed_and_nothing_else(

@@ -1,0 +1,200 @@
+"""An outage of the tracking store stops no training: what can't be sent is kept, and sent later.
+
+Whatever is to be recorded goes through one queue, in its order, and nearly always at once. Where
+the store is away, locked or full, the queue is kept in a file, with the files of the runs that
+ended meanwhile, and is tried again now and then, at the end, and by the next launch. A run has a
+name of ours until the store has given it one. Left out: a thread of its own for sending; a message
+takes milliseconds. A launch killed while it sends what was kept may send a part of that twice.
+"""
+
+import json
+import shutil
+import time
+import uuid
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.tracking import OUTAGES, Measured, Tracker, first_line, measured
+from gpt.cache import atomic_write
+from gpt.errors import MachineError
+
+FLUSH_SECONDS = 5.0
+"""How long metrics are gathered: one call for each would cost more than a training step."""
+
+RETRY_SECONDS = 30.0
+"""How long a store that was away is left alone."""
+
+
+@dataclass(kw_only=True)
+class Message:
+    """A call of one of the tracker's methods, in what JSON can hold."""
+
+    method: str
+    arguments: dict[str, Any]
+    begins: str | None = None
+    """Our name of the run that it begins."""
+
+
+class Outbox:
+    """The way to a tracker.
+
+    Args:
+        folder: where messages are kept; those of an earlier launch are sent at once.
+
+    Raises:
+        MachineError: they can't be.
+    """
+
+    def __init__(self, tracker: Tracker, folder: Path) -> None:
+        self.tracker = tracker
+        self._folder = folder
+        self._file = folder / "messages.json"
+        self._ids: dict[str, str] = {}
+        self._waiting: deque[Message] = deque()
+        self._measured: defaultdict[str, list[Measured]] = defaultdict(list)
+        self._flushed_at = time.monotonic()
+        self._retry_at = 0.0
+        self._outage = ""
+        if self._file.exists():
+            kept = json.loads(self._file.read_text("utf-8"))
+            self._ids = kept["ids"]
+            self._waiting.extend(Message(**message) for message in kept["messages"])
+            self.send()
+        if unsent := self.unsent:
+            raise MachineError(f"what an earlier launch left must be sent first but {unsent}")
+
+    def start_launch(self, name: str, *, ledger: str, tags: Mapping[str, Any]) -> str:
+        """Begin the parent run of one start of the command; returns our name of it."""
+        return self._begin("start_launch", name=name, ledger=ledger, tags=dict(tags))
+
+    def start_run(
+        self,
+        name: str,
+        *,
+        launch: str,
+        ledger: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, Any],
+    ) -> str:
+        """Begin the run of one cell and seed; returns our name of it."""
+        return self._begin(
+            "start_run",
+            name=name,
+            launch=launch,
+            ledger=ledger,
+            params=dict(params),
+            tags=dict(tags),
+        )
+
+    def log_text(self, run_id: str, name: str, text: str) -> None:
+        """Keep a text as a file of a run."""
+        self._put("log_text", run_id=run_id, name=name, text=text)
+
+    def set_dataset(self, run_id: str, name: str, digest: str) -> None:
+        """Say which text a run was trained on."""
+        self._put("set_dataset", run_id=run_id, name=name, digest=digest)
+
+    def log(self, run_id: str, step: int, metrics: Mapping[str, float | None]) -> None:
+        """Keep metrics for the next batch; what is None or not finite is left out."""
+        self._measured[run_id] += measured(step, metrics)
+        if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send the metrics that were kept."""
+        for run_id, metrics in self._measured.items():
+            self._put("log", run_id=run_id, metrics=metrics)
+        self._measured.clear()
+        self._flushed_at = time.monotonic()
+
+    def finish(
+        self, run_id: str, status: str, *, tags: Mapping[str, Any], folder: Path | None = None
+    ) -> None:
+        """End a run; what is in `folder`, which is copied if need be, becomes its artifacts."""
+        self.flush()
+        at = int(time.time() * 1000)
+        path = None if folder is None else str(folder)
+        self._put("finish", run_id=run_id, status=status, tags=dict(tags), folder=path, at=at)
+
+    def tag_cell(self, ledger: str, cell: str, tags: Mapping[str, Any]) -> None:
+        """Add tags to every run of a cell, whichever launch it was of."""
+        self._put("tag_cell", ledger=ledger, cell=cell, tags=dict(tags))
+
+    def save_views(
+        self, name: str, *, ledger: str, order_by: str, ascending: bool, columns: Sequence[str]
+    ) -> None:
+        """Save the views of a ledger's finished runs."""
+        self._put(
+            "save_views",
+            name=name,
+            ledger=ledger,
+            order_by=order_by,
+            ascending=ascending,
+            columns=list(columns),
+        )
+
+    @property
+    def unsent(self) -> str:
+        """Why something is still kept, in one line; "" if nothing is."""
+        if not self._waiting:
+            return ""
+        return (
+            f"{len(self._waiting)} messages to the tracking store are still in {self._folder} "
+            f"({self._outage}); the same command sends them"
+        )
+
+    def send(self) -> None:
+        """Send what waits, until the store is found to be away."""
+        try:
+            while self._waiting:
+                self._perform(self._waiting[0])
+                self._waiting.popleft()
+        except OUTAGES as error:
+            self._outage = first_line(error)
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            self._keep()
+        else:
+            if self._file.exists():
+                shutil.rmtree(self._folder)
+
+    def _begin(self, method: str, **arguments: Any) -> str:
+        run_id = uuid.uuid4().hex
+        at = int(time.time() * 1000)
+        self._add(Message(method=method, arguments={**arguments, "at": at}, begins=run_id))
+        return run_id
+
+    def _put(self, method: str, **arguments: Any) -> None:
+        self._add(Message(method=method, arguments=arguments))
+
+    def _add(self, message: Message) -> None:
+        self._waiting.append(message)
+        if time.monotonic() >= self._retry_at:
+            self.send()
+        else:
+            self._keep()
+
+    def _perform(self, message: Message) -> None:
+        arguments = dict(message.arguments)
+        for name in arguments.keys() & {"run_id", "launch"}:
+            arguments[name] = self._ids.get(arguments[name], arguments[name])
+        if arguments.get("folder") is not None:
+            arguments["folder"] = Path(arguments["folder"])
+        result = getattr(self.tracker, message.method)(**arguments)
+        if message.begins is not None:
+            self._ids[message.begins] = result
+
+    def _keep(self) -> None:
+        """Write what waits to the disk, with the files of the runs that ended."""
+        for message in self._waiting:
+            folder = Path(message.arguments.get("folder") or self._folder)
+            if self._folder not in (folder, *folder.parents):
+                copied = self._folder / message.arguments["run_id"]
+                if folder.exists():
+                    shutil.copytree(folder, copied)
+                message.arguments["folder"] = str(copied)
+        content = {"ids": self._ids, "messages": [asdict(message) for message in self._waiting]}
+        with atomic_write(self._file) as file:
+            file.write(json.dumps(content).encode())
