@@ -3,8 +3,8 @@
 Whatever is to be recorded goes through one queue, in its order, and nearly always at once. Where
 the store is away, locked or full, the queue is kept in a file, with the files of the runs that
 ended meanwhile, and is tried again now and then, at the end, and by the next launch. A run has a
-name of ours until the store has given it one. Left out: a thread of its own for sending; a message
-takes milliseconds. A launch killed while it sends what was kept may send a part of that twice.
+name of ours until the store has given it one. Left out: a thread of its own for sending, since a
+message takes milliseconds; and that nothing is ever sent twice: a message cut short half way is.
 """
 
 import json
@@ -64,7 +64,10 @@ class Outbox:
             self._waiting.extend(Message(**message) for message in kept["messages"])
             self.send()
         if unsent := self.unsent:
-            raise MachineError(f"what an earlier launch left must be sent first but {unsent}")
+            raise MachineError(
+                f"what an earlier launch left must be sent first but {unsent}\n"
+                f"bring the store back, or remove {folder} to give that up"
+            )
 
     def start_launch(self, name: str, *, ledger: str, tags: Mapping[str, Any]) -> str:
         """Begin the parent run of one start of the command; returns our name of it."""
