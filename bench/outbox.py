@@ -117,10 +117,15 @@ class Outbox:
         self, run_id: str, status: str, *, tags: Mapping[str, Any], folder: Path | None = None
     ) -> None:
         """End a run; what is in `folder`, which is copied if need be, becomes its artifacts."""
-        self.flush()
-        at = int(time.time() * 1000)
-        path = None if folder is None else str(folder)
-        self._put("finish", run_id=run_id, status=status, tags=dict(tags), folder=path, at=at)
+        self._put(
+            "finish",
+            run_id=run_id,
+            status=status,
+            tags=dict(tags),
+            metrics=self._measured.pop(run_id, []),
+            folder=None if folder is None else str(folder),
+            at=int(time.time() * 1000),
+        )
 
     def tag_cell(self, ledger: str, cell: str, tags: Mapping[str, Any]) -> None:
         """Add tags to every run of a cell, whichever launch it was of."""

@@ -170,10 +170,11 @@ class Tracker:
         status: str,
         *,
         tags: Mapping[str, Any],
+        metrics: Sequence[Measured] = (),
         folder: Path | None = None,
         at: int | None = None,
     ) -> None:
-        """End a run, now or then: its files, its outcome.
+        """End a run, now or then: its last metrics, its files, its outcome.
 
         Args:
             status: MLflow's: `FINISHED`, `FAILED` or `KILLED`.
@@ -181,7 +182,9 @@ class Tracker:
         """
         if folder is not None and folder.exists():
             self._client.log_artifacts(run_id, str(folder))
-        self.set_tags(run_id, tags)
+        self.log(run_id, metrics[MAX_BATCH:])
+        last = [Metric(*metric) for metric in metrics[:MAX_BATCH]]
+        self._client.log_batch(run_id, metrics=last, tags=_tags(tags))
         self._client.set_terminated(run_id, status, at)
 
     def close_stale(self, ledger: str, interrupted: Collection[str] = ()) -> None:

@@ -105,7 +105,7 @@ class TrainConfig:
     """Measure the trained model on the corpus's test part too. For a winner alone: what is looked
     at in a sweep is no test any more."""
 
-    sample_tokens: int = 200
+    sample_tokens: int = 100
     """Length of the text sampled at the end."""
 
     def __post_init__(self) -> None:
