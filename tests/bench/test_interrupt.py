@@ -20,6 +20,8 @@ def test_a_signal_is_a_wish_to_stop_and_a_second_one_an_order(
 
 
 def test_afterwards_signals_do_what_they_did() -> None:
+    """Whatever the shell made of them: one in the background ignores SIGINT."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with Interruption():
         assert signal.getsignal(signal.SIGINT) is not before[0]
