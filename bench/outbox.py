@@ -12,14 +12,17 @@ import shutil
 import time
 import uuid
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
-from bench.tracking import OUTAGES, Measured, Tracker, first_line, measured
+from bench.tracking import OUTAGES, Measured, Tracker, first_line, measured, milliseconds
 from gpt.cache import atomic_write
 from gpt.errors import MachineError
+
+Arguments = ParamSpec("Arguments")
 
 FLUSH_SECONDS = 5.0
 """How long metrics are gathered: one call for each would cost more than a training step."""
@@ -69,80 +72,46 @@ class Outbox:
                 f"bring the store back, or remove {folder} to give that up"
             )
 
-    def start_launch(self, name: str, *, ledger: str, tags: Mapping[str, Any]) -> str:
-        """Begin the parent run of one start of the command; returns our name of it."""
-        return self._begin("start_launch", name=name, ledger=ledger, tags=dict(tags))
-
-    def start_run(
+    def begin(
         self,
-        name: str,
-        *,
-        launch: str,
-        ledger: str,
-        params: Mapping[str, Any],
-        tags: Mapping[str, Any],
+        method: Callable[Concatenate[Tracker, Arguments], str],
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
     ) -> str:
-        """Begin the run of one cell and seed; returns our name of it."""
-        return self._begin(
-            "start_run",
-            name=name,
-            launch=launch,
-            ledger=ledger,
-            params=dict(params),
-            tags=dict(tags),
-        )
+        """Have a method of the tracker begin a run, now or later; returns our name of the run."""
+        run_id = uuid.uuid4().hex
+        arguments = {**self._by_name(method, args, kwargs), "at": milliseconds()}
+        self._add(Message(method=method.__name__, arguments=arguments, begins=run_id))
+        return run_id
 
-    def log_text(self, run_id: str, name: str, text: str) -> None:
-        """Keep a text as a file of a run."""
-        self._put("log_text", run_id=run_id, name=name, text=text)
-
-    def set_dataset(self, run_id: str, name: str, digest: str) -> None:
-        """Say which text a run was trained on."""
-        self._put("set_dataset", run_id=run_id, name=name, digest=digest)
+    def put(
+        self,
+        method: Callable[Concatenate[Tracker, Arguments], None],
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> None:
+        """Have a method of the tracker called, now or later."""
+        arguments = self._by_name(method, args, kwargs)
+        self._add(Message(method=method.__name__, arguments=arguments))
 
     def log(self, run_id: str, step: int, metrics: Mapping[str, float | None]) -> None:
         """Keep metrics for the next batch; what is None or not finite is left out."""
         self._measured[run_id] += measured(step, metrics)
         if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
-            self.flush()
-
-    def flush(self) -> None:
-        """Send the metrics that were kept."""
-        for run_id, metrics in self._measured.items():
-            self._put("log", run_id=run_id, metrics=metrics)
-        self._measured.clear()
-        self._flushed_at = time.monotonic()
+            for run, metrics_of_run in self._measured.items():
+                self.put(Tracker.log, run, metrics_of_run)
+            self._measured.clear()
+            self._flushed_at = time.monotonic()
 
     def finish(
         self, run_id: str, status: str, *, tags: Mapping[str, Any], folder: Path | None = None
     ) -> None:
         """End a run; what is in `folder`, which is copied if need be, becomes its artifacts."""
-        self._put(
-            "finish",
-            run_id=run_id,
-            status=status,
-            tags=dict(tags),
-            metrics=self._measured.pop(run_id, []),
-            folder=None if folder is None else str(folder),
-            at=int(time.time() * 1000),
-        )
-
-    def tag_cell(self, ledger: str, cell: str, tags: Mapping[str, Any]) -> None:
-        """Add tags to every run of a cell, whichever launch it was of."""
-        self._put("tag_cell", ledger=ledger, cell=cell, tags=dict(tags))
-
-    def save_views(
-        self, name: str, *, ledger: str, order_by: str, ascending: bool, columns: Sequence[str]
-    ) -> None:
-        """Save the views of a ledger's finished runs."""
-        self._put(
-            "save_views",
-            name=name,
-            ledger=ledger,
-            order_by=order_by,
-            ascending=ascending,
-            columns=list(columns),
-        )
+        metrics = self._measured.pop(run_id, [])
+        self.put(
+            Tracker.finish, run_id, status,
+            tags=tags, metrics=metrics, folder=folder, at=milliseconds(),
+        )  # fmt: skip
 
     @property
     def unsent(self) -> str:
@@ -168,14 +137,11 @@ class Outbox:
             if self._file.exists():
                 shutil.rmtree(self._folder)
 
-    def _begin(self, method: str, **arguments: Any) -> str:
-        run_id = uuid.uuid4().hex
-        at = int(time.time() * 1000)
-        self._add(Message(method=method, arguments={**arguments, "at": at}, begins=run_id))
-        return run_id
-
-    def _put(self, method: str, **arguments: Any) -> None:
-        self._add(Message(method=method, arguments=arguments))
+    def _by_name(
+        self, method: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> dict[str, object]:
+        bound = signature(method).bind(self.tracker, *args, **kwargs)
+        return {name: value for name, value in bound.arguments.items() if name != "self"}
 
     def _add(self, message: Message) -> None:
         self._waiting.append(message)
@@ -205,4 +171,4 @@ class Outbox:
                 message.arguments["folder"] = str(copied)
         content = {"ids": self._ids, "messages": [asdict(message) for message in self._waiting]}
         with atomic_write(self._file) as file:
-            file.write(json.dumps(content).encode())
+            file.write(json.dumps(content, default=str).encode())

@@ -13,7 +13,7 @@ from bench.ledger import Claim, Ledger
 from bench.outbox import Outbox
 from bench.outcome import Outcome
 from bench.spec import Study
-from bench.tracking import TAG_ATTEMPT, TAG_CELL
+from bench.tracking import TAG_ATTEMPT, TAG_CELL, Tracker
 from bench.work import Started
 from gpt.train import Point
 
@@ -93,17 +93,21 @@ class Recorder:
     def start(self, claim: Claim, started: Started | None) -> None:
         """Open the child run: its params, tags and dataset; before the first, the parent run."""
         if self._launch is None:
-            self._launch = self._outbox.start_launch(
-                self._name, ledger=self._ledger, tags=_environment_tags(self._environment)
+            self._launch = self._outbox.begin(
+                Tracker.start_launch,
+                self._name,
+                ledger=self._ledger,
+                tags=_environment_tags(self._environment),
             )
             if changes := identity.uncommitted_changes():
-                self._outbox.log_text(self._launch, "uncommitted.diff", changes)
+                self._outbox.put(Tracker.log_text, self._launch, "uncommitted.diff", changes)
         config = started.config if started else claim.config
         facts = started.facts if started else {}
         params = {name: value for name, value in config.flat().items() if value is not None}
         if "vocab_size" in facts:
             params["vocab_size"] = facts["vocab_size"]
-        run_id = self._outbox.start_run(
+        run_id = self._outbox.begin(
+            Tracker.start_run,
             f"{claim.label} · {config.train.seed}",
             launch=self._launch,
             ledger=self._ledger,
@@ -112,7 +116,8 @@ class Recorder:
         )
         self._runs[claim.name] = run_id
         if "corpus_digest" in facts:
-            self._outbox.set_dataset(run_id, facts["corpus"], facts["corpus_digest"])
+            digest = facts["corpus_digest"]
+            self._outbox.put(Tracker.set_dataset, run_id, facts["corpus"], digest)
 
     def log(self, claim: Claim, point: Point) -> None:
         """Keep a point's metrics for the next batch."""
@@ -168,12 +173,14 @@ class Recorder:
             verdicts: by cell, for the tag `verdict` of its runs.
         """
         for cell, verdict in verdicts.items():
-            self._outbox.tag_cell(self._ledger, cell, {"verdict": verdict})
+            tags = {"verdict": verdict}
+            self._outbox.put(Tracker.tag_cell, self._ledger, cell, tags)
         if self._launch is not None:
             note = {"mlflow.note.content": _quoted(leaderboard)}
             status = "KILLED" if interrupted else "FINISHED"
             self._outbox.finish(self._launch, status, tags=note)
-        self._outbox.save_views(
+        self._outbox.put(
+            Tracker.save_views,
             self._name,
             ledger=self._ledger,
             order_by=f"final/{self._study.metric}",

@@ -262,7 +262,7 @@ class Tracker:
 
     def _save_view(self, name: str, key: str, state: Mapping[str, Any]) -> None:
         packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
-        now = int(time.time() * 1000)
+        now = milliseconds()
         view = {"name": name, "createdAt": now, "updatedAt": now, "state": f"deflate;{packed}"}
         self._client.set_experiment_tag(
             self.experiment_id, f"mlflow.sharedViewState.{key}", json.dumps(view)
@@ -273,12 +273,17 @@ class Tracker:
         return self._client.create_run(self.experiment_id, at, texts, name)
 
 
+def milliseconds() -> int:
+    """Now, since 1970, as MLflow counts."""
+    return int(time.time() * 1000)
+
+
 def measured(step: int, metrics: Mapping[str, float | None]) -> list[Measured]:
     """Metrics taken now; what is None or not finite is left out.
 
     MLflow stores an infinity as 1.8e308, which ruins every chart.
     """
-    now = int(time.time() * 1000)
+    now = milliseconds()
     return [
         (name, value, now, step)
         for name, value in metrics.items()

@@ -103,8 +103,13 @@ def _record(
     while True:
         for _, event in executor.events(1.0):
             if isinstance(event, Started):
-                run_id = outbox.start_run(
-                    "overhead", launch="", ledger="speed", params=config.flat(), tags=event.facts
+                run_id = outbox.begin(
+                    Tracker.start_run,
+                    "overhead",
+                    launch="",
+                    ledger="speed",
+                    params=config.flat(),
+                    tags=event.facts,
                 )
             elif isinstance(event, Point):
                 outbox.log(run_id, event.step, point_metrics(event))

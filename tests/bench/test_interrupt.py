@@ -1,5 +1,6 @@
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,9 +20,16 @@ def test_a_signal_is_a_wish_to_stop_and_a_second_one_an_order(
         assert interruption.exit_code == code
 
 
+@pytest.fixture
+def _python_s_own_handler() -> Iterator[None]:
+    """Whatever the shell made of it: in the background SIGINT is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_python_s_own_handler")
 def test_afterwards_signals_do_what_they_did() -> None:
-    """Whatever the shell made of them: one in the background ignores SIGINT."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with Interruption():
         assert signal.getsignal(signal.SIGINT) is not before[0]

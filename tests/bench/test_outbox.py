@@ -27,8 +27,10 @@ def outbox(place: Workplace) -> Outbox:
 
 def begin(outbox: Outbox) -> str:
     """A run of a launch, by our name."""
-    launch = outbox.start_launch("tiny", ledger="aaa", tags={})
-    return outbox.start_run("a · 0", launch=launch, ledger="aaa", params={"seed": 0}, tags={})
+    launch = outbox.begin(Tracker.start_launch, "tiny", ledger="aaa", tags={})
+    return outbox.begin(
+        Tracker.start_run, "a · 0", launch=launch, ledger="aaa", params={"seed": 0}, tags={}
+    )
 
 
 def test_metrics_are_sent_in_batches(

@@ -1,4 +1,4 @@
-"""The tracker against a real store: batches, stale runs, and a store that is not there."""
+"""The tracker against a real store: metrics, stale runs, and a store that is not there."""
 
 from collections.abc import Mapping
 
