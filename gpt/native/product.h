@@ -114,26 +114,28 @@ inline void side_by_tiles(Matrix<float>, Matrix<const bf16>, Matrix<const bf16>,
 // Eight rows of 32 sums, which stay in registers.
 inline void side_by_lanes(Matrix<float> c, Matrix<const bf16> a, Matrix<const bf16> b, int64_t K,
                           bool add) {
-  for (int64_t row = 0; row < SIDE; row += 8) {
-    __m512 left[8], right[8];
-    for (int i = 0; i < 8; i++) {
+  constexpr int ROWS = 8;
+  for (int64_t row = 0; row < SIDE; row += ROWS) {
+    __m512 left[ROWS], right[ROWS];
+    for (int i = 0; i < ROWS; i++) {
       float* at = c.data + (row + i) * c.stride;
       left[i] = add ? _mm512_loadu_ps(at) : _mm512_setzero_ps();
       right[i] = add ? _mm512_loadu_ps(at + LANES) : _mm512_setzero_ps();
     }
-    for (int64_t k = 0; k < K; k += 2) {
-      const auto b_left = (__m512bh)_mm512_loadu_si512(b.data + k * b.stride);
-      const auto b_right = (__m512bh)_mm512_loadu_si512(b.data + k * b.stride + 32);
-      for (int i = 0; i < 8; i++) {
-        int32_t pair;
-        std::memcpy(&pair, a.data + (row + i) * a.stride + k / 32 * 32 * a.step + k % 32,
-                    sizeof pair);
-        const auto both = (__m512bh)_mm512_set1_epi32(pair);
-        left[i] = _mm512_dpbf16_ps(left[i], both, b_left);
-        right[i] = _mm512_dpbf16_ps(right[i], both, b_right);
+    const bf16 *values = a.data + row * a.stride, *pairs = b.data;
+    for (int64_t k = 0; k < K; k += 32, values += 32 * a.step)
+      for (int64_t j = 0; j < 32; j += 2, pairs += 2 * b.stride) {
+        const auto b_left = (__m512bh)_mm512_loadu_si512(pairs);
+        const auto b_right = (__m512bh)_mm512_loadu_si512(pairs + 32);
+        for (int i = 0; i < ROWS; i++) {
+          int32_t pair;
+          std::memcpy(&pair, values + i * a.stride + j, sizeof pair);
+          const auto both = (__m512bh)_mm512_set1_epi32(pair);
+          left[i] = _mm512_dpbf16_ps(left[i], both, b_left);
+          right[i] = _mm512_dpbf16_ps(right[i], both, b_right);
+        }
       }
-    }
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < ROWS; i++) {
       float* at = c.data + (row + i) * c.stride;
       _mm512_storeu_ps(at, left[i]);
       _mm512_storeu_ps(at + LANES, right[i]);

@@ -16,6 +16,7 @@ from bench.speed.lane import Lane
 from bench.speed.reference import Reference
 from bench.speed.rows import Row, a_a, as_table, ratios
 from bench.speed.shapes import TINY, as_the_originals, fastest, nanogpt_at, write_text
+from bench.speed.training import training_rows
 from bench.speed.waiting import recompute
 from gpt.cache import CACHE_VARIABLE
 from gpt.corpora import CORPORA_VARIABLE
@@ -104,8 +105,20 @@ def test_the_table_shows_spread_and_what_was_skipped() -> None:
     cells = [list(column.cells) for column in table.columns]
 
     spread, noise = ["1.00–4.00", ""], ["", ""]
-    assert cells[3:] == [["2.00", "–"], spread, noise, ["≥ 3", ""], ["no", ""]]
+    assert cells[3:] == [["2.00", "–"], spread, noise, ["≥ 3", ""], ["no", ""], ["", ""]]
     assert cells[1][1] == "skipped: no text"
+
+
+def test_a_ratio_has_a_limit_that_products_alone_would_reach(tmp_path: Path) -> None:
+    rows = training_rows(TINY, device="cpu", against=None, rounds=1, folder=tmp_path)
+    ours = [row for row in rows if row.name == "training tokens/s, shape tiny"]
+
+    for row in ours:
+        assert row.ratio is not None
+        assert row.limit is not None
+        assert row.ratio < row.limit
+    *_, last = as_table(ours).columns
+    assert list(last.cells) == [f"{row.limit:.2f}" for row in ours]
 
 
 def test_a_text_has_as_many_characters_as_the_shape_says(setup: Setup) -> None:
