@@ -1,6 +1,7 @@
 """From a plan to its end: make ready, launch, show what came of it."""
 
 import dataclasses
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -11,9 +12,9 @@ from rich.console import Console
 
 from bench import identity, leaderboard
 from bench.confirm import confirmation, leading_cell, show_confirmation
-from bench.executor import LocalExecutor, cpu_count
+from bench.executor import Executor, LocalExecutor, cpu_count, refuse_absent_device
 from bench.interrupt import Interruption
-from bench.launch import Launch, Texts, prepare_texts, refuse_absent_device
+from bench.launch import Launch, Texts, prepare_texts
 from bench.ledger import Ledger
 from bench.outbox import Outbox
 from bench.plan import Command, Plan, make_plan
@@ -25,6 +26,7 @@ from bench.work import Place
 from gpt.cache import default_cache
 from gpt.config import RunConfig
 from gpt.device import available_devices
+from gpt.errors import MachineError
 
 STORE = Path("mlruns")
 """Everything that a study leaves lies here, but MLflow's database, which lies beside it."""
@@ -72,12 +74,10 @@ def run_study(command: Command, console: Console) -> Result:
     """
     plan = make_plan(command)
     configs = [cell.config for cell in plan.grid.cells]
-    refuse_absent_device(configs)
-    n_workers = command.workers or _default_workers(plan, configs)
     progress = Progress(Console(stderr=True))
     place = Place(cache=default_cache(), corpora_dir=command.corpora_dir)
     with (
-        closing(LocalExecutor(n_workers, n_threads=max(1, cpu_count() // n_workers))) as executor,
+        closing(_start_executor(command, plan, configs)) as executor,
         Interruption() as interruption,
         tempfile.TemporaryDirectory(prefix="gpt-bench-") as folder,
     ):
@@ -98,7 +98,7 @@ def run_study(command: Command, console: Console) -> Result:
                     entries=ledger.entries(), metric=plan.study.metric, rule=plan.rule
                 )
                 dropped = [*plan.grid.dropped, *ledger.dropped()]
-                board = leaderboard.show(plan.ledger_name, standings, dropped, n_workers)
+                board = leaderboard.show(plan.ledger_name, standings, dropped, executor.n_workers)
                 console.print(board, highlight=False)
                 views = recorder.close(
                     _as_text(board, console),
@@ -134,7 +134,7 @@ def run_study(command: Command, console: Console) -> Result:
 class _Session:
     """What all plans of one command share."""
 
-    executor: LocalExecutor
+    executor: Executor
     progress: Progress
     place: Place
     texts: Texts
@@ -172,20 +172,37 @@ class _Session:
                 recorder=recorder,
                 progress=self.progress,
                 metric=plan.study.metric,
-                infeasible=self.texts.infeasible,
+                texts=self.texts,
                 place=self.place,
                 folder=self.folder,
             ).run(self.interruption)
             yield ledger, recorder
 
 
-def _default_workers(plan: Plan, configs: Sequence[RunConfig]) -> int:
-    """One run a core on the CPU, where two threads are worth less than two runs; one on a GPU.
+def _start_executor(command: Command, plan: Plan, configs: Sequence[RunConfig]) -> Executor:
+    """Raises `MachineError` if no cell's device is there, or no cluster where one was named."""
+    # Runs side by side slow each other: one at a time where time is what is asked.
+    n_workers = command.workers or (1 if plan.study.metric in RELATIVE else None)
+    if command.executor == "ray":
+        return _start_ray(command.address, configs, n_workers or plan.n_runs)
+    refuse_absent_device(configs, available_devices())
+    n_workers = n_workers or _default_workers(plan, configs)
+    return LocalExecutor(n_workers, n_threads=max(1, cpu_count() // n_workers))
 
-    One too where time is what is asked: runs side by side slow each other.
-    """
-    if plan.study.metric in RELATIVE:
-        return 1
+
+def _start_ray(address: str | None, configs: Sequence[RunConfig], n_workers: int) -> Executor:
+    if address is None:  # read as Ray is imported, on any system: listen on this machine alone
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    try:
+        from bench.ray_executor import RayExecutor
+    except ModuleNotFoundError as error:
+        install = "pip install 'gpt-bench[ray]'"
+        raise MachineError(f"--executor ray needs Ray but it is absent: {install}") from error
+    return RayExecutor(address, configs, n_workers)
+
+
+def _default_workers(plan: Plan, configs: Sequence[RunConfig]) -> int:
+    """One run a core on the CPU, where two threads are worth less than two runs; one on a GPU."""
     best = available_devices()[0]
     devices = {best if c.train.device == "auto" else c.train.device for c in configs}
     return min(cpu_count(), plan.n_runs) if devices == {"cpu"} else 1

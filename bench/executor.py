@@ -1,4 +1,4 @@
-"""Who computes? A pool of worker processes on this machine.
+"""Who computes? What all executors can, and one: a pool of worker processes on this machine.
 
 An executor takes tasks and gives back messages as they come, each with the name of its task. A
 process that dies is an event like any other (`Died`), and its place is filled anew. The standard
@@ -15,15 +15,19 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
+from typing import Protocol
 
 import torch
 
 from bench.work import Finished, Message, Task, perform
+from gpt.config import RunConfig
+from gpt.device import available_devices
+from gpt.errors import MachineError
 from gpt.malloc import keep_freed_memory
 
 LEAVE_SECONDS = 5.0
@@ -40,11 +44,49 @@ class Died:
 Event = Message | Died
 
 
+class Executor(Protocol):
+    """Takes tasks, and gives back their messages as they come."""
+
+    @property
+    def n_workers(self) -> int:
+        """Runs that it does side by side."""
+
+    @property
+    def n_free(self) -> int:
+        """How many further tasks would be begun at once."""
+
+    @property
+    def devices(self) -> Sequence[str]:
+        """The kinds of device that its workers have, best first."""
+
+    def submit(self, name: str, task: Task) -> None:
+        """Have a task done as soon as there is room for it."""
+
+    def events(self, timeout_seconds: float) -> Iterator[tuple[str, Event]]:
+        """What has come in, each with its task's name; waits for the first, up to a time."""
+
+    def stop(self, name: str) -> None:
+        """Ask a run to end at its next point; it answers with a `Finished`."""
+
+    def close(self) -> None:
+        """End every task, at work or not, and wait until all are gone."""
+
+
 def cpu_count() -> int:
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def refuse_absent_device(configs: Iterable[RunConfig], devices: Sequence[str]) -> None:
+    """Raise `MachineError` if no cell's device is here; a sweep over devices keeps the others."""
+    wanted = {config.train.device for config in configs}
+    if not wanted & {"auto", *devices}:
+        raise MachineError(
+            f"device must be one of this machine's ({', '.join(devices)}) "
+            f"but got {', '.join(sorted(wanted))}"
+        )
 
 
 @dataclass(frozen=True)
@@ -67,6 +109,16 @@ class LocalExecutor:
         self._waiting: deque[tuple[str, Task]] = deque()
         self._busy: dict[str, _Worker] = {}
         self._idle = [self._start() for _ in range(n_workers)]
+
+    @property
+    def n_workers(self) -> int:
+        """Worker processes, at work or not."""
+        return len(self._idle) + len(self._busy)
+
+    @property
+    def devices(self) -> Sequence[str]:
+        """This machine's, best first."""
+        return available_devices()
 
     @property
     def n_free(self) -> int:

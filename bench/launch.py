@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.executor import Died, Event, LocalExecutor
+from bench.executor import Died, Event, Executor
 from bench.interrupt import Interruption
 from bench.ledger import Claim, Ledger
 from bench.outcome import Outcome
@@ -19,8 +19,7 @@ from bench.recorder import Recorder
 from bench.spec import Metric
 from bench.work import Finished, Place, Prepare, Prepared, Started, Train
 from gpt.config import RunConfig
-from gpt.device import available_devices
-from gpt.errors import DataError, MachineError
+from gpt.errors import DataError
 from gpt.train import Point
 
 POLL_SECONDS = 0.2
@@ -49,7 +48,7 @@ def text_key(config: RunConfig) -> str:
 
 def prepare_texts(
     configs: Iterable[RunConfig],
-    executor: LocalExecutor,
+    executor: Executor,
     place: Place,
     progress: Progress,
     interruption: Interruption,
@@ -91,17 +90,6 @@ def prepare_texts(
     return Texts(ready=ready, infeasible=infeasible)
 
 
-def refuse_absent_device(configs: Iterable[RunConfig]) -> None:
-    """Raise `MachineError` if no cell's device is here; a sweep over devices keeps the others."""
-    available = {"auto", *available_devices()}
-    wanted = {config.train.device for config in configs}
-    if not wanted & available:
-        raise MachineError(
-            f"device must be one of this machine's ({', '.join(available_devices())}) "
-            f"but got {', '.join(sorted(wanted))}"
-        )
-
-
 @dataclass(kw_only=True)
 class _Active:
     """A run that a worker is at."""
@@ -119,7 +107,7 @@ class Launch:
 
     Args:
         metric: what a search is told at each evaluation.
-        infeasible: text key -> why runs on it can't be.
+        texts: what the runs' texts came to.
         folder: where runs keep their files until they are recorded.
     """
 
@@ -127,11 +115,11 @@ class Launch:
         self,
         *,
         ledger: Ledger,
-        executor: LocalExecutor,
+        executor: Executor,
         recorder: Recorder,
         progress: Progress,
         metric: Metric,
-        infeasible: Mapping[str, str],
+        texts: Texts,
         place: Place,
         folder: Path,
     ) -> None:
@@ -140,7 +128,7 @@ class Launch:
         self._recorder = recorder
         self._progress = progress
         self._metric = metric
-        self._infeasible = infeasible
+        self._texts = texts
         self._place = place
         self._folder = folder
         self._active: dict[str, _Active] = {}
@@ -175,13 +163,14 @@ class Launch:
             if reason is not None:
                 self._settle(run, Outcome.INFEASIBLE, reason)
                 continue
-            task = Train(config=claim.config, place=self._place, folder=run.folder)
+            text = self._texts.ready.get(text_key(claim.config))  # a search may meet another
+            task = Train(config=claim.config, place=self._place, folder=run.folder, text=text)
             self._executor.submit(claim.name, task)
 
     def _why_not(self, config: RunConfig) -> str | None:
-        if config.train.device not in ("auto", *available_devices()):
+        if config.train.device not in ("auto", *self._executor.devices):
             return f"no such device: {config.train.device}"
-        return self._infeasible.get(text_key(config))
+        return self._texts.infeasible.get(text_key(config))
 
     def _handle(self, run: _Active, event: Event) -> None:
         if isinstance(event, Started):

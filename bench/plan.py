@@ -32,6 +32,10 @@ class Command:
     overrides: Mapping[str, str]
     corpora_dir: Path | None = None
     workers: int | None = None
+    executor: Literal["local", "ray"] = "local"
+    address: str | None = None
+    """Of a cluster; None: one on this machine, for this command."""
+
     seeds: int | Literal["auto"] | None = None
     fresh: bool = False
 

@@ -41,6 +41,10 @@ class Seeds(click.ParamType[Any]):
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Runs side by side; the cores are "
               "shared out among them. Default: one a core, or one on a GPU.")  # fmt: skip
+@click.option("--executor", type=click.Choice(["local", "ray"]), default="local",
+              show_default=True, help="Processes on this machine, or a Ray cluster.")  # fmt: skip
+@click.option("--address", metavar="HOST:PORT|auto", help="Of the Ray cluster; without it ray "
+              "starts one here, for this command.")  # fmt: skip
 @click.option("--seeds", type=Seeds(), metavar="N|auto", help="Runs of each cell; auto adds seeds "
               "until the lead is settled, or to a cap.")  # fmt: skip
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Fix a field of the "
@@ -95,6 +99,8 @@ def _run(
     corpora_dir: Path | None,
     device: str | None,
     workers: int | None,
+    executor: Literal["local", "ray"],
+    address: str | None,
     seeds: int | Literal["auto"] | None,
     settings: tuple[str, ...],
     budgets: tuple[str, ...],
@@ -103,6 +109,8 @@ def _run(
 ) -> int:
     if (name is None) == (from_run is None):
         raise ConfigError("name one study, or give --from-run; --list shows the studies")
+    if address is not None and executor != "ray":
+        raise ConfigError("--address is that of a Ray cluster: give --executor ray too")
     overrides = parse_settings(settings)
     for key, value in (("corpus", corpus), ("device", device)):
         if value is not None:
@@ -118,6 +126,8 @@ def _run(
         overrides=overrides,
         corpora_dir=corpora_dir,
         workers=workers,
+        executor=executor,
+        address=address,
         seeds=seeds,
         fresh=fresh,
     )

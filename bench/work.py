@@ -8,7 +8,7 @@ ever write to either.
 import math
 import statistics
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from gpt.canary import check_canary
 from gpt.clock import TRAINING
 from gpt.config import RunConfig
 from gpt.device import device_name
-from gpt.errors import DivergedError, GptBenchError, InfeasibleError, UnsoundError
+from gpt.errors import DataError, DivergedError, GptBenchError, InfeasibleError, UnsoundError
 from gpt.evaluate import evaluate_split
 from gpt.generate import generate
 from gpt.native import absence
@@ -48,6 +48,14 @@ class Prepare:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A text is ready to train on: what it is, by SHA-256 of its raw bytes and by tokenizer."""
+
+    corpus_digest: str
+    tokenizer_digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Train:
     """Train one run and leave its files in `folder`."""
 
@@ -55,16 +63,11 @@ class Train:
     place: Place
     folder: Path
 
+    text: Prepared | None = None
+    """What its text must be, wherever the run finds it; None: whatever it is."""
+
 
 Task = Prepare | Train
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """A text is ready to train on."""
-
-    corpus_digest: str
-    """SHA-256 of its raw bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,14 +96,25 @@ class Finished:
 
 
 Message = Prepared | Started | Point | Finished
-Send = Callable[[Message], bool]
-"""Hand a message to the parent; False asks the worker to stop."""
+Messages = Generator[Message, bool, Finished]
+"""What a task says, a message at a time; each is answered with whether to go on."""
 
 
-def perform(task: Task, send: Send) -> None:
-    """Do a task, and send a `Finished` whatever happens in it."""
+def perform(task: Task, send: Callable[[Message], bool]) -> None:
+    """Do a task, handing each message to `send`, which says whether to go on."""
+    messages = messages_of(task)
     try:
-        finished = _prepare(task, send) if isinstance(task, Prepare) else _train(task, send)
+        message = next(messages)
+        while True:
+            message = messages.send(send(message))
+    except StopIteration:
+        return
+
+
+def messages_of(task: Task) -> Generator[Message, bool, None]:
+    """Do a task as its messages are asked for; the last is a `Finished`, whatever happens."""
+    try:
+        finished = yield from _prepare(task) if isinstance(task, Prepare) else _train(task)
     except InfeasibleError as error:
         finished = Finished(outcome=Outcome.INFEASIBLE, reason=str(error))
     except UnsoundError as error:
@@ -115,22 +129,29 @@ def perform(task: Task, send: Send) -> None:
         finished = Finished(outcome=Outcome.FAILED, reason=str(error), error=error)
     except Exception:
         finished = Finished(outcome=Outcome.FAILED, reason=traceback.format_exc())
-    send(finished)
+    yield finished
 
 
-def _prepare(task: Prepare, send: Send) -> Finished:
-    text = load_text(task.config, corpora_dir=task.place.corpora_dir, cache=task.place.cache)
-    send(Prepared(corpus_digest=text.corpus.digest))
+def _prepare(task: Prepare) -> Messages:
+    yield _prepared(
+        load_text(task.config, corpora_dir=task.place.corpora_dir, cache=task.place.cache)
+    )
     return Finished(outcome=Outcome.COMPLETE)
 
 
-def _train(task: Train, send: Send) -> Finished:
+def _prepared(text: Text) -> Prepared:
+    return Prepared(corpus_digest=text.corpus.digest, tokenizer_digest=text.tokenizer.digest)
+
+
+def _train(task: Train) -> Messages:
     setup = set_up(task.config, corpora_dir=task.place.corpora_dir, cache=task.place.cache)
+    if task.text is not None:
+        _refuse_another(_prepared(setup.text), task.text)
     check_canary(setup)
     task.folder.mkdir(parents=True, exist_ok=True)
     setup.text.tokenizer.save(task.folder / "tokenizer")
     (task.folder / "config.json").write_text(setup.config.to_json(), encoding="utf-8")
-    if not send(Started(config=setup.config, facts=_facts(setup), n_steps=planned_steps(setup))):
+    if not (yield Started(config=setup.config, facts=_facts(setup), n_steps=planned_steps(setup))):
         return Finished(outcome=Outcome.INTERRUPTED, reason="stopped before its first step")
     points: list[Point] = []
     best = float("inf")
@@ -139,7 +160,7 @@ def _train(task: Train, send: Send) -> Finished:
         if point.evaluation is not None and point.evaluation.loss < best:
             best = point.evaluation.loss
             _save_weights(setup, task.folder / "model.safetensors")
-        if not send(point):
+        if not (yield point):
             return Finished(outcome=Outcome.INTERRUPTED, reason=f"stopped at step {point.step}")
     (task.folder / "sample.txt").write_text(sample_text(setup), encoding="utf-8")
     summary = summarize(setup, points)
@@ -147,6 +168,14 @@ def _train(task: Train, send: Send) -> Finished:
     if setup.config.train.measure_test:
         summary["test_bits_per_byte"] = evaluate_split(setup, "test").bits_per_byte
     return Finished(outcome=Outcome.COMPLETE, summary=summary)
+
+
+def _refuse_another(found: Prepared, wanted: Prepared) -> None:
+    """Raise `DataError` where a machine, or a later moment, has another text than the study."""
+    for what in ("corpus_digest", "tokenizer_digest"):
+        has, needs = getattr(found, what), getattr(wanted, what)
+        if has != needs:
+            raise DataError(f"{what} must be {needs[:12]}, as the study's, but here is {has[:12]}")
 
 
 def _save_weights(setup: Setup, path: Path) -> None:

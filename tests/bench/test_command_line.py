@@ -107,12 +107,23 @@ def test_the_same_command_again_has_nothing_to_do(
         (["smoke", "--corpus", "nowhere.txt"], 2, ["'nowhere.txt'", "pydocs"]),
         (["smoke", "--corpora-dir", "nowhere", "--corpus", "don_quixote"], 2, ["--corpora-dir"]),
         (["learning_rate_search", "--seeds", "2"], 2, ["one seed", "2"]),
+        (["smoke", "--address", "auto"], 2, ["--executor ray"]),
+        (["smoke", "--executor", "ray", "--address", "here"], 2, ["HOST:PORT", "'here'"]),
+        (["smoke", "--executor", "ray", "--address", "127.0.0.1:1"], 4, ["Ray cluster at"]),
     ],
 )
 def test_what_is_wrong_with_a_command_is_said_before_anything_is_made(
     bare: Workplace, arguments: list[str], exit_code: int, words: list[str]
 ) -> None:
     refused(bare, bare.run(*arguments), exit_code, *words)
+
+
+def test_without_ray_its_executor_is_refused_with_how_to_install_it(
+    bare: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "bench.ray_executor", None)
+    result = bare.run("smoke", "--executor", "ray", "--address", "auto")
+    refused(bare, result, 4, "pip install 'gpt-bench[ray]'")
 
 
 def test_a_choice_that_click_knows_is_click_s_to_refuse(bare: Workplace) -> None:

@@ -1,0 +1,236 @@
+"""A cluster of two machines with a core each, both here: the same tasks, and a machine lost."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+from workplace import Workplace, gone, wait_until
+
+from bench.executor import Died, Event
+from bench.outcome import Outcome
+from bench.ray_executor import RayExecutor
+from bench.work import Finished, Place, Prepare, Started, Train
+from gpt.cache import CACHE_VARIABLE
+from gpt.config import Budget, RunConfig
+from gpt.errors import ConfigError, DataError, MachineError
+from gpt.train import Point
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # Ray's
+]
+
+Start = Callable[..., RayExecutor]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Its processes have a cache of their own, as those of another machine would."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        cluster = Cluster(initialize_head=True, head_node_args=MACHINE)
+        cluster.add_node(**MACHINE)
+        cluster.wait_for_nodes()
+    yield cluster
+    cluster.shutdown()
+
+
+MACHINE: dict[str, Any] = {"num_cpus": 1, "include_dashboard": False}
+
+
+@pytest.fixture
+def start(cluster: Cluster, tiny: RunConfig) -> Iterator[Start]:
+    """Joins the cluster, and leaves it."""
+    started: list[RayExecutor] = []
+
+    def start(n_workers: int = 2) -> RayExecutor:
+        started.append(RayExecutor(cluster.address, [tiny], n_workers))
+        return started[-1]
+
+    yield start
+    for executor in started:
+        executor.close()
+
+
+@pytest.fixture
+def task(tiny: RunConfig, tmp_path: Path) -> Train:
+    place = Place(cache=tmp_path / "the parent's", corpora_dir=None)
+    return Train(config=tiny, place=place, folder=tmp_path / "run")
+
+
+@pytest.fixture
+def endless(task: Train) -> Train:
+    """A task that ends when it is told to."""
+    budget = Budget(steps=10_000_000)
+    train = replace(task.config.train, budget=budget, log_interval=1)
+    return replace(task, config=replace(task.config, train=train))
+
+
+def stream(executor: RayExecutor) -> Iterator[tuple[str, Event]]:
+    while True:
+        yield from executor.events(1)
+
+
+def ends(executor: RayExecutor, n: int) -> dict[str, Finished | Died]:
+    """The next n events that end a task."""
+    found = ((name, e) for name, e in stream(executor) if isinstance(e, Finished | Died))
+    return dict(islice(found, n))
+
+
+def until_points(executor: RayExecutor, *names: str) -> None:
+    waiting = set(names)
+    for name, event in stream(executor):
+        if isinstance(event, Point):
+            waiting.discard(name)
+        if not waiting:
+            return
+
+
+def test_messages_come_in_order_and_what_a_run_has_left_before_the_last(
+    start: Start, task: Train
+) -> None:
+    executor = start()
+    executor.submit("run", task)
+    events = []
+    for name, event in stream(executor):
+        assert name == "run"
+        events.append(event)
+        if isinstance(event, Finished):
+            break
+
+    assert isinstance(events[0], Started)
+    assert events[0].facts["threads"] == 1
+    assert all(isinstance(event, Point) for event in events[1:-1])
+    assert events[-1].outcome is Outcome.COMPLETE
+    left = {path.name for path in task.folder.iterdir()}
+    assert left >= {"config.json", "model.safetensors", "sample.txt", "tokenizer"}
+    assert not task.place.cache.exists()
+
+
+def test_a_run_that_is_told_to_stop_does_so_and_the_next_begins(
+    start: Start, endless: Train
+) -> None:
+    executor = start(1)
+    assert (executor.n_workers, executor.n_free) == (1, 1)
+    executor.submit("run", endless)
+    assert executor.n_free == 0
+    until_points(executor, "run")
+    executor.stop("run")
+    executor.stop("never heard of")
+    ended = ends(executor, 1)["run"]
+    assert isinstance(ended, Finished)
+    assert ended.outcome is Outcome.INTERRUPTED
+
+    executor.submit("next", Prepare(config=endless.config, place=endless.place))
+    assert isinstance(ends(executor, 1)["next"], Finished)
+    assert executor.n_free == 1
+
+
+def test_what_is_wrong_with_a_task_comes_back_as_its_outcome(
+    start: Start, task: Train, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty.txt"
+    empty.touch()
+    config = replace(task.config, corpus=replace(task.config.corpus, name=str(empty)))
+    executor = start()
+    executor.submit("empty", replace(task, config=config))
+
+    ended = ends(executor, 1)["empty"]
+    assert isinstance(ended, Finished)
+    assert isinstance(ended.error, DataError)
+
+
+def test_a_process_that_is_killed_is_an_event(start: Start, endless: Train) -> None:
+    executor = start()
+    executor.submit("run", endless)
+    until_points(executor, "run")
+    [process] = [p for p in psutil.process_iter() if p.name().startswith("ray::_perform")]
+    process.kill()
+
+    ended = ends(executor, 1)["run"]
+    assert isinstance(ended, Died)
+    assert "WorkerCrashedError" in ended.reason
+
+
+def test_a_machine_that_is_lost_takes_its_run_along_and_no_other(
+    start: Start, endless: Train, cluster: Cluster
+) -> None:
+    lost = cluster.add_node(**MACHINE)
+    cluster.wait_for_nodes()
+    executor = start(3)
+    for i in range(3):
+        executor.submit(str(i), endless)
+    until_points(executor, "0", "1", "2")
+    cluster.remove_node(lost, allow_graceful=False)
+
+    [(name, ended)] = ends(executor, 1).items()
+    assert isinstance(ended, Died)
+    assert "NodeDiedError" in ended.reason
+    until_points(executor, *({"0", "1", "2"} - {name}))
+
+
+@pytest.mark.parametrize(
+    ("address", "error", "words"),
+    [
+        ("127.0.0.1:1", MachineError, "a Ray cluster at 127.0.0.1:1 but: .*refused"),
+        ("nonsense", ConfigError, "HOST:PORT or auto but got 'nonsense'"),
+    ],
+)
+def test_where_no_cluster_is_the_command_ends_at_once(
+    tiny: RunConfig, address: str, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        RayExecutor(address, [tiny], 1)
+
+
+def test_a_machine_with_other_code_is_refused(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.ray_cluster.code_digest", lambda: "another")
+    with pytest.raises(MachineError, match="must run gpt-bench another"):
+        start()
+    assert not ray.is_initialized()
+
+
+def test_a_study_comes_to_the_same_numbers_on_a_cluster(
+    cluster: Cluster, place: Workplace
+) -> None:
+    study = place.write()
+    local = place.run(study)
+    assert local.exit_code == 0
+    there = place.run(study, "--fresh", "--executor", "ray", "--address", cluster.address)
+
+    assert there.exit_code == 0, there.output
+    assert "2 runs side by side" in there.output
+    losses: dict[str, list[tuple[str, float]]] = {}
+    for run in place.records():
+        loss = run.info.run_name, run.data.metrics["final/val_loss"]
+        losses.setdefault(run.data.tags["mlflow.parentRunId"], []).append(loss)
+    first, second = losses.values()
+    assert sorted(first) == sorted(second)
+
+
+def test_a_ray_of_one_s_own_listens_here_alone_and_leaves_nothing(place: Workplace) -> None:
+    study = place.write(steps=1_000_000)
+    short = {"RAY_TMPDIR": "/tmp"}  # a socket's name has room for a hundred characters
+    command = place.start(study, "--executor", "ray", "--workers", 1, **short)
+    wait_until(lambda: place.at_work(file="config.json"))
+    processes = psutil.Process(command.pid).children(recursive=True)
+    sockets = [s for process in processes for s in process.net_connections("inet")]
+    listening = {s.laddr.ip for s in sockets if s.status == psutil.CONN_LISTEN}
+    os.killpg(command.pid, signal.SIGINT)
+    out, _ = command.communicate(timeout=60)
+
+    assert command.returncode == 130, out
+    assert "The same command goes on from here" in out
+    assert listening <= {"127.0.0.1", "::ffff:127.0.0.1"}
+    assert gone(processes)
