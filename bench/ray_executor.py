@@ -55,7 +55,7 @@ class _Wishes:
         """A run should stop at its next point."""
         self._names.add(name)
 
-    def goon(self, name: str) -> bool:
+    def go_on(self, name: str) -> bool:
         """Whether a run should not."""
         return name not in self._names
 

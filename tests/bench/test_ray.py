@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -76,8 +77,12 @@ def endless(task: Train) -> Train:
 
 
 def stream(executor: RayExecutor) -> Iterator[tuple[str, Event]]:
-    while True:
-        yield from executor.events(1)
+    last = time.monotonic()
+    while time.monotonic() < last + 60:
+        for event in executor.events(1):
+            last = time.monotonic()
+            yield event
+    raise AssertionError("no event for a minute: a task was lost")
 
 
 def ends(executor: RayExecutor, n: int) -> dict[str, Finished | Died]:
@@ -104,12 +109,13 @@ def test_messages_come_in_order_and_what_a_run_has_left_before_the_last(
     for name, event in stream(executor):
         assert name == "run"
         events.append(event)
-        if isinstance(event, Finished):
+        if isinstance(event, Finished | Died):
             break
 
     assert isinstance(events[0], Started)
     assert events[0].facts["threads"] == 1
     assert all(isinstance(event, Point) for event in events[1:-1])
+    assert isinstance(events[-1], Finished)
     assert events[-1].outcome is Outcome.COMPLETE
     left = {path.name for path in task.folder.iterdir()}
     assert left >= {"config.json", "model.safetensors", "sample.txt", "tokenizer"}

@@ -1,6 +1,7 @@
 """What a worker says of a run that fails: each kind of failure by its own name."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,9 @@ import torch
 
 from bench import work
 from bench.outcome import Outcome
-from bench.work import Finished, Message, Place, Train, perform
+from bench.work import Finished, Message, Place, Prepare, Prepared, Train, perform
 from gpt.config import Budget, CorpusConfig, ModelConfig, RunConfig, TrainConfig
-from gpt.errors import DivergedError, InfeasibleError, UnsoundError
+from gpt.errors import DataError, DivergedError, InfeasibleError, UnsoundError
 
 
 @pytest.fixture
@@ -67,6 +68,21 @@ def test_rule_13_no_failure_counts_as_complete(
     assert finished.outcome is outcome
     assert finished.summary is None
     assert str(error).splitlines()[0] in finished.reason
+
+
+@pytest.mark.parametrize("name", ["corpus_digest", "tokenizer_digest"])
+def test_a_text_that_is_not_the_study_s_is_refused(name: str, task: Train) -> None:
+    """It lies under the same name on another machine, or was changed since the study began."""
+    sent: list[Message] = []
+    perform(Prepare(config=task.config, place=task.place), lambda m: not sent.append(m))  # type: ignore[func-returns-value]
+    prepared = sent[0]
+    assert isinstance(prepared, Prepared)
+    assert finish(replace(task, text=prepared)).outcome is Outcome.COMPLETE
+
+    finished = finish(replace(task, text=replace(prepared, **{name: "another"})))
+    assert finished.outcome is Outcome.FAILED
+    assert isinstance(finished.error, DataError)
+    assert f"{name} must be another" in finished.reason
 
 
 def test_a_stop_is_an_interruption(task: Train) -> None:
