@@ -84,14 +84,21 @@ def as_table(rows: Iterable[Row]) -> Table:
             row.name,
             row.ours,
             row.baseline,
-            f"{row.ratio:.2f}",
-            f"{min(row.ratios):.2f}–{max(row.ratios):.2f}" if len(row.ratios) > 1 else "one round",
+            _number(row.ratio),
+            f"{_number(min(row.ratios))}–{_number(max(row.ratios))}"
+            if len(row.ratios) > 1
+            else "one round",
             "" if row.noise is None else f"±{row.noise:.0%}",
             _target(row),
             {True: "yes", False: "no", None: ""}[row.met],
-            "" if row.limit is None else f"{row.limit:.2f}",
+            "" if row.limit is None else _number(row.limit),
         )
     return table
+
+
+def _number(ratio: float) -> str:
+    """To the hundredth; a small share to the thousandth."""
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.3f}"
 
 
 def _target(row: Row) -> str:

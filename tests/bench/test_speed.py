@@ -100,12 +100,17 @@ def test_the_median_meets_the_target_or_does_not(
 
 def test_the_table_shows_spread_and_what_was_skipped() -> None:
     table = as_table(
-        [Row(name="one", ratios=[1.0, 2.0, 4.0], target=3.0), Row(name="two", note="no text")]
+        [
+            Row(name="one", ratios=[1.0, 2.0, 4.0], target=3.0),
+            Row(name="two", note="no text"),
+            Row(name="three", ratios=[0.0124], target=0.02, at_most=True),
+        ]
     )
     cells = [list(column.cells) for column in table.columns]
 
-    spread, noise = ["1.00–4.00", ""], ["", ""]
-    assert cells[3:] == [["2.00", "–"], spread, noise, ["≥ 3", ""], ["no", ""], ["", ""]]
+    assert cells[3] == ["2.00", "–", "0.012"]
+    assert cells[4] == ["1.00–4.00", "", "one round"]
+    assert cells[6:8] == [["≥ 3", "", "≤ 0.02"], ["no", "", "yes"]]
     assert cells[1][1] == "skipped: no text"
 
 
