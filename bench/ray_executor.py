@@ -56,7 +56,7 @@ class _Wishes:
         self._names.add(name)
 
     def go_on(self, name: str) -> bool:
-        """Whether a run should not."""
+        """Whether a run need not stop."""
         return name not in self._names
 
 
