@@ -32,7 +32,7 @@ def connect(address: str | None) -> None:
             logging_level=logging.ERROR,
             **({} if address else own),
         )
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises plain ones too
         ray.shutdown()
         where = f"at {address}" if address else "on this machine"
         reason = str(error).strip().splitlines()[0]

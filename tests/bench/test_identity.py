@@ -14,7 +14,7 @@ from bench import identity
 def test_the_environment_names_code_libraries_and_machine() -> None:
     found = identity.environment()
 
-    assert found["libraries"]["torch"] == torch.__version__
+    assert torch.__version__.startswith(found["libraries"]["torch"])  # "+cu130" may be missing
     assert found["libraries"]["gpt-bench"] != "absent"
     assert found["code"] == identity.code_digest()
     assert found["cpu_threads"] >= found["cpu_cores"] >= 1

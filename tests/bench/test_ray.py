@@ -78,11 +78,11 @@ def endless(task: Train) -> Train:
 
 def stream(executor: RayExecutor) -> Iterator[tuple[str, Event]]:
     last = time.monotonic()
-    while time.monotonic() < last + 60:
+    while time.monotonic() < last + 120:
         for event in executor.events(1):
             last = time.monotonic()
             yield event
-    raise AssertionError("no event for a minute: a task was lost")
+    raise AssertionError("no event for two minutes: a task was lost")
 
 
 def ends(executor: RayExecutor, n: int) -> dict[str, Finished | Died]:
