@@ -5,12 +5,12 @@ Listing reads the files without running them: the question is the docstring.
 
 import ast
 import difflib
-import importlib.util
 import re
 import sys
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import studies
 from bench.spec import Study
@@ -40,17 +40,18 @@ class StudyFile:
     def load(self) -> Study:
         """Run the file and return its `study`.
 
+        It is compiled anew each time: Python's own cache of bytecode takes a file that was changed
+        within a second, and kept its length, for the old one.
+
         Raises:
             ConfigError: with file and line, if it raises or has no `study`.
         """
-        self._parse()
-        spec = importlib.util.spec_from_file_location(f"study_{self.name}", self.path)
-        if spec is None or spec.loader is None:
-            raise ConfigError(f"a study must be a Python file but got {self.path}")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
+        code = compile(self._parse(), self.path, "exec")
+        module = ModuleType(f"study_{self.name}")
+        module.__file__ = str(self.path)
+        sys.modules[module.__name__] = module
         try:
-            spec.loader.exec_module(module)
+            exec(code, module.__dict__)
         except Exception as error:
             raise self.blame(error) from error
         study = getattr(module, "study", None)

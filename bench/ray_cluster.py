@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bench.identity import code_digest
@@ -61,7 +61,7 @@ class Machine:
 
 
 def machines_of_cluster() -> list[Machine]:
-    """Those that have cores to work with; raises `MachineError` where none has."""
+    """Those that are there, and have cores to work with."""
     found = [
         Machine(
             id=node["NodeID"],
@@ -72,10 +72,7 @@ def machines_of_cluster() -> list[Machine]:
         for node in ray.nodes()
         if node["Alive"]
     ]
-    machines = [machine for machine in found if machine.n_cpus]
-    if not machines:
-        raise MachineError(f"a Ray cluster must have cores but {len(found)} machines have none")
-    return machines
+    return [machine for machine in found if machine.n_cpus]
 
 
 def on(node_id: str) -> NodeAffinitySchedulingStrategy:
@@ -83,32 +80,33 @@ def on(node_id: str) -> NodeAffinitySchedulingStrategy:
     return NodeAffinitySchedulingStrategy(node_id, soft=False)
 
 
-def refuse_other_code(machines: Sequence[Machine]) -> None:
-    """Raise `MachineError` if one of them would compute something else."""
+def with_this_code(machines: Sequence[Machine]) -> list[Machine]:
+    """Those of the machines that answer; raises `MachineError` if one would compute otherwise."""
     asked = [
         ray.remote(num_cpus=0, scheduling_strategy=on(machine.id))(_own_code).remote()
         for machine in machines
     ]
+    answering = []
     for machine, digest in zip(machines, asked, strict=True):
-        found = _or_reason(digest)
+        try:
+            found = ray.get(digest)
+        except RayTaskError as error:
+            found = cause_of(error)
+        except RayError:
+            continue  # it was lost meanwhile
         if found != code_digest():
             raise MachineError(
                 f"every machine must run gpt-bench {code_digest()}, as here, "
                 f"but {machine.address}: {found}"
             )
+        answering.append(machine)
+    if not answering:
+        raise MachineError("a Ray cluster must have a machine with cores but this one has none")
+    return answering
 
 
 def _own_code() -> str:
     return code_digest()  # which is remembered, and so no plain function
-
-
-def _or_reason(reference: Any) -> str:
-    """What a task returns, or why it can't."""
-    try:
-        found: str = ray.get(reference)
-    except RayError as error:
-        return cause_of(error)
-    return found
 
 
 def cause_of(error: RayError) -> str:

@@ -21,7 +21,7 @@ from ray.exceptions import RayError
 
 from bench.executor import Died, Event, refuse_absent_device
 from bench.identity import code_digest
-from bench.ray_cluster import cause_of, connect, machines_of_cluster, on, refuse_other_code
+from bench.ray_cluster import cause_of, connect, machines_of_cluster, on, with_this_code
 from bench.work import Finished, Message, Task, Train, messages_of
 from gpt.cache import default_cache
 from gpt.config import RunConfig
@@ -77,10 +77,9 @@ class RayExecutor:
         connect(address)
         self._streams: dict[str, _Stream] = {}
         try:
-            machines = machines_of_cluster()
+            machines = with_this_code(machines_of_cluster())
             self._has_gpu = any(machine.n_gpus for machine in machines)
             refuse_absent_device(configs, self.devices)
-            refuse_other_code(machines)
             if all(self._n_gpus(config) for config in configs):
                 machines = [machine for machine in machines if machine.n_gpus]
                 self._n_threads = max(1, min(m.n_cpus // m.n_gpus for m in machines))

@@ -1,5 +1,6 @@
 """A study by its name or by its file, from any folder; and what is wrong with a file, by line."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,17 @@ def test_what_is_wrong_with_a_file_is_said_with_its_line(
     (bare.folder / "bad.py").write_text(text)
     with pytest.raises(ConfigError, match=says):
         find_study("bad.py").load()
+
+
+def test_a_file_that_was_just_changed_is_read_anew(
+    bare: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Same length, same second; and nothing is put beside it."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    seeds = [find_study(bare.write(options=f"seeds={n}")).load().seeds for n in (1, 2, 3)]
+
+    assert seeds == [1, 2, 3]
+    assert not (bare.folder / "__pycache__").exists()
 
 
 def test_asking_for_the_question_runs_nothing(bare: Workplace) -> None:
