@@ -196,7 +196,7 @@ def _start_ray(address: str | None, configs: Sequence[RunConfig], n_workers: int
     try:
         from bench.ray_executor import RayExecutor
     except ModuleNotFoundError as error:
-        install = "pip install 'gpt-bench[ray]'"
+        install = "pip install -e '.[ray]'"
         raise MachineError(f"--executor ray needs Ray but it is absent: {install}") from error
     return RayExecutor(address, configs, n_workers)
 

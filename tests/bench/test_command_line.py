@@ -123,7 +123,7 @@ def test_without_ray_its_executor_is_refused_with_how_to_install_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "bench.ray_executor", None)
     result = bare.run("smoke", "--executor", "ray", "--address", "auto")
-    refused(bare, result, 4, "pip install 'gpt-bench[ray]'")
+    refused(bare, result, 4, "pip install -e '.[ray]'")
 
 
 def test_a_choice_that_click_knows_is_click_s_to_refuse(bare: Workplace) -> None:
