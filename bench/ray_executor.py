@@ -90,6 +90,11 @@ class RayExecutor:
             self._n_workers = min(n_workers, capacity)
             beside = on(ray.get_runtime_context().get_node_id())
             self._wishes = ray.remote(num_cpus=0, scheduling_strategy=beside)(_Wishes).remote()
+            self._perform = ray.remote(
+                num_returns="streaming",
+                max_retries=0,  # the ledger's to decide
+                num_cpus=self._n_threads,
+            )(_perform)
         except BaseException:
             self.close()
             raise
@@ -111,13 +116,8 @@ class RayExecutor:
 
     def submit(self, name: str, task: Task) -> None:
         """Have a task done where there is room for it, as soon as there is."""
-        placed = ray.remote(
-            num_returns="streaming",
-            max_retries=0,  # the ledger's to decide
-            num_cpus=self._n_threads,
-            num_gpus=self._n_gpus(task.config) if isinstance(task, Train) else 0,
-        )(_perform)
-        messages = placed.remote(
+        n_gpus = self._n_gpus(task.config) if isinstance(task, Train) else 0
+        messages = self._perform.options(num_gpus=n_gpus).remote(
             name, task, Path.cwd(), self._n_threads, code_digest(), self._wishes
         )
         self._streams[name] = _Stream(task, messages)
@@ -130,9 +130,7 @@ class RayExecutor:
         names = {stream.messages: name for name, stream in self._streams.items()}
         ready, _ = ray.wait(list(names), timeout=timeout_seconds)
         for messages in ready:
-            event = self._receive(names[messages])
-            if event is not None:
-                yield names[messages], event
+            yield names[messages], self._receive(names[messages])
 
     def stop(self, name: str) -> None:
         """Ask a run to end at its next point; it answers with a `Finished`."""
@@ -147,19 +145,18 @@ class RayExecutor:
     def _n_gpus(self, config: RunConfig) -> int:
         return int(self._has_gpu and config.train.device != "cpu")
 
-    def _receive(self, name: str) -> Event | None:
-        """The next of what has come in from a task; None: only its files."""
+    def _receive(self, name: str) -> Event:
+        """The next of what has come in from a task; its files are put in their place."""
         stream = self._streams[name]
         try:
-            event: Event | _Files = ray.get(next(stream.messages))
+            while isinstance(event := ray.get(next(stream.messages)), _Files):
+                _write(event, stream.task)  # what it belongs to follows at once
         except RayError as error:
             event = Died(cause_of(error))
-        if isinstance(event, _Files):
-            _write(event, stream.task)
-            return None
         if isinstance(event, Finished | Died):
             del self._streams[name]
-        return event
+        received: Event = event
+        return received
 
 
 def _perform(

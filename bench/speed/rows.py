@@ -85,9 +85,7 @@ def as_table(rows: Iterable[Row]) -> Table:
             row.ours,
             row.baseline,
             _number(row.ratio),
-            f"{_number(min(row.ratios))}–{_number(max(row.ratios))}"
-            if len(row.ratios) > 1
-            else "one round",
+            _spread(row.ratios),
             "" if row.noise is None else f"±{row.noise:.0%}",
             _target(row),
             {True: "yes", False: "no", None: ""}[row.met],
@@ -99,6 +97,12 @@ def as_table(rows: Iterable[Row]) -> Table:
 def _number(ratio: float) -> str:
     """To the hundredth; a small share to the thousandth."""
     return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.3f}"
+
+
+def _spread(ratios: Sequence[float]) -> str:
+    if len(ratios) == 1:
+        return "one round"
+    return f"{_number(min(ratios))}–{_number(max(ratios))}"
 
 
 def _target(row: Row) -> str:

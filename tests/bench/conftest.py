@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -20,6 +21,7 @@ from bench.executor import LocalExecutor
 from bench.grid import enumerate_grid
 from bench.ledger import Ledger
 from bench.spec import Study
+from bench.work import Place, Prepare, Train
 from gpt.config import Budget, CorpusConfig, ModelConfig, RunConfig, TrainConfig
 
 SONG = "".join(map(VERSE.format, range(40, 0, -1)))
@@ -88,6 +90,29 @@ def tiny(tmp_path: Path) -> RunConfig:
         model=ModelConfig(n_layer=1, n_head=2, n_embd=16, block_size=16),
         train=TrainConfig(budget=Budget(steps=12), batch_size=4, sample_tokens=20, device="cpu"),
     )
+
+
+@pytest.fixture
+def prepare(tiny: RunConfig, tmp_path: Path) -> Prepare:
+    """A task of milliseconds."""
+    return Prepare(config=tiny, place=Place(cache=tmp_path / "cache", corpora_dir=None))
+
+
+@pytest.fixture
+def endless(tiny: RunConfig, prepare: Prepare, tmp_path: Path) -> Train:
+    """A task that ends when it is told to."""
+    budget = Budget(steps=10_000_000)
+    config = replace(tiny, train=replace(tiny.train, budget=budget, log_interval=1))
+    return Train(config=config, place=prepare.place, folder=tmp_path / "run")
+
+
+@pytest.fixture
+def faulty(prepare: Prepare, tmp_path: Path) -> Prepare:
+    """A task whose text is empty."""
+    path = tmp_path / "empty.txt"
+    path.touch()
+    corpus = replace(prepare.config.corpus, name=str(path))
+    return replace(prepare, config=replace(prepare.config, corpus=corpus))
 
 
 @pytest.fixture

@@ -2,53 +2,22 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from itertools import islice
-from pathlib import Path
 
 import psutil
 import pytest
+from streams import ends, stream, until_points
 from workplace import gone, wait_until, workers_of
 
-from bench.executor import Died, Event, LocalExecutor, cpu_count
+from bench.executor import Died, LocalExecutor, cpu_count
 from bench.outcome import Outcome
-from bench.work import Finished, Place, Prepare, Prepared, Started, Train
-from gpt.config import Budget, RunConfig
+from bench.work import Finished, Prepare, Prepared, Started, Train
+from gpt.config import RunConfig
 from gpt.errors import DataError
 from gpt.train import Point
 
 Pool = Callable[[int], LocalExecutor]
-
-
-@pytest.fixture
-def prepare(tiny: RunConfig, tmp_path: Path) -> Prepare:
-    """A task of milliseconds."""
-    return Prepare(config=tiny, place=Place(cache=tmp_path / "cache", corpora_dir=None))
-
-
-@pytest.fixture
-def endless(tiny: RunConfig, prepare: Prepare, tmp_path: Path) -> Train:
-    """A task that ends when it is told to."""
-    budget = Budget(steps=10_000_000)
-    config = replace(tiny, train=replace(tiny.train, budget=budget, log_interval=1))
-    return Train(config=config, place=prepare.place, folder=tmp_path / "run")
-
-
-def stream(executor: LocalExecutor) -> Iterator[tuple[str, Event]]:
-    while events := list(executor.events(60)):
-        yield from events
-    raise AssertionError("no event for a minute: a task was lost")
-
-
-def ends(executor: LocalExecutor, n: int) -> list[tuple[str, Finished | Died]]:
-    """The next n events that end a task."""
-    events = ((name, e) for name, e in stream(executor) if isinstance(e, Finished | Died))
-    return list(islice(events, n))
-
-
-def until_point(executor: LocalExecutor) -> None:
-    next(event for _, event in stream(executor) if isinstance(event, Point))
 
 
 def test_a_task_s_messages_come_in_order_and_end_with_finished(
@@ -117,7 +86,7 @@ def test_a_run_that_is_told_to_stop_does_so_and_its_worker_goes_on(
 ) -> None:
     executor = start_executor(1)
     executor.submit("run", endless)
-    until_point(executor)
+    until_points(executor, "run")
     for _ in range(3):  # asked again and again
         executor.stop("run")
     [(name, event)] = ends(executor, 1)
@@ -136,7 +105,7 @@ def test_a_death_is_an_event_with_its_cause_and_the_place_is_filled(
 ) -> None:
     executor = start_executor(1)
     executor.submit("run", endless)
-    until_point(executor)
+    until_points(executor, "run")
     [worker] = workers_of(os.getpid())
     worker.send_signal(number)
 
@@ -167,11 +136,11 @@ def test_a_signal_to_the_whole_group_is_the_parent_s_to_heed(
 ) -> None:
     executor = start_executor(1)
     executor.submit("run", endless)
-    until_point(executor)
+    until_points(executor, "run")
     [worker] = workers_of(os.getpid())
     worker.send_signal(number)
     for _ in range(3):
-        until_point(executor)
+        until_points(executor, "run")
     executor.stop("run")
     assert [event.outcome for _, event in ends(executor, 1)] == [Outcome.INTERRUPTED]
 
@@ -179,7 +148,7 @@ def test_a_signal_to_the_whole_group_is_the_parent_s_to_heed(
 def test_closing_ends_every_process_at_work_or_not(endless: Train) -> None:
     executor = LocalExecutor(2, n_threads=1)
     executor.submit("run", endless)
-    until_point(executor)
+    until_points(executor, "run")
     workers = workers_of(os.getpid())
     assert len(workers) == 2
 
@@ -190,13 +159,10 @@ def test_closing_ends_every_process_at_work_or_not(endless: Train) -> None:
 
 
 def test_what_is_wrong_with_a_task_comes_back_as_its_outcome(
-    start_executor: Pool, prepare: Prepare, tmp_path: Path
+    start_executor: Pool, faulty: Prepare
 ) -> None:
-    path = tmp_path / "empty.txt"
-    path.touch()
-    config = replace(prepare.config, corpus=replace(prepare.config.corpus, name=str(path)))
     executor = start_executor(1)
-    executor.submit("empty", replace(prepare, config=config))
+    executor.submit("empty", faulty)
 
     [(_, event)] = ends(executor, 1)
     assert event.outcome is Outcome.FAILED

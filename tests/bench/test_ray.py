@@ -2,25 +2,23 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 import ray
 from ray.cluster_utils import Cluster
+from streams import ends, stream, until_points
 from workplace import Workplace, gone, wait_until
 
-from bench.executor import Died, Event
+from bench.executor import Died
 from bench.outcome import Outcome
 from bench.ray_executor import RayExecutor
-from bench.work import Finished, Place, Prepare, Started, Train
+from bench.work import Finished, Prepare, Started, Train
 from gpt.cache import CACHE_VARIABLE
-from gpt.config import Budget, RunConfig
+from gpt.config import RunConfig
 from gpt.errors import ConfigError, DataError, MachineError
 from gpt.train import Point
 
@@ -30,6 +28,8 @@ pytestmark = [
 ]
 
 Start = Callable[..., RayExecutor]
+
+MACHINE: dict[str, Any] = {"num_cpus": 1, "include_dashboard": False}
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +43,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         cluster.wait_for_nodes()
     yield cluster
     cluster.shutdown()
-
-
-MACHINE: dict[str, Any] = {"num_cpus": 1, "include_dashboard": False}
 
 
 @pytest.fixture
@@ -62,48 +59,11 @@ def start(cluster: Cluster, tiny: RunConfig) -> Iterator[Start]:
         executor.close()
 
 
-@pytest.fixture
-def task(tiny: RunConfig, tmp_path: Path) -> Train:
-    place = Place(cache=tmp_path / "the parent's", corpora_dir=None)
-    return Train(config=tiny, place=place, folder=tmp_path / "run")
-
-
-@pytest.fixture
-def endless(task: Train) -> Train:
-    """A task that ends when it is told to."""
-    budget = Budget(steps=10_000_000)
-    train = replace(task.config.train, budget=budget, log_interval=1)
-    return replace(task, config=replace(task.config, train=train))
-
-
-def stream(executor: RayExecutor) -> Iterator[tuple[str, Event]]:
-    last = time.monotonic()
-    while time.monotonic() < last + 120:
-        for event in executor.events(1):
-            last = time.monotonic()
-            yield event
-    raise AssertionError("no event for two minutes: a task was lost")
-
-
-def ends(executor: RayExecutor, n: int) -> dict[str, Finished | Died]:
-    """The next n events that end a task."""
-    found = ((name, e) for name, e in stream(executor) if isinstance(e, Finished | Died))
-    return dict(islice(found, n))
-
-
-def until_points(executor: RayExecutor, *names: str) -> None:
-    waiting = set(names)
-    for name, event in stream(executor):
-        if isinstance(event, Point):
-            waiting.discard(name)
-        if not waiting:
-            return
-
-
 def test_messages_come_in_order_and_what_a_run_has_left_before_the_last(
-    start: Start, task: Train
+    start: Start, tiny: RunConfig, endless: Train
 ) -> None:
     executor = start()
+    task = replace(endless, config=tiny)
     executor.submit("run", task)
     events = []
     for name, event in stream(executor):
@@ -123,7 +83,7 @@ def test_messages_come_in_order_and_what_a_run_has_left_before_the_last(
 
 
 def test_a_run_that_is_told_to_stop_does_so_and_the_next_begins(
-    start: Start, endless: Train
+    start: Start, endless: Train, prepare: Prepare
 ) -> None:
     executor = start(1)
     assert (executor.n_workers, executor.n_free) == (1, 1)
@@ -132,25 +92,22 @@ def test_a_run_that_is_told_to_stop_does_so_and_the_next_begins(
     until_points(executor, "run")
     executor.stop("run")
     executor.stop("never heard of")
-    ended = ends(executor, 1)["run"]
+    [(_, ended)] = ends(executor, 1)
     assert isinstance(ended, Finished)
     assert ended.outcome is Outcome.INTERRUPTED
 
-    executor.submit("next", Prepare(config=endless.config, place=endless.place))
-    assert isinstance(ends(executor, 1)["next"], Finished)
+    executor.submit("next", prepare)
+    assert [(name, e.outcome) for name, e in ends(executor, 1)] == [("next", Outcome.COMPLETE)]
     assert executor.n_free == 1
 
 
 def test_what_is_wrong_with_a_task_comes_back_as_its_outcome(
-    start: Start, task: Train, tmp_path: Path
+    start: Start, faulty: Prepare
 ) -> None:
-    empty = tmp_path / "empty.txt"
-    empty.touch()
-    config = replace(task.config, corpus=replace(task.config.corpus, name=str(empty)))
     executor = start()
-    executor.submit("empty", replace(task, config=config))
+    executor.submit("empty", faulty)
 
-    ended = ends(executor, 1)["empty"]
+    [(_, ended)] = ends(executor, 1)
     assert isinstance(ended, Finished)
     assert isinstance(ended.error, DataError)
 
@@ -162,7 +119,7 @@ def test_a_process_that_is_killed_is_an_event(start: Start, endless: Train) -> N
     [process] = [p for p in psutil.process_iter() if p.name().startswith("ray::_perform")]
     process.kill()
 
-    ended = ends(executor, 1)["run"]
+    [(_, ended)] = ends(executor, 1)
     assert isinstance(ended, Died)
     assert "WorkerCrashedError" in ended.reason
 
@@ -178,7 +135,7 @@ def test_a_machine_that_is_lost_takes_its_run_along_and_no_other(
     until_points(executor, "0", "1", "2")
     cluster.remove_node(lost, allow_graceful=False)
 
-    [(name, ended)] = ends(executor, 1).items()
+    [(name, ended)] = ends(executor, 1)
     assert isinstance(ended, Died)
     assert "NodeDiedError" in ended.reason
     until_points(executor, *({"0", "1", "2"} - {name}))

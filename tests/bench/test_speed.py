@@ -108,9 +108,9 @@ def test_the_table_shows_spread_and_what_was_skipped() -> None:
     )
     cells = [list(column.cells) for column in table.columns]
 
-    assert cells[3] == ["2.00", "–", "0.012"]
-    assert cells[4] == ["1.00–4.00", "", "one round"]
-    assert cells[6:8] == [["≥ 3", "", "≤ 0.02"], ["no", "", "yes"]]
+    ratio, spread = ["2.00", "–", "0.012"], ["1.00–4.00", "", "one round"]
+    target, met, nothing = ["≥ 3", "", "≤ 0.02"], ["no", "", "yes"], ["", "", ""]
+    assert cells[3:] == [ratio, spread, nothing, target, met, nothing]
     assert cells[1][1] == "skipped: no text"
 
 
