@@ -73,24 +73,31 @@ class Muon(torch.optim.Optimizer):
 
     def _move(self, weights: list[Tensor], group: dict[str, Any]) -> None:
         """One step of matrices with the same sides."""
-        lr = group["lr"]
-        directions = [self._direction(weight, group["momentum"]) for weight in weights]
+        lr = group["lr"]  # a number, or () in a CUDA graph
+        directions = [_lying(ahead) for ahead in self._look_ahead(weights, group["momentum"])]
         orthogonal = orthogonalize(torch.stack(directions), group["n_iterations"])  # (n, a, b)
-        size = size_of_update(weights[0])
-        for weight, update in zip(weights, orthogonal, strict=True):
-            weight.mul_(1 - lr * group["weight_decay"])
-            weight.add_(update if update.shape == weight.shape else update.T, alpha=-lr * size)
+        updates = orthogonal.float().mul_(lr * size_of_update(weights[0]))
+        turned = [
+            update if update.shape == weight.shape else update.T
+            for weight, update in zip(weights, updates, strict=True)
+        ]
+        torch._foreach_mul_(weights, 1 - lr * group["weight_decay"])
+        torch._foreach_sub_(weights, turned)
 
-    def _direction(self, weight: Tensor, momentum: float) -> Tensor:
-        """The momentum as it will be after the next step, lying on its longer side."""
-        if weight.grad is None:
-            raise AssertionError("only matrices with a gradient move")
-        state = self.state[weight]
-        if not state:
-            state["momentum"] = torch.zeros_like(weight)
-        average = state["momentum"].lerp_(weight.grad, 1 - momentum)
-        ahead = weight.grad.lerp(average, momentum)
-        return ahead if ahead.shape[0] <= ahead.shape[1] else ahead.T
+    def _look_ahead(self, weights: list[Tensor], momentum: float) -> tuple[Tensor, ...]:
+        """The momentum of each as it will be after the next step."""
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        for weight in weights:
+            if not self.state[weight]:
+                self.state[weight]["momentum"] = torch.zeros_like(weight)
+        averages = [self.state[weight]["momentum"] for weight in weights]
+        torch._foreach_lerp_(averages, gradients, 1 - momentum)
+        return torch._foreach_lerp(gradients, averages, momentum)
+
+
+def _lying(x: Tensor) -> Tensor:
+    """A matrix, or its transpose, on its longer side."""
+    return x if x.shape[0] <= x.shape[1] else x.T
 
 
 def size_of_update(weight: Tensor) -> float:

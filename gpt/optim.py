@@ -8,24 +8,29 @@ import math
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gpt.config import OptimizerConfig
 from gpt.muon import Muon
 
 
-def build_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
+def build_optimizers(
+    model: nn.Module, config: OptimizerConfig, *, recorded: bool = False
+) -> list[torch.optim.Optimizer]:
     """Optimizers that together hold each parameter of the model once.
 
     With AdamW, matrices are decayed (embeddings too, as in nanoGPT), and vectors only if
     `decay_all`. Muon decays its matrices, and its updates are of the size of AdamW's, so that one
     learning rate serves both.
+
+    Args:
+        recorded: whether their steps go into a CUDA graph, where nothing may hang on the CPU.
     """
     parameters = dict(model.named_parameters())
     if config.kind == "adamw":
         decayed = [p for p in parameters.values() if p.ndim >= 2 or config.decay_all]
         spared = [p for p in parameters.values() if p.ndim < 2 and not config.decay_all]
-        return [_adamw(config, decayed, spared)]
+        return [_adamw(config, decayed, spared, recorded=recorded)]
     hidden = {n: p for n, p in parameters.items() if n.startswith("blocks.") and p.ndim == 2}
     others = [p for name, p in parameters.items() if name not in hidden]
     muon = Muon(
@@ -34,14 +39,17 @@ def build_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.op
         weight_decay=config.weight_decay,
         n_iterations=config.muon_iterations,
     )
-    return [muon, _adamw(config, [], others, multiplier=config.adamw_multiplier)]
+    adamw = _adamw(config, [], others, multiplier=config.adamw_multiplier, recorded=recorded)
+    return [muon, adamw]
 
 
 def _adamw(
     config: OptimizerConfig,
     decayed: list[nn.Parameter],
     spared: list[nn.Parameter],
+    *,
     multiplier: float = 1.0,
+    recorded: bool,
 ) -> torch.optim.AdamW:
     groups = [
         {"params": decayed, "weight_decay": config.weight_decay, "multiplier": multiplier},
@@ -52,11 +60,12 @@ def _adamw(
         lr=config.learning_rate,
         betas=(config.beta1, config.beta2),
         fused=config.fused or None,
+        capturable=recorded,
     )
 
 
-def set_learning_rate(optimizers: Iterable[torch.optim.Optimizer], rate: float) -> None:
-    """Set the rate of every group, each times its own multiplier."""
+def set_learning_rate(optimizers: Iterable[torch.optim.Optimizer], rate: float | Tensor) -> None:
+    """Set the rate of every group, a number or (), each times its own multiplier."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = rate * group["multiplier"]

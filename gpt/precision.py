@@ -111,17 +111,23 @@ class Precision:
 
     def collect_gradients(self) -> None:
         """Add the gradients of `model`, where it is a copy, to those of the weights."""
+        fresh, gradients = [], []
         for weight, copied in self._pairs:
             if copied.grad is None:
                 continue
             if weight.grad is None:
-                weight.grad = copied.grad.float()
+                weight.grad = torch.empty_like(weight)
+                fresh.append(weight.grad)
+                gradients.append(copied.grad)
             else:
                 weight.grad += copied.grad
             copied.grad = None
+        if fresh:
+            torch._foreach_copy_(fresh, gradients)
 
     @torch.no_grad()
     def refresh(self) -> None:
         """Follow the weights, which have moved."""
-        for weight, copied in self._pairs:
-            copied.copy_(weight)
+        if self._pairs:
+            weights, copies = zip(*self._pairs, strict=True)
+            torch._foreach_copy_(copies, weights)

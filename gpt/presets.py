@@ -155,7 +155,7 @@ MODERN = RunConfig(
         schedule="linear",
         final_fraction=0.05,
     ),
-    train=TrainConfig(budget=Budget(steps=300), batch_size=12, dtype="auto"),
+    train=TrainConfig(budget=Budget(steps=300), batch_size=12, dtype="auto", cuda_graph="auto"),
 )
 """nanoGPT's shape with what is known to learn fastest now, each habit a switch of its own.
 

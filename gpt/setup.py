@@ -15,7 +15,7 @@ import torch
 from gpt.attention import KERNELS
 from gpt.attention.auto import Question, choose_kernel
 from gpt.cache import default_cache
-from gpt.config import Device, Dtype, KernelName, RunConfig
+from gpt.config import CudaGraph, Device, Dtype, KernelName, RunConfig, TrainConfig
 from gpt.corpora import Corpus, load_corpus
 from gpt.data import EncodedCorpus, load_or_encode
 from gpt.device import has_fast_bfloat16, resolve_device
@@ -103,16 +103,17 @@ def set_up(
 
 
 def settle_on(device: torch.device, config: RunConfig, *, cache: Path) -> RunConfig:
-    """The config with what it leaves to the machine settled: device, precision and kernel.
+    """The config with what it leaves to the machine settled: device, precision, kernel and graph.
 
     Raises:
-        InfeasibleError: the kernel can't train on this device.
+        InfeasibleError: the kernel can't train on this device, or it knows no CUDA graphs.
     """
     train = dataclasses.replace(
         config.train,
         device=cast(Device, device.type),
         dtype=resolve_dtype(config.train.dtype, device),
     )
+    train = dataclasses.replace(train, cuda_graph=resolve_cuda_graph(train, device))
     settled = config.replace(train=train)
     kernel = resolve_kernel(settled, device, cache=cache)
     return settled.replace(model=dataclasses.replace(settled.model, kernel=kernel))
@@ -123,6 +124,22 @@ def resolve_dtype(requested: Dtype, device: torch.device) -> Dtype:
     if requested != "auto":
         return requested
     return "bfloat16" if has_fast_bfloat16(device) else "float32"
+
+
+def resolve_cuda_graph(train: TrainConfig, device: torch.device) -> CudaGraph:
+    """Whether a step is recorded: as given, or for `auto` wherever it can be.
+
+    Raises:
+        InfeasibleError: it must be and can't.
+    """
+    reason = None
+    if device.type != "cuda":
+        reason = f"a {device.type} device has none"
+    elif train.dtype == "float16":
+        reason = "in float16 the CPU decides after each step whether it counts"
+    if train.cuda_graph == "on" and reason is not None:
+        raise InfeasibleError(f"cuda_graph must be on but {reason}")
+    return "off" if reason is not None or train.cuda_graph == "off" else "on"
 
 
 def resolve_kernel(config: RunConfig, device: torch.device, *, cache: Path) -> KernelName:
@@ -145,6 +162,7 @@ def resolve_kernel(config: RunConfig, device: torch.device, *, cache: Path) -> K
             D=model.head_size,
             scale=attention_scale(model),
             dropout_p=model.dropout,
+            recorded=config.train.cuda_graph == "on",
         )
         return cast(KernelName, choose_kernel(question, device, cache=cache).kernel)
     reason = KERNELS[model.kernel].unavailable(

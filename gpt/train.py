@@ -26,6 +26,7 @@ from gpt.device import peak_memory_bytes, reset_peak_memory, synchronize
 from gpt.errors import ConfigError, DivergedError
 from gpt.evaluate import Evaluation, estimate_loss, evaluate_split
 from gpt.optim import learning_rate_at
+from gpt.recorded import RecordedStep
 from gpt.rng import PrivateRandomState
 from gpt.setup import Setup
 from gpt.update import make_update
@@ -113,7 +114,7 @@ def train(setup: Setup) -> Iterator[Point]:
     Raises:
         DivergedError: at the first step with a loss that is not finite, or at an evaluation whose
             loss is not.
-        InfeasibleError: what was to be compiled can't be.
+        InfeasibleError: what was to be compiled or recorded can't be.
         UnsoundError: compiled, it computes something else.
     """
     run = _Run(setup)
@@ -149,9 +150,15 @@ class _Run:
         with self.clock.measure("warm_up"):
             reset_peak_memory(setup.device)
             n_passes = len(self._split(torch.empty(self.config.train.batch_size)))
+            recorded = self.config.train.cuda_graph == "on"
             self.update = make_update(
-                setup.model, setup.precision, self.config.optimizer, n_passes=n_passes
+                setup.model,
+                setup.precision,
+                self.config.optimizer,
+                n_passes=n_passes,
+                recorded=recorded,
             )
+            self.take_step = RecordedStep(self._step) if recorded else self._step
         with self.clock.measure("compile"):
             self._rehearse()
 
@@ -249,14 +256,19 @@ class _Run:
         losses = []
         for x, y in zip(xs, ys, strict=True):
             self.learning_rate = learning_rate_at(self.config.optimizer, self.progress)
-            losses.append(self._gradients(x, y))
-            self.grad_norm = self.update.step(self.learning_rate)
+            loss, self.grad_norm = self.take_step(x, y, self.learning_rate)
+            losses.append(loss)
             self.step += 1
         values: list[float] = torch.stack(losses).tolist()
         for i, value in enumerate(values):
             if not math.isfinite(value):
                 raise DivergedError(self.step - len(values) + i + 1, value)
         return values
+
+    def _step(self, x: Tensor, y: Tensor, learning_rate: float | Tensor) -> tuple[Tensor, Tensor]:
+        """One optimizer step for a batch (B, T); returns its loss and the gradient's norm."""
+        loss = self._gradients(x, y)
+        return loss, self.update.step(learning_rate)
 
     def _gradients(self, x: Tensor, y: Tensor) -> Tensor:
         """The gradients of a batch (B, T), a few sequences at a time; returns its loss."""

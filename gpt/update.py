@@ -28,22 +28,28 @@ class Update:
     Args:
         model: the weights.
         precision: who has their gradients.
+        recorded: whether its steps go into a CUDA graph; the learning rate is then a tensor.
     """
 
     def __init__(
-        self, model: LanguageModel, precision: Precision, config: OptimizerConfig
+        self,
+        model: LanguageModel,
+        precision: Precision,
+        config: OptimizerConfig,
+        *,
+        recorded: bool = False,
     ) -> None:
         self.precision = precision
         self.weights = list(model.parameters())
         self.largest_norm = config.grad_clip or math.inf
-        self.optimizers = build_optimizers(model, config)
+        self.optimizers = build_optimizers(model, config, recorded=recorded)
         precision.refresh()
 
     def collect_gradients(self) -> None:
         """Take what a backward pass gave; those of several passes are summed."""
         self.precision.collect_gradients()
 
-    def step(self, learning_rate: float) -> Tensor:
+    def step(self, learning_rate: float | Tensor) -> Tensor:
         """Move the weights and forget their gradients; returns those' norm () before clipping."""
         set_learning_rate(self.optimizers, learning_rate)
         scaler = self.precision.scaler
@@ -78,7 +84,7 @@ class NativeUpdate(Update):
     def collect_gradients(self) -> None:
         """They stay where they are."""
 
-    def step(self, learning_rate: float) -> Tensor:
+    def step(self, learning_rate: float | Tensor) -> Tensor:
         set_learning_rate(self.optimizers, learning_rate)
         gradients = (copy.grad for copy in self.copies)
         norm = norm_of_all([gradient for gradient in gradients if gradient is not None])
@@ -91,15 +97,22 @@ class NativeUpdate(Update):
 
 
 def make_update(
-    model: LanguageModel, precision: Precision, config: OptimizerConfig, *, n_passes: int
+    model: LanguageModel,
+    precision: Precision,
+    config: OptimizerConfig,
+    *,
+    n_passes: int,
+    recorded: bool = False,
 ) -> Update:
     """The fastest update that does what the config says.
 
     Args:
         n_passes: backward passes of a step. The gradients of several are summed in float32.
+        recorded: whether its steps go into a CUDA graph.
     """
-    native = config.fused and n_passes == 1 and takes(next(precision.model.parameters()))
-    return (NativeUpdate if native else Update)(model, precision, config)
+    if config.fused and n_passes == 1 and takes(next(precision.model.parameters())):
+        return NativeUpdate(model, precision, config)
+    return Update(model, precision, config, recorded=recorded)
 
 
 Move = Callable[[float], None]

@@ -13,7 +13,11 @@ from bench.speed.training import training_rows
 from bench.speed.waiting import generation_row, help_row
 from bench.tracking import Tracker, measured
 from gpt.config import Budget, CorpusConfig, Device
+from gpt.device import resolve_device
 from gpt.presets import NANOGPT
+
+GPU_WORKERS = 4
+"""Runs side by side of the sweep on a GPU, where the suite starts one at a time unless told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +91,13 @@ def _target(request: Request) -> Row:
 def _sweep(request: Request) -> Row:
     if request.quick:
         return sweep_row(study="smoke", rounds=1, settings=["steps=2", "sample_tokens=5"])
-    return sweep_row(study=str(cells.__file__), rounds=1, settings=[])
+    device = resolve_device(request.device).type
+    return sweep_row(
+        study=str(cells.__file__),
+        rounds=1,
+        settings=[f"device={device}"],
+        workers=GPU_WORKERS if device == "cuda" else None,
+    )
 
 
 def _overhead(request: Request, tracker: Tracker, folder: Path) -> Row:

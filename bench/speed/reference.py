@@ -3,21 +3,26 @@
 import contextlib
 import importlib.util
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gpt.config import RunConfig
 from gpt.errors import ConfigError
 from gpt.setup import Setup, set_up
 
 
-def reference_losses(checkout: Path, config: RunConfig, cache: Path) -> Iterator[list[float]]:
+def reference_losses(
+    checkout: Path, config: RunConfig, cache: Path, *, gpu_defaults: bool = False
+) -> Iterator[list[float]]:
     """nanoGPT's training at the shape of a run: the losses between two points of that run."""
-    reference = Reference(checkout, set_up(config, cache=cache))
+    reference = Reference(checkout, set_up(config, cache=cache), gpu_defaults=gpu_defaults)
     while True:
         yield reference.steps()
 
@@ -28,12 +33,14 @@ class Reference:
     Args:
         checkout: the folder that holds its model.py.
         setup: the run whose shape, text and learning rate it takes.
+        gpu_defaults: what its train.py does unless told otherwise, and its recipe for a CPU takes
+            away: TF32, autocast to bfloat16, a compiled model.
 
     Raises:
         ConfigError: there is no model.py.
     """
 
-    def __init__(self, checkout: Path, setup: Setup) -> None:
+    def __init__(self, checkout: Path, setup: Setup, *, gpu_defaults: bool = False) -> None:
         config, self.device = setup.config, setup.device
         module = _load(checkout)
         shape = module.GPTConfig(
@@ -53,6 +60,11 @@ class Reference:
                 (config.optimizer.beta1, config.optimizer.beta2),
                 self.device.type,
             )
+        self.context: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
+        if gpu_defaults:
+            torch.backends.cuda.matmul.allow_tf32 = True
+            self.context = partial(torch.autocast, self.device.type, dtype=torch.bfloat16)
+            self.model = torch.compile(self.model)
         self.tokens = setup.text.encoded.train
         self.B, self.T = config.train.batch_size, config.model.block_size
         self.grad_clip = config.optimizer.grad_clip
@@ -60,19 +72,24 @@ class Reference:
 
     def steps(self) -> list[float]:
         """As many iterations as lie between two points of ours; returns their losses."""
-        return [self.step() for _ in range(self.log_interval)]
+        losses: list[float] = torch.stack([self.step() for _ in range(self.log_interval)]).tolist()
+        return losses
 
-    def step(self) -> float:
-        """One iteration of its loop, batch to update; returns the loss."""
+    def step(self) -> Tensor:
+        """One iteration of its loop, batch to update; returns the loss ()."""
         places = torch.randint(len(self.tokens) - self.T, (self.B,)).tolist()
         windows = [self.tokens[i : i + self.T + 1].astype(np.int64) for i in places]
-        batch = torch.stack([torch.from_numpy(w) for w in windows]).to(self.device)  # (B, T + 1)
-        self.logits, loss = self.model(batch[:, :-1].contiguous(), batch[:, 1:].contiguous())
+        batch = torch.stack([torch.from_numpy(w) for w in windows])  # (B, T + 1)
+        if self.device.type == "cuda":
+            batch = batch.pin_memory().to(self.device, non_blocking=True)
+        with self.context():
+            self.logits, loss = self.model(batch[:, :-1].contiguous(), batch[:, 1:].contiguous())
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.grad_clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return float(loss.detach())
+        detached: Tensor = loss.detach()
+        return detached
 
 
 def _load(checkout: Path) -> Any:

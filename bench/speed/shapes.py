@@ -8,6 +8,8 @@ import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from gpt.config import (
     Budget,
     CorpusConfig,
@@ -24,6 +26,9 @@ FIRST_CHARACTER = 0x4E00
 
 TEXT_CHARACTERS = 200_000
 
+GPU_STEPS = 10
+"""Times as many steps as on a CPU."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
@@ -37,6 +42,10 @@ class Shape:
     B: int
     V: int
     steps: int
+
+    def on(self, device: torch.device) -> "Shape":
+        """With as many steps as make a timing there: a GPU's last a millisecond, or less."""
+        return replace(self, steps=GPU_STEPS * self.steps) if device.type == "cuda" else self
 
     def __str__(self) -> str:
         return self.name
@@ -58,7 +67,10 @@ def write_text(shape: Shape, folder: Path) -> Path:
 
 
 def nanogpt_at(shape: Shape, text: Path, device: Device) -> RunConfig:
-    """nanoGPT's recipe, run as nanoGPT does: float32, eager, scaled_dot_product_attention."""
+    """nanoGPT's recipe, run as nanoGPT does: float32, eager, scaled_dot_product_attention.
+
+    On CUDA its optimizer is fused, there and there alone.
+    """
     return NANOGPT.replace(
         corpus=CorpusConfig(name=str(text)),
         tokenizer=TokenizerConfig(kind="char", byte_fallback=False),
@@ -69,6 +81,7 @@ def nanogpt_at(shape: Shape, text: Path, device: Device) -> RunConfig:
             n_embd=shape.n_embd,
             block_size=shape.T,
         ),
+        optimizer=replace(NANOGPT.optimizer, fused=device == "cuda"),
         train=TrainConfig(
             budget=Budget(steps=1_000_000),
             batch_size=shape.B,
@@ -84,7 +97,7 @@ def fastest(config: RunConfig) -> RunConfig:
     return config.replace(
         model=replace(config.model, kernel="auto", loss_head="chunked"),
         optimizer=replace(config.optimizer, fused=True),
-        train=replace(config.train, dtype="auto"),
+        train=replace(config.train, dtype="auto", cuda_graph="auto"),
     )
 
 

@@ -26,22 +26,24 @@ from gpt.errors import MachineError
 from gpt.train import Point
 
 
-def sweep_row(*, study: str, rounds: int, settings: list[str]) -> Row:
+def sweep_row(*, study: str, rounds: int, settings: list[str], workers: int | None = None) -> Row:
     """Wall clock of `python -m bench.study` over that of `python -m bench.speed.plain_loop`.
 
     Args:
         study: its name, or the path of its file.
         settings: overrides of the cells' configs, `key=value`.
+        workers: runs of ours side by side; None: as many as the suite thinks best.
     """
     overrides = [part for setting in settings for part in ("--set", setting)]
+    options = [] if workers is None else ["--workers", str(workers)]
     ways = {
-        "ours": lambda: _command("bench.study", study, *overrides),
+        "ours": lambda: _command("bench.study", study, *options, *overrides),
         "loop": lambda: _command("bench.speed.plain_loop", study, *overrides),
     }
     seconds = interleave(ways, rounds=rounds, warm_up=0)
     return Row(
         name="wall clock of a 24-run sweep",
-        ours="bench.study",
+        ours=" ".join(["bench.study", *options]),
         baseline="a plain loop, log_metric a step",
         **compared(seconds["loop"], seconds["ours"]),
         target=3.0,

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -29,10 +30,15 @@ from bench.speed.shapes import (
     write_text,
 )
 from gpt.config import Device
+from gpt.device import resolve_device
 from gpt.errors import InfeasibleError
 from gpt.setup import set_up
 
-BASELINES = (("preset", "nanogpt preset", 3.0), ("per_head", "a module a head", 4.0))
+BASELINES = (
+    ("preset", "nanogpt preset", 3.0),
+    ("per_head", "a module a head", 4.0),
+    ("nanoGPT on a GPU", "the real nanoGPT in bfloat16, compiled", None),
+)
 """What ours is compared with: the way, its name in the table, and the ratio to reach."""
 
 
@@ -40,11 +46,15 @@ def training_rows(
     shape: Shape, *, device: Device, against: Path | None, rounds: int, folder: Path
 ) -> Iterator[Row]:
     """The rows of one shape; ours is compiled where torch can compile."""
+    where = resolve_device(device)
+    shape, device = shape.on(where), cast(Device, where.type)
     nanogpt = nanogpt_at(shape, write_text(shape, folder), device)
     fast, per_head = fastest(nanogpt), as_the_originals(nanogpt)
     configs = {"uncompiled": fast, "preset": nanogpt, "per_head": per_head}
     ours = set_up(fast, cache=folder)
     best, how = "uncompiled", f"{ours.config.train.dtype}, {ours.config.model.kernel}"
+    if ours.config.train.cuda_graph == "on":
+        how = f"{how}, CUDA graph"
     with contextlib.ExitStack() as stack:
         ways: dict[str, Callable[[], object]] = {
             name: stack.enter_context(Lane(partial(points, config, folder)))
@@ -58,6 +68,9 @@ def training_rows(
         if against is not None:
             real = partial(reference_losses, against, nanogpt, folder)
             ways["nanoGPT"] = stack.enter_context(Lane(real, as_worker=False))
+            if device == "cuda":
+                own = partial(real, gpu_defaults=True)
+                ways["nanoGPT on a GPU"] = stack.enter_context(Lane(own, as_worker=False))
         found: list[float] = []
         ways["ceiling"] = lambda: found.append(_ceiling(ours.device))
         seconds = interleave(ways, rounds=rounds, warm_up=2)
@@ -68,6 +81,8 @@ def training_rows(
     # A causal token sees half of the others: no code needs to multiply more.
     least_seconds = n_tokens * ours.model.flops_per_token(shape.T // 2) / ceilings
     for baseline, words, target in BASELINES:
+        if baseline not in seconds:
+            continue
         yield Row(
             name=f"training tokens/s, shape {shape}",
             ours=how,

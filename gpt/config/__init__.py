@@ -9,12 +9,13 @@ from gpt.config.model import KernelName, ModelConfig
 from gpt.config.optimizer import OptimizerConfig
 from gpt.config.run import RunConfig
 from gpt.config.tokenizer import SUBWORD, TokenizerConfig, TokenizerKind
-from gpt.config.train import Budget, Device, Dtype, TrainConfig
+from gpt.config.train import Budget, CudaGraph, Device, Dtype, TrainConfig
 
 __all__ = [
     "SUBWORD",
     "Budget",
     "CorpusConfig",
+    "CudaGraph",
     "Device",
     "Dtype",
     "KernelName",

@@ -9,6 +9,7 @@ from gpt.errors import ConfigError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Dtype = Literal["float32", "bfloat16", "float16", "auto"]
+CudaGraph = Literal["on", "off", "auto"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +87,10 @@ class TrainConfig:
     compile: bool = False
     """Compile loss and gradients (`gpt.compiled`): faster steps, after seconds of compiling, which
     count as training. Needs a C++ compiler on a CPU."""
+
+    cuda_graph: CudaGraph = "off"
+    """Record a step's kernels once and launch them together from then on (`gpt.recorded`): a small
+    model's step is over long before Python has launched it. `auto` does so on CUDA."""
 
     log_interval: int = 10
     """Steps between two points of the training curve."""

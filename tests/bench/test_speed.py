@@ -145,7 +145,7 @@ def test_the_reference_is_trained_by_its_own_model(
 ) -> None:
     torch.manual_seed(0)
     reference = Reference(checkout, setup)
-    losses = [reference.step() for _ in range(30)]
+    losses = [float(reference.step()) for _ in range(30)]
 
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
     assert capsys.readouterr().out == ""

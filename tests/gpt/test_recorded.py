@@ -1,0 +1,96 @@
+"""CUDA graphs: recorded, a run learns the same; where there are none, it is said or left."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from gpt.device import available_devices
+from gpt.errors import InfeasibleError
+from gpt.recorded import RecordedStep, record
+from gpt.setup import Setup
+from gpt.train import Point
+
+cuda = pytest.mark.skipif("cuda" not in available_devices(), reason="this machine lacks CUDA")
+
+NANOGPT = {"tied_head": "True", "dropout": "0.2", "micro_batch_size": "3"}
+MODERN = {
+    "position": "rotary",
+    "norm": "rmsnorm",
+    "qk_norm": "True",
+    "activation": "relu2",
+    "loss_head": "chunked",
+    "optimizer": "muon",
+    "fused": "True",
+}
+
+
+@cuda
+@pytest.mark.parametrize("settings", [NANOGPT, MODERN], ids=["nanogpt", "modern"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-4), ("bfloat16", 5e-3)])
+def test_recorded_a_run_has_the_same_losses(
+    run: Callable[..., list[Point]], settings: dict[str, str], dtype: str, tolerance: float
+) -> None:
+    """Dropout, parts of a batch of two sizes and a learning rate that moves included."""
+    settings = settings | {"device": "cuda", "dtype": dtype, "log_interval": "1"}
+    plain, recorded = (run(**settings, cuda_graph=graph) for graph in ("off", "on"))
+
+    for a, b in zip(plain, recorded, strict=True):
+        assert b.train_loss == pytest.approx(a.train_loss, rel=tolerance)
+        assert b.grad_norm == pytest.approx(a.grad_norm, rel=10 * tolerance)
+    assert len({point.train_loss for point in recorded}) == len(recorded)
+
+
+@cuda
+@pytest.mark.slow
+def test_recorded_and_compiled_a_run_has_the_same_losses(
+    run: Callable[..., list[Point]],
+) -> None:
+    settings = MODERN | {"device": "cuda", "dtype": "bfloat16", "log_interval": "1", "steps": "6"}
+    plain, both = run(**settings), run(**settings, compile="True", cuda_graph="on")
+
+    for a, b in zip(plain, both, strict=True):
+        assert b.train_loss == pytest.approx(a.train_loss, rel=5e-3)
+
+
+@cuda
+def test_what_waits_for_the_device_is_infeasible() -> None:
+    x = torch.ones(3, device="cuda")
+    with pytest.raises(InfeasibleError, match="a CUDA graph must hold this work but"):
+        record(lambda: x.sum().item())
+
+
+@cuda
+def test_a_step_reads_what_it_is_given_each_time() -> None:
+    weight = torch.zeros((), device="cuda")
+
+    def step(
+        x: torch.Tensor, y: torch.Tensor, rate: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        weight.add_(x.sum() * rate)
+        return y.sum(), weight.clone()
+
+    recorded = RecordedStep(step)
+    ones = torch.ones(2, 2, device="cuda")
+    results = [recorded(ones * i, ones, 10.0**i) for i in range(3)]
+
+    assert [float(loss) for loss, _ in results] == [4.0, 4.0, 4.0]
+    assert float(weight) == 0 + 40 + 800
+
+
+@pytest.mark.parametrize(
+    ("asked", "settled"), [("auto", "off"), ("off", "off")], ids=["auto", "off"]
+)
+def test_a_cpu_has_none(settle: Callable[..., Setup], asked: str, settled: str) -> None:
+    assert settle(cuda_graph=asked).config.train.cuda_graph == settled
+    with pytest.raises(InfeasibleError, match="cuda_graph must be on but a cpu device has none"):
+        settle(cuda_graph="on")
+
+
+@cuda
+def test_auto_records_on_cuda_but_not_in_float16(settle: Callable[..., Setup]) -> None:
+    assert settle(device="cuda", cuda_graph="auto").config.train.cuda_graph == "on"
+    half = {"device": "cuda", "dtype": "float16"}
+    assert settle(**half, cuda_graph="auto").config.train.cuda_graph == "off"
+    with pytest.raises(InfeasibleError, match="in float16"):
+        settle(**half, cuda_graph="on")
