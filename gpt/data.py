@@ -24,6 +24,10 @@ RECIPE = 2
 """Part of every key: raise it when the same text and tokenizer come to give other ids."""
 
 
+MOST_BYTES_ON_GPU = 1 << 30
+"""A longer text stays in the host's memory, and its batches are copied over."""
+
+
 @dataclass(frozen=True, eq=False)
 class EncodedCorpus:
     """A corpus in the ids of one tokenizer, mapped into memory read-only."""
@@ -97,6 +101,13 @@ def load_or_encode(corpus: Corpus, tokenizer: Tokenizer, cache: Path) -> Encoded
     )
 
 
+def near(tokens: TokenArray, device: torch.device) -> TokenArray | torch.Tensor:
+    """A split (N,) where its batches are gathered soonest: on a GPU, if it takes little room."""
+    if device.type != "cuda" or 4 * tokens.size > MOST_BYTES_ON_GPU:
+        return tokens
+    return torch.from_numpy(tokens.astype(np.int32)).to(device)
+
+
 def sample_batch(
     tokens: TokenArray, block_size: int, batch_size: int, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -110,18 +121,30 @@ def sample_batch(
 
 
 def sample_batches(
-    tokens: TokenArray, block_size: int, batch_size: int, n: int, generator: torch.Generator
+    tokens: TokenArray | torch.Tensor,
+    block_size: int,
+    batch_size: int,
+    n: int,
+    generator: torch.Generator,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What `n` calls of `sample_batch` would give, stacked (n, B, T), in one gather."""
+    """What `n` calls of `sample_batch` would give, stacked (n, B, T), in one gather.
+
+    Args:
+        tokens: (N,) the split; as a tensor, it is gathered from where it is.
+    """
     places = len(tokens) - block_size
     if places <= 0:
         raise DataError(
             f"a split must be longer than block_size but got {len(tokens)} tokens and {block_size}"
         )
     fractions = torch.rand(n, batch_size, dtype=torch.float64, generator=generator)
-    offsets = (fractions * places).long().numpy()
-    windows = offsets[..., None] + np.arange(block_size + 1)  # (n, B, T + 1)
-    gathered = torch.from_numpy(tokens[windows].astype(np.int64))
+    offsets = (fractions * places).long()  # (n, B)
+    if isinstance(tokens, torch.Tensor):
+        places_in_window = torch.arange(block_size + 1, device=tokens.device)
+        gathered = tokens[offsets.to(tokens.device)[..., None] + places_in_window].long()
+    else:
+        windows = offsets.numpy()[..., None] + np.arange(block_size + 1)  # (n, B, T + 1)
+        gathered = torch.from_numpy(tokens[windows].astype(np.int64))
     return gathered[..., :-1].contiguous(), gathered[..., 1:].contiguous()
 
 

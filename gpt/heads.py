@@ -63,7 +63,7 @@ class FusedAttention(nn.Module):
             q, k, v = qkv.unbind(2)
             return q, k, v
         qk, v = torch.split(qkv, [2, 1], dim=2)
-        q, k = self.transform(qk, 0 if cache is None else cache.length).unbind(2)
+        q, k = self.transform(qk, 0 if cache is None else cache.start).unbind(2)
         return q, k, v.squeeze(2)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, cache: LayerCache | None) -> Tensor:
@@ -89,7 +89,7 @@ class Head(nn.Module):
         self.dropout = make_dropout(config.dropout)
         self.register_buffer("tril", torch.ones(T, T).tril(), persistent=False)
 
-    def project(self, x: Tensor, start: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, x: Tensor, start: int | Tensor = 0) -> tuple[Tensor, Tensor, Tensor]:
         """q, k and v (B, T, D) of the tokens at positions start, start + 1, …"""
         q, k = self.transform(self.query(x), start), self.transform(self.key(x), start)
         return q, k, self.value(x)
@@ -118,7 +118,7 @@ class PerHeadAttention(nn.Module):
             outs = [head(x) for head in self.heads]  # H times (B, T, D)
         else:
             heads = cast(Iterable[Head], self.heads)
-            projected = [head.project(x, cache.length) for head in heads]
+            projected = [head.project(x, cache.start) for head in heads]
             q, k, v = (torch.stack(parts, dim=1) for parts in zip(*projected, strict=True))
             outs = list(cache.attend(q, k, v, scale=self.scale).unbind(1))
         out: Tensor = self.dropout(self.projection(torch.cat(outs, dim=-1)))  # (B, T, C)

@@ -193,12 +193,16 @@ class QueryKeyTransform(nn.Module):
             cos, sin = self.cos[:T, half:], self.sin[:T, half:]
         return native_turn(qkv, cos, sin, norm=self.norm)
 
-    def forward(self, x: Tensor, start: int = 0) -> Tensor:
-        """`x` holds the tokens at positions start, start + 1, …; its dtype is kept."""
+    def forward(self, x: Tensor, start: int | Tensor = 0) -> Tensor:
+        """`x` holds the tokens at positions start, start + 1, …, or one at start (1,); its dtype
+        is kept."""
         dtype = x.dtype
         if self.rotary:
             T = x.shape[-2]
-            cos, sin = self.cos[start : start + T], self.sin[start : start + T]  # (T, D)
+            cos, sin = (
+                table[start] if isinstance(start, Tensor) else table[start : start + T]
+                for table in (self.cos, self.sin)
+            )  # (T, D)
             other = x.roll(x.shape[-1] // 2, dims=-1)  # each channel's partner in its pair
             x = x * cos + other * sin
         if self.norm:

@@ -160,10 +160,13 @@ class GPT(LanguageModel):
 
     def trunk(self, idx: Tensor, cache: KVCache | None = None) -> Tensor:
         """(B, T) tokens -> (B, T, C), what the head reads."""
-        start = 0 if cache is None else cache.length
+        start = 0 if cache is None else cache.start
         x = self.token_embedding(idx)  # (B, T, C)
         if self.config.position == "learned":
-            positions = torch.arange(start, start + idx.shape[1], device=idx.device)  # (T,)
+            if isinstance(start, Tensor):
+                positions = start  # (1,)
+            else:
+                positions = torch.arange(start, start + idx.shape[1], device=idx.device)  # (T,)
             x = x + self.position_embedding(positions)  # (B, T, C) + (T, C)
         x = self.embedding_dropout(x)
         for i, block in enumerate(self.blocks):

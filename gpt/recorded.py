@@ -23,15 +23,22 @@ Step = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 """x and y (B, T) and a learning rate () -> loss () and norm of the gradient ()."""
 
 
-def record(work: Callable[[], T]) -> tuple[Callable[[], None], T]:
+def record(
+    work: Callable[[], T], generator: torch.Generator | None = None
+) -> tuple[Callable[[], None], T]:
     """What launches the recorded work again, and what the work returned: nothing is computed yet.
 
     The work must have run before: what libraries and optimizers make ready is no part of it.
+
+    Args:
+        generator: of the device, that the work draws from beside torch's own.
 
     Raises:
         InfeasibleError: it waits for the device, or does something else that can't be recorded.
     """
     graph = torch.cuda.CUDAGraph()
+    if generator is not None:
+        graph.register_generator_state(generator)
     try:
         with torch.cuda.graph(graph):
             returned = work()

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from gpt.clock import BUDGETED, Clock
 from gpt.config import RunConfig
-from gpt.data import sample_batches
+from gpt.data import near, sample_batches
 from gpt.device import peak_memory_bytes, reset_peak_memory, synchronize
 from gpt.errors import ConfigError, DivergedError
 from gpt.evaluate import Evaluation, estimate_loss, evaluate_split
@@ -149,6 +149,7 @@ class _Run:
         self.random = PrivateRandomState(setup.device, seed)
         with self.clock.measure("warm_up"):
             reset_peak_memory(setup.device)
+            self.tokens = near(setup.text.encoded.train, setup.device)
             n_passes = len(self._split(torch.empty(self.config.train.batch_size)))
             recorded = self.config.train.cuda_graph == "on"
             self.update = make_update(
@@ -243,7 +244,7 @@ class _Run:
 
     def _batches(self, n_steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         x, y = sample_batches(
-            self.setup.text.encoded.train,
+            self.tokens,
             self.config.model.block_size,
             self.config.train.batch_size,
             n_steps,

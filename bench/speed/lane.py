@@ -33,11 +33,7 @@ class Lane(Generic[T]):
 
     def __init__(self, make: Callable[[], Iterator[T]], *, as_worker: bool = True) -> None:
         self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-        try:
-            self._pool.submit(_begin, make, torch.get_num_threads(), as_worker).result()
-        except BaseException:
-            self._pool.shutdown()
-            raise
+        self._begun = self._pool.submit(_begin, make, torch.get_num_threads(), as_worker)
 
     def __enter__(self) -> Self:
         return self
@@ -52,6 +48,7 @@ class Lane(Generic[T]):
 
     def __call__(self) -> T:
         """What comes next."""
+        self._begun.result()  # several lanes begin at the same time
         result: T = self._pool.submit(_next).result()
         return result
 

@@ -3,7 +3,13 @@
 Without a cache, the n-th token costs a forward pass over n tokens; with it, over one. For a model
 with learned positions a cache ends with the block: beyond it the window slides, every position
 changes, and all must be computed anew.
+
+A CUDA graph (`gpt.recorded`) launches the same kernels on the same memory each time, so there a
+token's place is read from the device, and all places are attended to but those after it.
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +24,13 @@ class LayerCache:
     def __init__(self, block_size: int) -> None:
         self.block_size = block_size
         self.length = 0
+        self.place: Tensor | None = None  # (1,), see `KVCache.at`
         self._kept: tuple[Tensor, Tensor] | None = None  # keys, values (B, H, block_size, D)
+
+    @property
+    def start(self) -> int | Tensor:
+        """The place of the next token."""
+        return self.length if self.place is None else self.place
 
     def attend(
         self, q: Tensor, k: Tensor, v: Tensor, *, scale: float, dropout_p: float = 0.0
@@ -28,12 +40,14 @@ class LayerCache:
         Raises:
             ConfigError: if they don't fit.
         """
+        if self.place is not None:
+            return self._attend_at(self.place, q, k, v, scale)
         S, T = q.shape[-2], self.length + q.shape[-2]
         if self.block_size < T:
             raise ConfigError(f"a cache must hold at most {self.block_size} tokens but got {T}")
         if self._kept is None:
             shape = (*k.shape[:2], self.block_size, k.shape[3])
-            self._kept = k.new_empty(shape), v.new_empty(shape)
+            self._kept = k.new_zeros(shape), v.new_zeros(shape)  # none may be NaN, even unseen
         for kept, new in zip(self._kept, (k, v), strict=True):
             kept.narrow(2, self.length, S).copy_(new.detach())
         self.length = T
@@ -48,6 +62,15 @@ class LayerCache:
         weights = F.dropout(scores.softmax(dim=-1), dropout_p)  # (B, H, S, T)
         return weights @ values  # (B, H, S, T) @ (B, H, T, D) -> (B, H, S, D)
 
+    def _attend_at(self, place: Tensor, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+        """The same for one token (B, H, 1, D) at a place that only the device knows."""
+        if self._kept is None:
+            raise AssertionError("a place is for a text that has begun")
+        for kept, new in zip(self._kept, (k, v), strict=True):
+            kept.index_copy_(2, place, new)
+        past = torch.arange(self.block_size, device=q.device) <= place  # (block_size,)
+        return F.scaled_dot_product_attention(q, *self._kept, attn_mask=past[None], scale=scale)
+
 
 class KVCache:
     """One `LayerCache` for each layer of a model."""
@@ -59,6 +82,28 @@ class KVCache:
     def length(self) -> int:
         """Tokens seen so far."""
         return self.layers[-1].length
+
+    @property
+    def start(self) -> int | Tensor:
+        """The place of the next token."""
+        return self.layers[-1].start
+
+    def forget(self) -> None:
+        """Begin another text, in the same memory."""
+        for layer in self.layers:
+            layer.length = 0
+
+    @contextmanager
+    def at(self, place: Tensor) -> Iterator[None]:
+        """`with cache.at(place):` puts the next token, a single one, at a place (1,) of a text
+        that has begun; what stands there or after it is overwritten or left out."""
+        for layer in self.layers:
+            layer.place = place
+        try:
+            yield
+        finally:
+            for layer in self.layers:
+                layer.place = None
 
 
 def incremental(

@@ -217,5 +217,5 @@ def test_what_goes_wrong_in_a_lane_is_raised_here() -> None:
         pytest.raises(ConfigError, match="must not be negative"),
     ):
         lane()
-    with pytest.raises(TypeError):
-        Lane(numbers)  # type: ignore[arg-type]
+    with Lane(numbers) as lane, pytest.raises(TypeError):  # type: ignore[arg-type]
+        lane()

@@ -1,15 +1,21 @@
 """CUDA graphs: recorded, a run learns the same; where there are none, it is said or left."""
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
 import torch
 
+from gpt.config import ModelConfig
 from gpt.device import available_devices
 from gpt.errors import InfeasibleError
+from gpt.generate import generate
+from gpt.model import GPT
 from gpt.recorded import RecordedStep, record
 from gpt.setup import Setup
 from gpt.train import Point
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler's own
 
 cuda = pytest.mark.skipif("cuda" not in available_devices(), reason="this machine lacks CUDA")
 
@@ -76,6 +82,24 @@ def test_a_step_reads_what_it_is_given_each_time() -> None:
 
     assert [float(loss) for loss, _ in results] == [4.0, 4.0, 4.0]
     assert float(weight) == 0 + 40 + 800
+
+
+@cuda
+@pytest.mark.parametrize("position", ["learned", "rotary"])
+def test_a_recorded_text_is_the_likeliest_and_the_same_for_a_seed(position: str) -> None:
+    torch.manual_seed(0)
+    config = ModelConfig(block_size=16, n_layer=2, n_head=2, n_embd=32, init="torch")
+    model = GPT(dataclasses.replace(config, position=position), 20).to("cuda").eval()
+    expected = [1, 2]
+    while len(expected) < 60:
+        window = (
+            expected[-16:] if len(expected) <= 16 else expected[-(8 + (len(expected) - 17) % 9) :]
+        )
+        expected.append(int(model(torch.tensor([window], device="cuda"))[0, -1].argmax()))
+
+    assert generate(model, [1, 2], 58, seed=0, temperature=0.0, keep=8) == expected[2:]
+    one, same, other = (generate(model, [1], 60, seed=seed, keep=8) for seed in (3, 3, 4))
+    assert one == same != other
 
 
 @pytest.mark.parametrize(
