@@ -36,7 +36,10 @@ ROUNDS = 7
 ROUND_SECONDS = 0.02
 """What a measurement lasts at least: short passes are repeated in it."""
 
-NOT_TRIED = {("flex", "cpu"): "it compiles for seconds on the CPU, and has no backward pass there"}
+NOT_TRIED = {
+    ("flex", "cpu"): "it compiles for seconds on the CPU, and has no backward pass there",
+    ("flex", "cuda"): "it compiles for half a minute, and gains nothing by a causal mask alone",
+}
 """(kernel, device) -> why it is left out without asking."""
 
 

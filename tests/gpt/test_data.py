@@ -212,6 +212,10 @@ def test_one_gather_gives_what_many_calls_give(batch_size: int) -> None:
         assert torch.equal(x, x_one)
         assert torch.equal(y, y_one)
     assert xs.shape == ys.shape == (7, batch_size, 8)
+    on_device = torch.from_numpy(tokens.astype(np.int32))
+    x_device, y_device = sample_batches(on_device, 8, batch_size, 7, generator(3))
+    assert torch.equal(x_device, xs)
+    assert torch.equal(y_device, ys)
     assert torch.equal(one.get_state(), many.get_state())
 
 

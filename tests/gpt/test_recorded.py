@@ -92,9 +92,8 @@ def test_a_recorded_text_is_the_likeliest_and_the_same_for_a_seed(position: str)
     model = GPT(dataclasses.replace(config, position=position), 20).to("cuda").eval()
     expected = [1, 2]
     while len(expected) < 60:
-        window = (
-            expected[-16:] if len(expected) <= 16 else expected[-(8 + (len(expected) - 17) % 9) :]
-        )
+        n = len(expected)
+        window = expected[-(n if n <= 16 else 8 + (n - 17) % 9) :]
         expected.append(int(model(torch.tensor([window], device="cuda"))[0, -1].argmax()))
 
     assert generate(model, [1, 2], 58, seed=0, temperature=0.0, keep=8) == expected[2:]
