@@ -1,6 +1,7 @@
 """Which device and precision trains fastest?
 
-The same run everywhere, ranked by tokens per second of training steps alone. A device that this
+The same run everywhere, ranked by tokens per second of training steps alone; on CUDA with each
+kernel launched by Python, and with a step's kernels launched as one graph. A device that this
 machine lacks makes a cell that is infeasible, not an error. Run it with `--workers 1` on a machine
 that does nothing else.
 """
@@ -8,7 +9,7 @@ that does nothing else.
 from dataclasses import replace
 
 from bench.spec import Study, Trial, choose
-from gpt.config import Budget, CorpusConfig, Device, Dtype, RunConfig, TrainConfig
+from gpt.config import Budget, CorpusConfig, CudaGraph, Device, Dtype, RunConfig, TrainConfig
 from gpt.presets import NANOGPT
 
 BASE = replace(
@@ -18,11 +19,15 @@ BASE = replace(
     train=TrainConfig(budget=Budget(steps=150), batch_size=12, evaluations=1),
 )
 
+LAUNCHES: dict[str, CudaGraph] = {"eager": "off", "graph": "on"}
+
 
 def cell(trial: Trial) -> RunConfig:
     device: Device = choose(trial, "device", ["cpu", "cuda", "mps"])
     dtype: Dtype = choose(trial, "dtype", ["float32", "bfloat16"])
-    return replace(BASE, train=replace(BASE.train, device=device, dtype=dtype))
+    launch = choose(trial, "launch", list(LAUNCHES)) if device == "cuda" else "eager"
+    train = replace(BASE.train, device=device, dtype=dtype, cuda_graph=LAUNCHES[launch])
+    return replace(BASE, train=train)
 
 
 study = Study(cell, metric="tokens_per_second", seeds=5)
