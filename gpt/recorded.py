@@ -10,6 +10,7 @@ pass, and leaves the optimizer's dozens of kernels to Python.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -45,7 +46,9 @@ def record(
     except RuntimeError as error:
         torch.cuda.synchronize()
         reason = str(error).splitlines()[0]
-        raise InfeasibleError(f"a CUDA graph must hold this work but: {reason}") from error
+        raise InfeasibleError(
+            f"a CUDA graph must hold this work but: {reason}; cuda_graph=off does without"
+        ) from error
     return graph.replay, returned
 
 
@@ -76,8 +79,7 @@ class RecordedStep:
         """The first step, as Python takes it; then it is recorded for all that follow."""
         self._batch = (x.clone(), y.clone())
         self._learning_rate = torch.full((), learning_rate, device=x.device)
-        loss, norm = self._step(*self._batch, self._learning_rate)
-        self._replay, (self._loss, self._norm) = record(
-            lambda: self._step(*self._batch, self._learning_rate)
-        )
+        take = partial(self._step, *self._batch, self._learning_rate)
+        loss, norm = take()
+        self._replay, (self._loss, self._norm) = record(take)
         return loss, norm
