@@ -140,11 +140,13 @@ def test_the_recipes_differ_in_means_alone(setup: Setup) -> None:
         assert model is None or model.n_params == setup.model.n_params
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler's own
+@pytest.mark.parametrize("gpu_defaults", [False, True])
 def test_the_reference_is_trained_by_its_own_model(
-    checkout: Path, setup: Setup, capsys: pytest.CaptureFixture[str]
+    gpu_defaults: bool, checkout: Path, setup: Setup, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.manual_seed(0)
-    reference = Reference(checkout, setup)
+    reference = Reference(checkout, setup, gpu_defaults=gpu_defaults)
     losses = [float(reference.step()) for _ in range(30)]
 
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
