@@ -47,7 +47,10 @@ def _at_work_in(folder: Path) -> Iterator[Workplace]:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setattr(tempfile, "tempdir", str(place.temporary))
         patch.setattr("bench.command.cpu_count", lambda: 1)  # one thread: quick, and repeatable
-        yield place
+        try:
+            yield place
+        finally:
+            place.kill_what_is_left()
 
 
 @pytest.fixture

@@ -1,11 +1,12 @@
 """A folder with a tiny study in it, where the real command runs: workers, journal, MLflow."""
 
+import contextlib
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -61,6 +62,7 @@ class Workplace:
     """A folder with a song, and the studies that are written into it."""
 
     folder: Path
+    started: "list[subprocess.Popen[str]]" = field(default_factory=list)
 
     def write(
         self, name: str = "tiny", *, cell: str = CELL, options: str = "seeds=2", steps: int = 12
@@ -82,7 +84,7 @@ class Workplace:
             "TMPDIR": str(self.temporary),
             "OMP_NUM_THREADS": "1",
         } | variables
-        return subprocess.Popen(
+        command = subprocess.Popen(
             [sys.executable, "-m", "bench.study", *map(str, arguments)],
             cwd=self.folder,
             env=environment,
@@ -91,6 +93,18 @@ class Workplace:
             text=True,
             start_new_session=True,
         )
+        self.started.append(command)
+        return command
+
+    def kill_what_is_left(self) -> None:
+        """End the commands that a failed test has left at work, and all that they started."""
+        for command in self.started:
+            if command.poll() is None:
+                for process in psutil.Process(command.pid).children(recursive=True):
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.kill()
+                command.kill()
+                command.communicate()
 
     @property
     def temporary(self) -> Path:
