@@ -48,16 +48,19 @@ def _measure(names: tuple[str, ...], threads: int, options: dict[str, Any]) -> N
     console = Console(width=None if sys.stdout.isatty() else 140)
     tracker = Tracker("speed", "How fast is the suite? Ratios of ways that were timed in turn.")
     rows = []
-    with tempfile.TemporaryDirectory(prefix="gpt-bench-") as folder:
-        for row in measure(names, Request(**options), tracker, Path(folder)):
-            rows.append(row)
-            click.echo(f"{row.name}: {row.note if row.ratio is None else row.ratio}", err=True)
-    table = as_table(rows)
-    console.print(table)
-    with console.capture() as text:
-        console.print(table)
-    environment = {**identity.environment(), "threads": torch.get_num_threads()}
-    record(tracker, rows, text.get(), environment)
+    try:
+        with tempfile.TemporaryDirectory(prefix="gpt-bench-") as folder:
+            for row in measure(names, Request(**options), tracker, Path(folder)):
+                rows.append(row)
+                click.echo(str(row), err=True)
+    finally:  # what is stopped half way has measured something too
+        if rows:
+            table = as_table(rows)
+            console.print(table)
+            with console.capture() as text:
+                console.print(table)
+            environment = {**identity.environment(), "threads": torch.get_num_threads()}
+            record(tracker, rows, text.get(), environment)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,11 @@ class Row:
     note: str = ""
     """Why the row was skipped, or what to know of it."""
 
+    def __str__(self) -> str:
+        if self.ratio is None:
+            return f"{self.name}: skipped: {self.note}"
+        return f"{self.name} vs {self.baseline}: {_number(self.ratio)}"
+
     @property
     def ratio(self) -> float | None:
         """The median over rounds."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from mlflow import MlflowClient
 from rich.console import Console
 
 from bench.speed.__main__ import ROWS, main
@@ -180,6 +181,23 @@ def test_every_row_is_printed(here: Path, checkout: Path) -> None:
         "seconds to help",
     ):
         assert row in result.output
+
+
+def test_what_was_measured_before_an_end_is_shown_and_kept(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(*_: object) -> Iterator[Row]:
+        yield Row(name="one", baseline="another", ratios=[2.0])
+        raise ConfigError("two must be there but isn't")
+
+    monkeypatch.setattr("bench.speed.measure.measure", measure)
+    result = CliRunner().invoke(main, [])
+
+    assert result.exit_code == 2
+    assert "one vs another: 2.00" in result.stderr
+    assert "│ one │" in result.stdout
+    [run] = MlflowClient(f"sqlite:///{here / 'mlflow.db'}").search_runs(["1"])
+    assert run.data.metrics == {"speed/one vs another": 2.0}
 
 
 @pytest.mark.slow
