@@ -39,7 +39,7 @@ def measure(
     ways: dict[str, Callable[[], Iterable[Row]]] = {
         "training": lambda: _training(request, folder),
         "target": lambda: [_target(request)],
-        "sweep": lambda: [_sweep(request)],
+        "sweep": lambda: [_sweep(request, folder)],
         "overhead": lambda: [_overhead(request, tracker, folder)],
         "generation": lambda: [_generation(request)],
         "help": lambda: [help_row(rounds=_rounds(request))],
@@ -88,9 +88,10 @@ def _target(request: Request) -> Row:
     )
 
 
-def _sweep(request: Request) -> Row:
+def _sweep(request: Request, folder: Path) -> Row:
     if request.quick:
-        return sweep_row(study="smoke", rounds=1, settings=["steps=2", "sample_tokens=5"])
+        short = ["steps=2", "sample_tokens=5", f"corpus={shapes.write_text(shapes.TINY, folder)}"]
+        return sweep_row(study="smoke", rounds=1, settings=short)
     device = resolve_device(request.device).type
     return sweep_row(
         study=str(cells.__file__),
