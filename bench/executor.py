@@ -10,20 +10,18 @@ a replacement takes milliseconds. They end when their pipe to the parent breaks.
 """
 
 import contextlib
-import multiprocessing
 import os
 import signal
-import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from typing import Protocol
 
 import torch
 
+from bench import forkserver
 from bench.work import Finished, Message, Task, perform
 from gpt.config import RunConfig
 from gpt.device import available_devices
@@ -104,7 +102,7 @@ class LocalExecutor:
     """
 
     def __init__(self, n_workers: int, n_threads: int) -> None:
-        self._context = _context()
+        self._context = forkserver.context()
         self._n_threads = n_threads
         self._waiting: deque[tuple[str, Task]] = deque()
         self._busy: dict[str, _Worker] = {}
@@ -188,14 +186,6 @@ class LocalExecutor:
         process.start()
         theirs.close()
         return _Worker(process, ours)
-
-
-def _context() -> ForkServerContext | SpawnContext:
-    if sys.platform != "linux":
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["bench.work"])
-    return context
 
 
 def _serve(pipe: "Connection[Message, Task | None]", n_threads: int) -> None:

@@ -116,6 +116,11 @@ def _run(
         if value is not None:
             overrides[key] = value
 
+    if not plan and executor == "local":
+        from bench import forkserver
+
+        forkserver.start()  # it imports torch while this process does
+
     from rich.console import Console
 
     from bench.plan import Command, make_plan, show_plan
