@@ -5,6 +5,7 @@ process can import the same. On Linux alone: elsewhere, workers are started afre
 """
 
 import multiprocessing
+import signal
 import sys
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, SpawnContext
@@ -14,10 +15,17 @@ PRELOADED = ["bench.work"]
 
 
 def start() -> None:
-    """Start it now, if it isn't there; this returns at once."""
+    """Start it now, if it isn't there; this returns at once. For the main thread.
+
+    A Ctrl-C is the command's to heed: while it imports, this process would say what it was at.
+    """
     if sys.platform == "linux":
         context()
-        forkserver.ensure_running()
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.signal(signal.SIGINT, before)
 
 
 def context() -> ForkServerContext | SpawnContext:

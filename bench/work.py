@@ -198,6 +198,7 @@ def sample_text(setup: Setup) -> str:
         setup.config.train.sample_tokens,
         seed=setup.config.train.seed,
         keep=max(1, block_size // 2),
+        cuda_graph=setup.config.train.cuda_graph == "on",
     )
     return tokenizer.decode(tokens)
 

@@ -23,12 +23,12 @@ def generate(
     temperature: float = 1.0,
     top_k: int | None = None,
     keep: int | None = None,
+    cuda_graph: bool = False,
 ) -> list[int]:
     """The prompt's continuation: `n_tokens` sampled one after another.
 
     The same seed gives the same text on the same device. Keys and values are remembered until the
-    block is full; then the window slides, and the positions of all its tokens change with it. On
-    CUDA the pass for a further token is recorded once.
+    block is full; then the window slides, and the positions of all its tokens change with it.
 
     Args:
         temperature: divides the logits; 0 takes the likeliest token each time.
@@ -36,8 +36,11 @@ def generate(
         keep: tokens of context that a full block starts anew with. None: as many as fit, so each
             further token costs a pass over the whole block, as it did in the originals; half of
             the block is far faster and forgets earlier.
+        cuda_graph: record the pass for a further token, for a model on CUDA. With `keep=None` a
+            full block has no further tokens.
 
     Raises:
+        InfeasibleError: it can't be recorded.
         ConfigError: on an empty prompt, a negative temperature, a top_k below 1, or a keep that is
             not within the block.
     """
@@ -54,17 +57,19 @@ def generate(
     choose = partial(_sample, temperature=temperature, top_k=top_k, generator=generator)
     was_training = model.training
     model.eval()
-    if device.type == "cuda":
+    if cuda_graph:
         writer: _Writer = _RecordedWriter(model, choose, generator)
     else:
         writer = _Writer(model, choose)
     tokens = list(prompt)
     window = tokens[-model.block_size :]
-    with _without_onednn() if _is_in_float32(model) else nullcontext():
-        while (left := len(prompt) + n_tokens - len(tokens)) > 0:
-            tokens += writer.write(window, min(left, model.block_size - len(window) + 1))
-            window = tokens[-(keep or model.block_size) :]
-    model.train(was_training)
+    try:
+        with _without_onednn() if _is_in_float32(model) else nullcontext():
+            while (left := len(prompt) + n_tokens - len(tokens)) > 0:
+                tokens += writer.write(window, min(left, model.block_size - len(window) + 1))
+                window = tokens[-(keep or model.block_size) :]
+    finally:
+        model.train(was_training)
     return tokens[len(prompt) :]
 
 
@@ -99,7 +104,7 @@ class _Writer:
 
 
 class _RecordedWriter(_Writer):
-    """The same on CUDA, by one graph for each token: nothing waits for Python."""
+    """The same on CUDA: what reads one token and chooses the next is a graph from the third on."""
 
     def __init__(
         self,
@@ -130,7 +135,7 @@ class _RecordedWriter(_Writer):
             self.replay()
             return
         self._write_next()
-        self.replay, _ = record(self._write_next, self.generator)
+        self.replay, _ = record(self._write_next, generator=self.generator)
 
     def _write_next(self) -> None:
         """Read the token at the place, and write the next one after it."""
@@ -164,7 +169,7 @@ def _sample(
         return logits.argmax()
     if top_k is not None and top_k < len(logits):
         logits, tokens = logits.topk(top_k)  # (k,) exactly, however many are tied
-        return tokens.take(_sample(logits, temperature, None, generator))
+        return tokens.gather(0, _sample(logits, temperature, None, generator)[None])[0]
     scores = (logits - logits.amax()) / temperature  # no overflow near 0
     noise = torch.empty_like(scores).exponential_(generator=generator).log_()
     return (scores - noise).argmax()

@@ -11,7 +11,7 @@ pass, and leaves the optimizer's dozens of kernels to Python.
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -25,7 +25,10 @@ Step = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def record(
-    work: Callable[[], T], generator: torch.Generator | None = None
+    work: Callable[[], T],
+    *,
+    generator: torch.Generator | None = None,
+    pool: Any = None,
 ) -> tuple[Callable[[], None], T]:
     """What launches the recorded work again, and what the work returned: nothing is computed yet.
 
@@ -33,6 +36,8 @@ def record(
 
     Args:
         generator: of the device, that the work draws from beside torch's own.
+        pool: of memory, from `torch.cuda.graph_pool_handle`, for recordings whose results nobody
+            reads after another's launch; None: its own.
 
     Raises:
         InfeasibleError: it waits for the device, or does something else that can't be recorded.
@@ -40,12 +45,18 @@ def record(
     graph = torch.cuda.CUDAGraph()
     if generator is not None:
         graph.register_generator_state(generator)
+    before = torch.cuda.current_stream()
     try:
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, pool=pool):
             returned = work()
     except RuntimeError as error:
-        torch.cuda.synchronize()
-        reason = str(error).splitlines()[0]
+        torch.cuda.set_stream(before)  # where a recording that fails does not return to
+        cause: BaseException = error
+        while cause.__context__ is not None:
+            cause = cause.__context__
+        if isinstance(cause, torch.OutOfMemoryError):
+            raise cause from None
+        reason = str(cause).splitlines()[0]
         raise InfeasibleError(
             f"a CUDA graph must hold this work but: {reason}; cuda_graph=off does without"
         ) from error
@@ -55,31 +66,36 @@ def record(
 class RecordedStep:
     """A step of training that is recorded when it is first taken.
 
-    Args:
-        step: reads its arguments where they are, and changes weights and moments in place.
-
-    The first call raises `InfeasibleError` where the step can't be recorded.
+    That call raises `InfeasibleError` where it can't be.
     """
 
-    def __init__(self, step: Step) -> None:
-        self._step = step
+    def __init__(self) -> None:
         self._replay: Callable[[], None] | None = None
 
-    def __call__(self, x: Tensor, y: Tensor, learning_rate: float) -> tuple[Tensor, Tensor]:
-        """One step. The norm stays what it is until the next one alone."""
+    def __call__(
+        self, step: Step, x: Tensor, y: Tensor, learning_rate: float
+    ) -> tuple[Tensor, Tensor]:
+        """One step. The norm stays what it is until the next one alone.
+
+        Args:
+            step: reads its arguments where they are, and changes weights and moments in place; the
+                same one each time.
+        """
         if self._replay is None:
-            return self._begin(x, y, learning_rate)
+            return self._begin(step, x, y, learning_rate)
         for kept, new in zip(self._batch, (x, y), strict=True):
             kept.copy_(new)
         self._learning_rate.fill_(learning_rate)
         self._replay()
         return self._loss.clone(), self._norm
 
-    def _begin(self, x: Tensor, y: Tensor, learning_rate: float) -> tuple[Tensor, Tensor]:
+    def _begin(
+        self, step: Step, x: Tensor, y: Tensor, learning_rate: float
+    ) -> tuple[Tensor, Tensor]:
         """The first step, as Python takes it; then it is recorded for all that follow."""
         self._batch = (x.clone(), y.clone())
         self._learning_rate = torch.full((), learning_rate, device=x.device)
-        take = partial(self._step, *self._batch, self._learning_rate)
+        take = partial(step, *self._batch, self._learning_rate)
         loss, norm = take()
         self._replay, (self._loss, self._norm) = record(take)
         return loss, norm

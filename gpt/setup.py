@@ -15,7 +15,15 @@ import torch
 from gpt.attention import KERNELS
 from gpt.attention.auto import Question, choose_kernel
 from gpt.cache import default_cache
-from gpt.config import CudaGraph, Device, Dtype, KernelName, RunConfig, TrainConfig
+from gpt.config import (
+    CudaGraph,
+    Device,
+    Dtype,
+    KernelName,
+    ModelConfig,
+    RunConfig,
+    TrainConfig,
+)
 from gpt.corpora import Corpus, load_corpus
 from gpt.data import EncodedCorpus, load_or_encode
 from gpt.device import has_fast_bfloat16, resolve_device
@@ -64,7 +72,7 @@ class Setup:
     """All that a run of training needs; `model` is trained in place."""
 
     config: RunConfig
-    """The config with block size, device, precision and attention kernel settled."""
+    """The config with block size, device, precision, CUDA graph and attention kernel settled."""
 
     text: Text
     model: LanguageModel
@@ -84,7 +92,7 @@ def set_up(
 
     Raises:
         DataError: as `load_text`.
-        InfeasibleError: as `load_text`; or the kernel can't train on this device.
+        InfeasibleError: as `load_text`, or as `settle_on`.
         MachineError: the device is not there.
         ConfigError: the block size in bytes leaves no room for the evaluation's stride.
     """
@@ -106,14 +114,15 @@ def settle_on(device: torch.device, config: RunConfig, *, cache: Path) -> RunCon
     """The config with what it leaves to the machine settled: device, precision, kernel and graph.
 
     Raises:
-        InfeasibleError: the kernel can't train on this device, or it knows no CUDA graphs.
+        InfeasibleError: the kernel can't train on this device, or a CUDA graph was asked for that
+            device, precision or kernel don't allow.
     """
     train = dataclasses.replace(
         config.train,
         device=cast(Device, device.type),
         dtype=resolve_dtype(config.train.dtype, device),
     )
-    train = dataclasses.replace(train, cuda_graph=resolve_cuda_graph(train, device))
+    train = dataclasses.replace(train, cuda_graph=resolve_cuda_graph(train, config.model, device))
     settled = config.replace(train=train)
     kernel = resolve_kernel(settled, device, cache=cache)
     return settled.replace(model=dataclasses.replace(settled.model, kernel=kernel))
@@ -126,8 +135,8 @@ def resolve_dtype(requested: Dtype, device: torch.device) -> Dtype:
     return "bfloat16" if has_fast_bfloat16(device) else "float32"
 
 
-def resolve_cuda_graph(train: TrainConfig, device: torch.device) -> CudaGraph:
-    """Whether a step is recorded: as given, or for `auto` wherever it can be.
+def resolve_cuda_graph(train: TrainConfig, model: ModelConfig, device: torch.device) -> CudaGraph:
+    """Whether a step is recorded: as given, or for `auto` wherever nothing speaks against it.
 
     Raises:
         InfeasibleError: it must be and can't.
@@ -137,6 +146,8 @@ def resolve_cuda_graph(train: TrainConfig, device: torch.device) -> CudaGraph:
         reason = f"a {device.type} device has none"
     elif train.dtype == "float16":
         reason = "in float16 the CPU decides after each step whether it counts"
+    elif model.dropout > 0 and model.kernel != "auto" and KERNELS[model.kernel].seeds_dropout:
+        reason = f"the kernel {model.kernel} would drop the same at each launch"
     if train.cuda_graph == "on" and reason is not None:
         raise InfeasibleError(f"cuda_graph must be on but {reason}")
     return "off" if reason is not None or train.cuda_graph == "off" else "on"

@@ -149,7 +149,6 @@ class _Run:
         self.random = PrivateRandomState(setup.device, seed)
         with self.clock.measure("warm_up"):
             reset_peak_memory(setup.device)
-            self.tokens = near(setup.text.encoded.train, setup.device)
             n_passes = len(self._split(torch.empty(self.config.train.batch_size)))
             recorded = self.config.train.cuda_graph == "on"
             self.update = make_update(
@@ -159,7 +158,9 @@ class _Run:
                 n_passes=n_passes,
                 recorded=recorded,
             )
-            self.take_step = RecordedStep(self._step) if recorded else self._step
+            self.recorded = RecordedStep() if recorded else None
+        with self.clock.measure("data"):
+            self.tokens = near(setup.text.encoded.train, setup.device)
         with self.clock.measure("compile"):
             self._rehearse()
 
@@ -257,7 +258,10 @@ class _Run:
         losses = []
         for x, y in zip(xs, ys, strict=True):
             self.learning_rate = learning_rate_at(self.config.optimizer, self.progress)
-            loss, self.grad_norm = self.take_step(x, y, self.learning_rate)
+            if self.recorded is None:
+                loss, self.grad_norm = self._step(x, y, self.learning_rate)
+            else:
+                loss, self.grad_norm = self.recorded(self._step, x, y, self.learning_rate)
             losses.append(loss)
             self.step += 1
         values: list[float] = torch.stack(losses).tolist()

@@ -43,24 +43,31 @@ def _measure(names: tuple[str, ...], threads: int, options: dict[str, Any]) -> N
     from bench.speed.measure import Request, measure, record
     from bench.speed.rows import as_table
     from bench.tracking import Tracker
+    from gpt.device import device_name, resolve_device
 
     torch.set_num_threads(threads)
     console = Console(width=None if sys.stdout.isatty() else 140)
     tracker = Tracker("speed", "How fast is the suite? Ratios of ways that were timed in turn.")
-    rows = []
+    rows, status = [], "FAILED"
+    where = resolve_device(options["device"])
     try:
         with tempfile.TemporaryDirectory(prefix="gpt-bench-") as folder:
             for row in measure(names, Request(**options), tracker, Path(folder)):
                 rows.append(row)
                 click.echo(str(row), err=True)
+        status = "FINISHED"
     finally:  # what is stopped half way has measured something too
         if rows:
             table = as_table(rows)
             console.print(table)
             with console.capture() as text:
                 console.print(table)
-            environment = {**identity.environment(), "threads": torch.get_num_threads()}
-            record(tracker, rows, text.get(), environment)
+            environment = {
+                **identity.environment(),
+                "threads": torch.get_num_threads(),
+                "device_name": device_name(where),
+            }
+            record(tracker, rows, text.get(), environment, status=status)
 
 
 if __name__ == "__main__":

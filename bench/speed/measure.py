@@ -49,13 +49,18 @@ def measure(
 
 
 def record(
-    tracker: Tracker, rows: Iterable[Row], table: str, environment: Mapping[str, Any]
+    tracker: Tracker,
+    rows: Iterable[Row],
+    table: str,
+    environment: Mapping[str, Any],
+    *,
+    status: str,
 ) -> None:
     """Keep the ratios as metrics of one run, and the table as its note."""
     run_id = tracker.start_launch("speed", ledger="speed", tags=environment)
     metrics = {f"speed/{_slug(f'{row.name} vs {row.baseline}')}": row.ratio for row in rows}
     tracker.log(run_id, measured(0, metrics))
-    tracker.finish(run_id, "FINISHED", tags={"mlflow.note.content": f"```\n{table}\n```"})
+    tracker.finish(run_id, status, tags={"mlflow.note.content": f"```\n{table}\n```"})
 
 
 def _slug(name: str) -> str:
@@ -89,14 +94,17 @@ def _target(request: Request) -> Row:
 
 
 def _sweep(request: Request, folder: Path) -> Row:
-    if request.quick:
-        short = ["steps=2", "sample_tokens=5", f"corpus={shapes.write_text(shapes.TINY, folder)}"]
-        return sweep_row(study="smoke", rounds=1, settings=short)
     device = resolve_device(request.device).type
+    study, settings = str(cells.__file__), []
+    if request.quick:
+        study = "smoke"
+        text = shapes.write_text(shapes.TINY, folder)
+        settings = ["steps=2", "sample_tokens=5", f"corpus={text}"]
     return sweep_row(
-        study=str(cells.__file__),
+        study=study,
         rounds=1,
-        settings=[f"device={device}"],
+        settings=settings,
+        device=device,
         workers=GPU_WORKERS if device == "cuda" else None,
     )
 

@@ -26,7 +26,9 @@ from gpt.errors import MachineError
 from gpt.train import Point
 
 
-def sweep_row(*, study: str, rounds: int, settings: list[str], workers: int | None = None) -> Row:
+def sweep_row(
+    *, study: str, rounds: int, settings: list[str], device: str, workers: int | None
+) -> Row:
     """Wall clock of `python -m bench.study` over that of `python -m bench.speed.plain_loop`.
 
     Args:
@@ -34,7 +36,8 @@ def sweep_row(*, study: str, rounds: int, settings: list[str], workers: int | No
         settings: overrides of the cells' configs, `key=value`.
         workers: runs of ours side by side; None: as many as the suite thinks best.
     """
-    overrides = [part for setting in settings for part in ("--set", setting)]
+    everywhere = [f"device={device}", *settings]
+    overrides = [part for setting in everywhere for part in ("--set", setting)]
     options = [] if workers is None else ["--workers", str(workers)]
     ways = {
         "ours": lambda: _command("bench.study", study, *options, *overrides),
@@ -42,7 +45,7 @@ def sweep_row(*, study: str, rounds: int, settings: list[str], workers: int | No
     }
     seconds = interleave(ways, rounds=rounds, warm_up=0)
     return Row(
-        name="wall clock of a 24-run sweep",
+        name="wall clock of a 24-run sweep" + ("" if device == "cpu" else f" on {device}"),
         ours=" ".join(["bench.study", *options]),
         baseline="a plain loop, log_metric a step",
         **compared(seconds["loop"], seconds["ours"]),

@@ -20,6 +20,7 @@ from gpt.presets import NANOGPT
 def generation_row(shape: Shape, *, n_tokens: int, device: Device, rounds: int) -> Row:
     """A text longer than the block, with keys and values remembered, and without."""
     where = resolve_device(device)
+    recorded = where.type == "cuda"
     config = replace(
         NANOGPT.model,
         n_layer=shape.n_layer,
@@ -32,13 +33,15 @@ def generation_row(shape: Shape, *, n_tokens: int, device: Device, rounds: int) 
         for layout in ("fused", "per_head")
     )
     ways: dict[str, Callable[[], object]] = {
-        "ours": lambda: generate(fused, [0], n_tokens, seed=0, keep=max(1, shape.T // 2)),
+        "ours": lambda: generate(
+            fused, [0], n_tokens, seed=0, keep=max(1, shape.T // 2), cuda_graph=recorded
+        ),
         "original": lambda: recompute(per_head, n_tokens),
     }
     seconds = interleave(ways, rounds=rounds, synchronize=lambda: synchronize(where))
     return Row(
         name=f"generation, {n_tokens} tokens at T {shape.T}",
-        ours="keys and values remembered",
+        ours="keys and values remembered" + (", CUDA graph" if recorded else ""),
         baseline="everything recomputed",
         **compared(seconds["original"], seconds["ours"]),
         target=10.0,

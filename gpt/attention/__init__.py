@@ -73,6 +73,7 @@ KERNELS: dict[str, Kernel] = {
             name="online",
             description="online softmax over blocks of keys, never the T × T matrix",
             attend=online,
+            seeds_dropout=True,
         ),
         Kernel(
             name="native",

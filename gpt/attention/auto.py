@@ -38,7 +38,10 @@ ROUND_SECONDS = 0.02
 
 NOT_TRIED = {
     ("flex", "cpu"): "it compiles for seconds on the CPU, and has no backward pass there",
-    ("flex", "cuda"): "it compiles for half a minute, and gains nothing by a causal mask alone",
+    (
+        "flex",
+        "cuda",
+    ): "it compiles for half a minute, and was slower up to T 256 (docs/speed-log.md)",
 }
 """(kernel, device) -> why it is left out without asking."""
 
@@ -124,12 +127,14 @@ def measure(
         for name, kernel in kernels.items()
         if (reason := _reason_against(kernel, question, device)) is not None
     }
-    timed = [kernel for name, kernel in kernels.items() if name not in left_out]
-    if not timed:
-        reasons = "; ".join(left_out.values())
-        raise InfeasibleError(f"some attention kernel must run here but none does: {reasons}")
+    right = [kernel for name, kernel in kernels.items() if name not in left_out]
     with PrivateRandomState(device, seed=0):
-        seconds = _interleaved(timed, question, device)
+        runs, refused = _ready(right, question, device)
+        left_out |= refused
+        if not runs:
+            reasons = "; ".join(left_out.values())
+            raise InfeasibleError(f"some attention kernel must run here but none does: {reasons}")
+        seconds = _interleaved(runs, device)
     milliseconds = {name: 1000 * statistics.median(times) for name, times in seconds.items()}
     fastest = min(milliseconds, key=milliseconds.__getitem__)
     return Choice(kernel=fastest, milliseconds=milliseconds, left_out=left_out)
@@ -140,6 +145,8 @@ def _reason_against(kernel: Kernel, question: Question, device: torch.device) ->
     if (reason := NOT_TRIED.get((kernel.name, device.type))) is not None:
         return reason
     dtype = getattr(torch, question.dtype)
+    if question.recorded and question.dropout_p > 0 and kernel.seeds_dropout:
+        return f"a CUDA graph of {kernel.name} would drop the same at each launch"
     reason = kernel.unavailable(device, dtype, head_size=question.D, dropout_p=question.dropout_p)
     if reason is not None:
         return reason
@@ -161,10 +168,14 @@ def _autocast(question: Question, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32)
 
 
-def _interleaved(
+Run = Callable[[], None]
+"""A forward and a backward pass."""
+
+
+def _ready(
     kernels: list[Kernel], question: Question, device: torch.device
-) -> dict[str, list[float]]:
-    """Seconds of a forward and a backward pass, by kernel, a number for each round."""
+) -> tuple[dict[str, Run], dict[str, str]]:
+    """Each kernel's run, recorded where the question says so; why others can't be."""
     B, H, T, D = question.B, question.H, question.T, question.D
     dtype = getattr(torch, question.dtype)
     q, k, v = (
@@ -178,7 +189,24 @@ def _interleaved(
             out = kernel.attend(q, k, v, scale=question.scale, dropout_p=question.dropout_p)
         torch.autograd.grad(out, (q, k, v), grad_out.to(out.dtype))
 
-    def seconds_of(run: Callable[[], None], n: int) -> float:
+    runs: dict[str, Run] = {kernel.name: partial(both_ways, kernel) for kernel in kernels}
+    if not question.recorded:
+        return runs, {}
+    pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
+    recorded, refused = {}, {}
+    for name, run in runs.items():
+        run()
+        try:
+            recorded[name], _ = record(run, pool=pool)
+        except InfeasibleError as error:
+            refused[name] = str(error)
+    return recorded, refused
+
+
+def _interleaved(runs: Mapping[str, Run], device: torch.device) -> dict[str, list[float]]:
+    """Seconds of each run, by kernel, a number for each round."""
+
+    def seconds_of(run: Run, n: int) -> float:
         synchronize(device)
         start = time.perf_counter()
         for _ in range(n):
@@ -186,18 +214,12 @@ def _interleaved(
         synchronize(device)
         return (time.perf_counter() - start) / n
 
-    runs: dict[str, Callable[[], None]] = {}
     repeats = {}
-    for kernel in kernels:
-        run: Callable[[], None] = partial(both_ways, kernel)
+    for name, run in runs.items():
         warm = min(seconds_of(run, 1) for _ in range(2))
-        if question.recorded:
-            run, _ = record(run)
-            warm = seconds_of(run, 10)
-        runs[kernel.name] = run
-        repeats[kernel.name] = max(1, round(ROUND_SECONDS / warm))
-    seconds: dict[str, list[float]] = {kernel.name: [] for kernel in kernels}
+        repeats[name] = max(1, round(ROUND_SECONDS / warm))
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
     for round_ in range(ROUNDS):
-        for kernel in kernels if round_ % 2 == 0 else reversed(kernels):
-            seconds[kernel.name].append(seconds_of(runs[kernel.name], repeats[kernel.name]))
+        for name in list(runs)[:: 1 if round_ % 2 == 0 else -1]:
+            seconds[name].append(seconds_of(runs[name], repeats[name]))
     return seconds

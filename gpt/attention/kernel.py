@@ -55,6 +55,9 @@ class Kernel:
     devices: tuple[str, ...] | None = None
     """The device types that it was written for; None: all."""
 
+    seeds_dropout: bool = False
+    """Whether it seeds its dropout in Python: a CUDA graph would drop the same at each launch."""
+
     forward_only: str | None = None
     """Why it has no backward pass on any device; None: it has one."""
 

@@ -89,8 +89,9 @@ class TrainConfig:
     count as training. Needs a C++ compiler on a CPU."""
 
     cuda_graph: CudaGraph = "off"
-    """Record a step's kernels once and launch them together from then on (`gpt.recorded`): a small
-    model's step is over long before Python has launched it. `auto` does so on CUDA."""
+    """Record a step's kernels once, as part of the warm-up, and launch them together from then on
+    (`gpt.recorded`): a small model's step is over long before Python has launched it. The sample's
+    tokens too. `auto` does so on CUDA, but for float16 and for dropout by the kernel `online`."""
 
     log_interval: int = 10
     """Steps between two points of the training curve."""

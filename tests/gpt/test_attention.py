@@ -93,7 +93,8 @@ def test_right_and_causal(
     for scale in (D**-0.5, (H * D) ** -0.5, 1.0):
         verdict = verify(kernel, device, dtype, B=B, H=H, T=T, D=D, scale=scale, backward=backward)
 
-        if T == 1 and "No available kernel" in (verdict.reason or ""):
+        pinned = name.startswith("sdpa_") and device != CPU
+        if pinned and T == 1 and "No available kernel" in (verdict.reason or ""):
             pytest.skip(f"{name} refuses a single token: {verdict.reason}")
         assert verdict.right, verdict.reason
         assert len(verdict.errors) == (len(PARTS) if backward else 1)

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
@@ -63,6 +64,33 @@ def test_the_slow_lose_and_the_wrong_take_no_part() -> None:
     assert list(choice.left_out) == ["wrong", "leaking", "elsewhere", "forward"]
     assert "off by" in choice.left_out["wrong"]
     assert "leaks the future" in choice.left_out["leaking"]
+
+
+def test_what_can_t_be_recorded_takes_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a graph, which takes CUDA."""
+
+    def record(run: Callable[[], None], pool: object) -> tuple[Callable[[], None], None]:
+        if run.args[0].name == "waiting":  # type: ignore[attr-defined]
+            raise InfeasibleError(f"a CUDA graph must hold this work but: {pool}")
+        return run, None
+
+    monkeypatch.setattr(auto, "record", record)
+    kernels = [
+        kernel("waiting"),
+        replace(kernel("seeding"), seeds_dropout=True),
+        kernel("right"),
+    ]
+    named = {kernel.name: kernel for kernel in kernels}
+
+    choice = measure(replace(QUESTION, recorded=True), CPU, named)
+    assert set(choice.milliseconds) == {"seeding", "right"}
+    assert choice.left_out == {"waiting": "a CUDA graph must hold this work but: None"}
+
+    choice = measure(replace(QUESTION, recorded=True, dropout_p=0.1), CPU, named)
+    assert choice.kernel == "right"
+    assert "would drop the same at each launch" in choice.left_out["seeding"]
+    with pytest.raises(InfeasibleError, match="some attention kernel must run"):
+        measure(replace(QUESTION, recorded=True), CPU, {"waiting": kernel("waiting")})
 
 
 def test_none_that_is_right_is_infeasible() -> None:

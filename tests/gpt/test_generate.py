@@ -178,17 +178,14 @@ def test_a_place_that_the_device_knows_is_as_good(position: str, attention: str)
     assert torch.allclose(torch.cat(found, dim=1), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("keep", [None, 1, 5])
+@pytest.mark.parametrize("how", [{}, {"keep": 1}, {"keep": 5, "top_k": 3}])
 def test_what_is_written_for_a_graph_is_the_same_text(
-    gpt: GPT, keep: int | None, monkeypatch: pytest.MonkeyPatch
+    gpt: GPT, how: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a graph, which takes CUDA: tests/gpt/test_recorded.py."""
-    expected = generate(gpt, [1, 2], 30, seed=0, keep=keep)
     monkeypatch.setattr(gpt_generate, "record", lambda work, generator: (work, generator))
-    monkeypatch.setattr(
-        gpt_generate,
-        "_Writer",
-        lambda model, choose: gpt_generate._RecordedWriter(model, choose, torch.Generator()),
+    plain, recorded = (
+        generate(gpt, [1, 2], 30, seed=0, cuda_graph=flag, **how) for flag in (False, True)
     )
 
-    assert generate(gpt, [1, 2], 30, seed=0, keep=keep) == expected
+    assert plain == recorded

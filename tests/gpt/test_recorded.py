@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -62,9 +63,16 @@ def test_recorded_and_compiled_a_run_has_the_same_losses(
 
 @cuda
 def test_what_waits_for_the_device_is_infeasible() -> None:
-    x = torch.ones(3, device="cuda")
+    """And leaves the device as it was, for the next run of this process."""
+    x, before = torch.ones(3, device="cuda"), torch.cuda.current_stream()
     with pytest.raises(InfeasibleError, match="a CUDA graph must hold this work but"):
         record(lambda: x.sum().item())
+
+    assert torch.cuda.current_stream() == before
+    assert torch.rand(3, device="cuda").sum().item() > 0
+    replay, doubled = record(lambda: x * 2)
+    replay()
+    assert doubled.tolist() == [2.0, 2.0, 2.0]
 
 
 def as_a_graph_would(
@@ -94,9 +102,9 @@ def test_a_step_reads_what_it_is_given_each_time(
         weight.add_(x.sum() * rate)
         return y.sum(), weight.clone()
 
-    recorded = RecordedStep(step)
+    recorded = RecordedStep()
     ones = torch.ones(2, 2, device=device)
-    results = [recorded(ones * i, ones * i, 10.0**i) for i in range(3)]
+    results = [recorded(step, ones * i, ones * i, 10.0**i) for i in range(3)]
 
     assert [float(loss) for loss, _ in results] == [0.0, 4.0, 8.0]
     assert float(results[-1][1]) == float(weight) == 0 + 40 + 800
@@ -114,8 +122,9 @@ def test_a_recorded_text_is_the_likeliest_and_the_same_for_a_seed(position: str)
         window = expected[-(n if n <= 16 else 8 + (n - 17) % 9) :]
         expected.append(int(model(torch.tensor([window], device="cuda"))[0, -1].argmax()))
 
-    assert generate(model, [1, 2], 58, seed=0, temperature=0.0, keep=8) == expected[2:]
-    one, same, other = (generate(model, [1], 60, seed=seed, keep=8) for seed in (3, 3, 4))
+    write = partial(generate, model, keep=8, cuda_graph=True)
+    assert write([1, 2], 58, seed=0, temperature=0.0) == expected[2:]
+    one, same, other = (write([1], 60, seed=seed, top_k=5) for seed in (3, 3, 4))
     assert one == same != other
 
 
@@ -135,3 +144,14 @@ def test_auto_records_on_cuda_but_not_in_float16(settle: Callable[..., Setup]) -
     assert settle(**half, cuda_graph="auto").config.train.cuda_graph == "off"
     with pytest.raises(InfeasibleError, match="in float16"):
         settle(**half, cuda_graph="on")
+
+
+@cuda
+def test_a_kernel_that_seeds_its_dropout_in_python_is_not_recorded(
+    settle: Callable[..., Setup],
+) -> None:
+    dropped = {"device": "cuda", "dropout": 0.1, "kernel": "online"}
+    assert settle(**dropped, cuda_graph="auto").config.train.cuda_graph == "off"
+    with pytest.raises(InfeasibleError, match="would drop the same at each launch"):
+        settle(**dropped, cuda_graph="on")
+    assert settle(**dropped | {"kernel": "auto"}, cuda_graph="on").config.model.kernel != "online"

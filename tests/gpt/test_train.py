@@ -1,7 +1,9 @@
 """Training: repeatable, its updates and rates by the rules, and honest when it goes wrong."""
 
 import copy
+import gc
 import math
+import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -68,6 +70,20 @@ def test_training_leaves_the_callers_randomness_alone(settle: Callable[..., Setu
     next(points)
 
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_finished_run_is_let_go_at_once(settle: Callable[..., Setup]) -> None:
+    """Not at the next search for cycles: what it leaves would count for the next run's memory."""
+    setup = settle(dtype="bfloat16", optimizer="muon")
+    models = [weakref.ref(setup.model), weakref.ref(setup.precision.model)]
+    gc.collect()
+    gc.disable()
+    try:
+        list(train(setup))
+        del setup
+        assert [model() for model in models] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_looking_more_often_trains_the_same_model(settle: Callable[..., Setup]) -> None:
