@@ -148,9 +148,10 @@ def test_the_reference_is_trained_by_its_own_model(
     checkout: Path,
     setup: Setup,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
-    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)  # and put it back
+    products = torch.backends.cuda.matmul
+    request.addfinalizer(partial(setattr, products, "allow_tf32", products.allow_tf32))
     torch.manual_seed(0)
     reference = Reference(checkout, setup, gpu_defaults=gpu_defaults)
     losses = [float(reference.step()) for _ in range(30)]
