@@ -141,7 +141,7 @@ def resolve_cuda_graph(train: TrainConfig, model: ModelConfig, device: torch.dev
     Raises:
         InfeasibleError: it must be and can't.
     """
-    reason = None
+    reason, model = None, model.canonical()
     if device.type != "cuda":
         reason = f"a {device.type} device has none"
     elif train.dtype == "float16":

@@ -86,7 +86,7 @@ def training_rows(
         yield Row(
             name=f"training tokens/s, shape {shape}",
             ours=how,
-            baseline=words + (", AdamW fused" if device == "cuda" and target else ""),
+            baseline=words + (", AdamW fused" if device == "cuda" and baseline in configs else ""),
             **compared(seconds[baseline], seconds[best]),
             target=target,
             limit=float(np.median(seconds[baseline].sum(1) / least_seconds)),

@@ -25,6 +25,7 @@ class LayerCache:
         self.block_size = block_size
         self.length = 0
         self.place: Tensor | None = None  # (1,), see `KVCache.at`
+        self.past: Tensor | None = None  # (1, block_size), the places up to there
         self._kept: tuple[Tensor, Tensor] | None = None  # keys, values (B, H, block_size, D)
 
     @property
@@ -64,12 +65,11 @@ class LayerCache:
 
     def _attend_at(self, place: Tensor, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
         """The same for one token (B, H, 1, D) at a place that only the device knows."""
-        if self._kept is None:
-            raise AssertionError("a place is for a text that has begun")
+        if self._kept is None or self.past is None:
+            raise AssertionError("a place is for a text that has begun, and given by KVCache.at")
         for kept, new in zip(self._kept, (k, v), strict=True):
             kept.index_copy_(2, place, new)
-        past = torch.arange(self.block_size, device=q.device) <= place  # (block_size,)
-        return F.scaled_dot_product_attention(q, *self._kept, attn_mask=past[None], scale=scale)
+        return F.scaled_dot_product_attention(q, *self._kept, attn_mask=self.past, scale=scale)
 
 
 class KVCache:
@@ -97,13 +97,15 @@ class KVCache:
     def at(self, place: Tensor) -> Iterator[None]:
         """`with cache.at(place):` puts the next token, a single one, at a place (1,) of a text
         that has begun; what stands there or after it is overwritten or left out."""
+        places = torch.arange(self.layers[0].block_size, device=place.device)
+        past = (places <= place)[None]  # the same for all layers
         for layer in self.layers:
-            layer.place = place
+            layer.place, layer.past = place, past
         try:
             yield
         finally:
             for layer in self.layers:
-                layer.place = None
+                layer.place = layer.past = None
 
 
 def incremental(

@@ -14,12 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gpt.attention import KERNELS, Attend, Kernel
-from gpt.attention.cache import KVCache, LayerCache
 from gpt.attention.plain import matmul
 from gpt.attention.verify import PARTS, tolerance, verify
 from gpt.config.model import KernelName
 from gpt.device import available_devices
-from gpt.errors import ConfigError, InfeasibleError
+from gpt.errors import InfeasibleError
 
 CPU = torch.device("cpu")
 SHAPES = [(2, 2, 64, 32), (1, 1, 1, 16), (2, 1, 33, 8), (1, 3, 70, 5), (1, 2, 300, 64)]
@@ -358,36 +357,6 @@ class TestVerify:
 
         assert tolerance(torch.bfloat16, 0.25, 16) == pytest.approx(16 * eps, rel=1e-3)
         assert tolerance(torch.float32, 0.25, 16) < 1e-4 * tolerance(torch.bfloat16, 0.25, 16)
-
-
-class TestCache:
-    """Keys and values in steps of any size give what one pass gives."""
-
-    @pytest.mark.parametrize("steps", [[7], [1] * 7, [3, 1, 1, 2], [1, 6]], ids=str)
-    def test_in_steps(self, steps: list[int]) -> None:
-        q, k, v = random_qkv(2, 3, 7, 4)
-        cache = LayerCache(8)
-
-        parts = zip(*(x.split(steps, dim=2) for x in (q, k, v)), strict=True)
-        outs = [cache.attend(*part, scale=0.5) for part in parts]
-
-        assert cache.length == 7
-        torch.testing.assert_close(torch.cat(outs, dim=2), matmul(q, k, v, scale=0.5))
-
-    def test_refuses_more_than_fits(self) -> None:
-        cache = LayerCache(4)
-        q, k, v = random_qkv(1, 1, 5, 2)
-
-        with pytest.raises(ConfigError, match="at most 4 tokens but got 5"):
-            cache.attend(q, k, v, scale=1.0)
-
-    def test_a_models_cache_counts_its_tokens(self) -> None:
-        cache = KVCache(n_layer=2, block_size=4)
-        q, k, v = random_qkv(1, 1, 3, 2)
-        for layer in cache.layers:
-            layer.attend(q, k, v, scale=1.0)
-
-        assert cache.length == 3
 
 
 def test_asking_is_silent() -> None:

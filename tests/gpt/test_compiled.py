@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from same_training import MODERN, NANOGPT, assert_same_training
 
 import gpt.precision
 from gpt.compiled import Gradients, compile_gradients
@@ -21,16 +22,6 @@ from gpt.train import Point, train
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler's own
 
 Train = Callable[..., list[Point]]
-
-NANOGPT = {"tied_head": "True", "dropout": "0.2", "micro_batch_size": "3", "activation": "gelu"}
-MODERN = {
-    "position": "rotary",
-    "norm": "rmsnorm",
-    "qk_norm": "True",
-    "activation": "relu2",
-    "loss_head": "chunked",
-    "optimizer": "muon",
-}
 
 
 @pytest.fixture
@@ -55,9 +46,7 @@ def test_compiled_a_run_has_the_same_losses(
     """Dropout and parts of a batch of two sizes included."""
     plain, compiled = (run(**settings, dtype=dtype, compile=flag) for flag in ("False", "True"))
 
-    for a, b in zip(plain, compiled, strict=True):
-        assert b.train_loss == pytest.approx(a.train_loss, rel=tolerance)
-        assert b.grad_norm == pytest.approx(a.grad_norm, rel=10 * tolerance)
+    assert_same_training(plain, compiled, tolerance)
 
 
 def test_compiling_has_a_bucket_of_its_own_and_is_paid_from_a_budget_of_seconds(

@@ -2,7 +2,6 @@
 
 import math
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 import torch
@@ -156,26 +155,6 @@ def test_a_full_block_starts_anew_with_what_it_keeps(keep: int, gpt: GPT) -> Non
 def test_what_is_kept_must_fit_the_block(keep: int, gpt: GPT) -> None:
     with pytest.raises(ConfigError, match=r"keep must be in \[1, 8\]"):
         generate(gpt, [1], 1, seed=0, keep=keep)
-
-
-@pytest.mark.parametrize("position", ["learned", "rotary"])
-@pytest.mark.parametrize("attention", ["fused", "per_head"])
-def test_a_place_that_the_device_knows_is_as_good(position: str, attention: str) -> None:
-    """As a CUDA graph reads it: what was there before, and beyond, changes nothing."""
-    torch.manual_seed(0)
-    shape = ModelConfig(block_size=8, n_layer=2, n_head=2, n_embd=8, init="torch")
-    model = GPT(replace(shape, position=position, attention=attention), 20).eval()
-    text = torch.randint(20, (1, 8))
-    expected = model(text)
-    cache = model.new_cache()
-    model(text.flip(1), cache=cache)
-    cache.forget()
-
-    found = [model(text[:, :3], cache=cache)]
-    for i in range(3, 8):
-        with cache.at(torch.tensor([i])):
-            found.append(model(text[:, i : i + 1], cache=cache))
-    assert torch.allclose(torch.cat(found, dim=1), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("how", [{}, {"keep": 1}, {"keep": 5, "top_k": 3}])

@@ -3,38 +3,33 @@
 import dataclasses
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
+from same_training import MODERN, NANOGPT, assert_same_training
 
 import gpt.recorded
-from gpt.config import ModelConfig
+from gpt.config import CudaGraph, Dtype, ModelConfig, TrainConfig
 from gpt.device import available_devices
 from gpt.errors import InfeasibleError
 from gpt.generate import generate
 from gpt.model import GPT
 from gpt.recorded import RecordedStep, record
-from gpt.setup import Setup
+from gpt.setup import Setup, resolve_cuda_graph
 from gpt.train import Point
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler's own
 
 cuda = pytest.mark.skipif("cuda" not in available_devices(), reason="this machine lacks CUDA")
 
-NANOGPT = {"tied_head": "True", "dropout": "0.2", "micro_batch_size": "3"}
-MODERN = {
-    "position": "rotary",
-    "norm": "rmsnorm",
-    "qk_norm": "True",
-    "activation": "relu2",
-    "loss_head": "chunked",
-    "optimizer": "muon",
-    "fused": "True",
-}
+FUSED = MODERN | {"fused": "True"}
 
 
 @cuda
-@pytest.mark.parametrize("settings", [NANOGPT, MODERN], ids=["nanogpt", "modern"])
+@pytest.mark.parametrize(
+    "settings", [NANOGPT, MODERN | {"fused": "True"}], ids=["nanogpt", "modern"]
+)
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-4), ("bfloat16", 5e-3)])
 def test_recorded_a_run_has_the_same_losses(
     run: Callable[..., list[Point]], settings: dict[str, str], dtype: str, tolerance: float
@@ -43,9 +38,7 @@ def test_recorded_a_run_has_the_same_losses(
     settings = settings | {"device": "cuda", "dtype": dtype, "log_interval": "1"}
     plain, recorded = (run(**settings, cuda_graph=graph) for graph in ("off", "on"))
 
-    for a, b in zip(plain, recorded, strict=True):
-        assert b.train_loss == pytest.approx(a.train_loss, rel=tolerance)
-        assert b.grad_norm == pytest.approx(a.grad_norm, rel=10 * tolerance)
+    assert_same_training(plain, recorded, tolerance)
     assert len({point.train_loss for point in recorded}) == len(recorded)
 
 
@@ -54,7 +47,7 @@ def test_recorded_a_run_has_the_same_losses(
 def test_recorded_and_compiled_a_run_has_the_same_losses(
     run: Callable[..., list[Point]],
 ) -> None:
-    settings = MODERN | {"device": "cuda", "dtype": "bfloat16", "log_interval": "1", "steps": "6"}
+    settings = FUSED | {"device": "cuda", "dtype": "bfloat16", "log_interval": "1", "steps": "6"}
     plain, both = run(**settings), run(**settings, compile="True", cuda_graph="on")
 
     for a, b in zip(plain, both, strict=True):
@@ -128,13 +121,28 @@ def test_a_recorded_text_is_the_likeliest_and_the_same_for_a_seed(position: str)
     assert one == same != other
 
 
-@pytest.mark.parametrize(
-    ("asked", "settled"), [("auto", "off"), ("off", "off")], ids=["auto", "off"]
-)
-def test_a_cpu_has_none(settle: Callable[..., Setup], asked: str, settled: str) -> None:
-    assert settle(cuda_graph=asked).config.train.cuda_graph == settled
+def test_a_cpu_has_none(settle: Callable[..., Setup]) -> None:
+    assert settle(cuda_graph="auto").config.train.cuda_graph == "off"
+    assert settle(cuda_graph="off").config.train.cuda_graph == "off"
     with pytest.raises(InfeasibleError, match="cuda_graph must be on but a cpu device has none"):
         settle(cuda_graph="on")
+
+
+def test_auto_records_where_nothing_speaks_against_it() -> None:
+    """Asked of the config alone: no device is needed. A kernel that isn't called has no say."""
+
+    def settled(graph: CudaGraph, dtype: Dtype = "float32", **shape: Any) -> CudaGraph:
+        train = TrainConfig(cuda_graph=graph, dtype=dtype)
+        model = ModelConfig(dropout=0.1, **shape)
+        return resolve_cuda_graph(train, model, torch.device("cuda"))
+
+    assert settled("auto") == settled("on") == settled("auto", kernel="auto") == "on"
+    assert settled("auto", kernel="online", attention="per_head") == "on"
+    assert (
+        settled("auto", kernel="online") == settled("auto", "float16") == settled("off") == "off"
+    )
+    with pytest.raises(InfeasibleError, match="online would drop the same at each launch"):
+        settled("on", kernel="online")
 
 
 @cuda

@@ -1,0 +1,25 @@
+"""Two ways to compute one run: what is run, and whether both learned the same."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from gpt.train import Point
+
+NANOGPT = {"tied_head": "True", "dropout": "0.2", "micro_batch_size": "3", "activation": "gelu"}
+MODERN = {
+    "position": "rotary",
+    "norm": "rmsnorm",
+    "qk_norm": "True",
+    "activation": "relu2",
+    "loss_head": "chunked",
+    "optimizer": "muon",
+}
+"""Settings of the tiny run, between them most of what a step can hold."""
+
+
+def assert_same_training(one: Sequence[Point], other: Sequence[Point], tolerance: float) -> None:
+    """Losses within a relative tolerance, the gradients' norms within ten times that."""
+    for a, b in zip(one, other, strict=True):
+        assert b.train_loss == pytest.approx(a.train_loss, rel=tolerance)
+        assert b.grad_norm == pytest.approx(a.grad_norm, rel=10 * tolerance)
