@@ -16,7 +16,7 @@ from gpt.data import sample_batch
 from gpt.errors import UnsoundError
 from gpt.heads import attention_scale
 from gpt.model import build_model
-from gpt.precision import Precision
+from gpt.precision import Precision, activation_dtype
 from gpt.setup import Setup
 
 SEQUENCES = 2
@@ -42,7 +42,7 @@ def _check_kernel(setup: Setup) -> None:
     verdict = verify(
         KERNELS[model.kernel],
         setup.device,
-        getattr(torch, setup.config.train.dtype),
+        getattr(torch, activation_dtype(setup.config.train.dtype)),
         H=model.n_head,
         T=model.block_size,
         D=model.head_size,
@@ -55,7 +55,7 @@ def _check_kernel(setup: Setup) -> None:
 def _check_causality(setup: Setup) -> None:
     """Change the second half of a text; what is predicted in the first must stay."""
     config = dataclasses.replace(setup.config.model, init="torch", dropout=0.0)
-    model = build_model(config, setup.text.tokenizer.vocab_size).to(setup.device).eval()
+    model = build_model(config, setup.text.tokenizer.vocab_size).to(setup.device)
     precision = Precision(model, setup.config.train.dtype, setup.device)
     T, V = config.block_size, model.vocab_size
     x = torch.randint(V, (SEQUENCES, T), device=setup.device)  # (B, T)

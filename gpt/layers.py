@@ -18,6 +18,7 @@ from gpt.config.model import Activation
 from gpt.native.activation import native_activation
 from gpt.native.library import has_tiles, takes
 from gpt.native.linear import native_linear
+from gpt.native.linear_int8 import native_linear_int8
 from gpt.native.mlp import native_mlp, takes_mlp
 from gpt.native.norm import native_norm
 from gpt.native.turn import native_turn
@@ -62,7 +63,12 @@ class Linear(nn.Linear):
 
     FEWEST_TOKENS = 1024
 
+    int8 = False
+    """Whether it multiplies in int8 while it is trained (`gpt.precision`)."""
+
     def forward(self, x: Tensor) -> Tensor:
+        if self.int8 and self.training:
+            return native_linear_int8(x, self.weight, self.bias)
         if takes(x) and has_tiles() and (is_compiling() or _n_tokens(x) >= self.FEWEST_TOKENS):
             return native_linear(x, self.weight, self.bias)
         return super().forward(x)
@@ -145,7 +151,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         expand, projection = self.expand, self.projection
-        if takes_mlp(x, expand, projection):
+        if not expand.int8 and takes_mlp(x, expand, projection):
             x = native_mlp(x, expand.weight, projection.weight, self.activation)  # (B, T, C)
         else:
             hidden = activate(expand(x), self.activation)  # (B, T, 4C)

@@ -30,7 +30,9 @@ from gpt.device import has_fast_bfloat16, resolve_device
 from gpt.errors import ConfigError, InfeasibleError
 from gpt.heads import attention_scale
 from gpt.model import LanguageModel, build_model
-from gpt.precision import Precision
+from gpt.native.library import absence
+from gpt.native.linear import SIDE
+from gpt.precision import Precision, activation_dtype
 from gpt.tokenizers import Tokenizer, load_or_train_tokenizer
 
 
@@ -114,8 +116,8 @@ def settle_on(device: torch.device, config: RunConfig, *, cache: Path) -> RunCon
     """The config with what it leaves to the machine settled: device, precision, kernel and graph.
 
     Raises:
-        InfeasibleError: the kernel can't train on this device, or a CUDA graph was asked for that
-            device, precision or kernel don't allow.
+        InfeasibleError: the kernel or the precision can't train on this device, or a CUDA graph
+            was asked for that device, precision or kernel don't allow.
     """
     train = dataclasses.replace(
         config.train,
@@ -124,6 +126,7 @@ def settle_on(device: torch.device, config: RunConfig, *, cache: Path) -> RunCon
     )
     train = dataclasses.replace(train, cuda_graph=resolve_cuda_graph(train, config.model, device))
     settled = config.replace(train=train)
+    refuse_int8(settled, device)
     kernel = resolve_kernel(settled, device, cache=cache)
     return settled.replace(model=dataclasses.replace(settled.model, kernel=kernel))
 
@@ -133,6 +136,23 @@ def resolve_dtype(requested: Dtype, device: torch.device) -> Dtype:
     if requested != "auto":
         return requested
     return "bfloat16" if has_fast_bfloat16(device) else "float32"
+
+
+def refuse_int8(config: RunConfig, device: torch.device) -> None:
+    """Raise `InfeasibleError` if it is asked for and some map of a block could not multiply so."""
+    model = config.model
+    if config.train.dtype != "int8":
+        return
+    if device.type != "cpu":
+        reason = f"a {device.type} device has no kernels for it"
+    elif model.kind == "bigram" or model.attention == "per_head":
+        reason = "only fused attention and its MLP have maps that multiply so"
+    elif model.n_embd % SIDE:
+        reason = f"n_embd is {model.n_embd}, not a multiple of {SIDE}"
+    else:
+        reason = absence()
+    if reason is not None:
+        raise InfeasibleError(f"dtype must train on this {device.type} device but {reason}")
 
 
 def resolve_cuda_graph(train: TrainConfig, model: ModelConfig, device: torch.device) -> CudaGraph:
@@ -161,7 +181,7 @@ def resolve_kernel(config: RunConfig, device: torch.device, *, cache: Path) -> K
     Raises:
         InfeasibleError: the kernel given can't do it, or none can.
     """
-    model, dtype = config.model, config.train.dtype
+    model, dtype = config.model, activation_dtype(config.train.dtype)
     if model.kind == "bigram" or model.attention == "per_head":
         return model.canonical().kernel
     if model.kernel == "auto":

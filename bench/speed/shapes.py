@@ -14,11 +14,13 @@ from gpt.config import (
     Budget,
     CorpusConfig,
     Device,
+    Dtype,
     ModelConfig,
     RunConfig,
     TokenizerConfig,
     TrainConfig,
 )
+from gpt.native.library import has_tiles, is_here
 from gpt.presets import NANOGPT
 
 FIRST_CHARACTER = 0x4E00
@@ -55,7 +57,7 @@ class Shape:
 A = Shape(name="A", n_layer=4, n_head=4, n_embd=128, T=64, B=12, V=65, steps=30, gpu_steps=100)
 B = Shape(name="B", n_layer=4, n_head=4, n_embd=128, T=64, B=32, V=4000, steps=8, gpu_steps=80)
 C = Shape(name="C", n_layer=6, n_head=6, n_embd=384, T=256, B=64, V=65, steps=1, gpu_steps=10)
-TINY = Shape(name="tiny", n_layer=1, n_head=2, n_embd=16, T=16, B=4, V=65, steps=2, gpu_steps=2)
+TINY = Shape(name="tiny", n_layer=1, n_head=2, n_embd=32, T=16, B=4, V=65, steps=2, gpu_steps=2)
 
 
 def write_text(shape: Shape, folder: Path) -> Path:
@@ -98,8 +100,13 @@ def fastest(config: RunConfig) -> RunConfig:
     return config.replace(
         model=replace(config.model, kernel="auto", loss_head="chunked"),
         optimizer=replace(config.optimizer, fused=True),
-        train=replace(config.train, dtype="auto", cuda_graph="auto"),
+        train=replace(config.train, dtype=_fastest_dtype(config.train.device), cuda_graph="auto"),
     )
+
+
+def _fastest_dtype(device: Device) -> Dtype:
+    """int8 where it has kernels, unless bfloat16 has tiles."""
+    return "int8" if device == "cpu" and is_here() and not has_tiles() else "auto"
 
 
 def compiled(config: RunConfig) -> RunConfig:

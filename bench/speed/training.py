@@ -32,7 +32,7 @@ from bench.speed.shapes import (
 from gpt.config import Device
 from gpt.device import resolve_device
 from gpt.errors import InfeasibleError
-from gpt.setup import set_up
+from gpt.setup import Setup, set_up
 
 BASELINES = (
     ("preset", "nanogpt preset", 3.0),
@@ -72,7 +72,7 @@ def training_rows(
                 own = partial(real, gpu_defaults=True)
                 ways["nanoGPT on a GPU"] = stack.enter_context(Lane(own, as_worker=False))
         found: list[float] = []
-        ways["ceiling"] = lambda: found.append(_ceiling(ours.device))
+        ways["ceiling"] = lambda: found.append(_ceiling(ours))
         seconds = interleave(ways, rounds=rounds, warm_up=2)
     ceilings = np.reshape(found[-2 * rounds :], (rounds, 2)).max(1)  # the better one of a round
     n_tokens = 2 * shape.steps * shape.B * shape.T  # there and back
@@ -96,7 +96,7 @@ def training_rows(
     yield Row(
         name=f"share of the matmul ceiling, shape {shape}",
         ours=how,
-        baseline="best matrix product",
+        baseline=f"best matrix product, {ours.config.train.dtype}",
         ratios=list(map(float, flops / seconds[best].sum(1) / ceilings)),
         target=0.5 if shape.name == "C" else None,
     )
@@ -130,6 +130,7 @@ def _preset_row(shape: Shape, seconds: Mapping[str, NDArray[np.float64]]) -> Row
     )
 
 
-def _ceiling(device: torch.device) -> float:
-    """The best matrix product of any precision, in FLOP/s."""
-    return max(measure_matmul(device, dtype) for dtype in (torch.float32, torch.bfloat16))
+def _ceiling(setup: Setup) -> float:
+    """The best matrix product, in the precision of this run or in more, in operations a second."""
+    dtypes = {torch.float32, torch.bfloat16, getattr(torch, setup.config.train.dtype)}
+    return max(measure_matmul(setup.device, dtype) for dtype in dtypes)

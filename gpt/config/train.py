@@ -8,7 +8,7 @@ from gpt.config import check
 from gpt.errors import ConfigError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
-Dtype = Literal["float32", "bfloat16", "float16", "auto"]
+Dtype = Literal["float32", "bfloat16", "float16", "int8", "auto"]
 CudaGraph = Literal["on", "off", "auto"]
 
 
@@ -82,7 +82,8 @@ class TrainConfig:
 
     dtype: Dtype = "float32"
     """Precision of the computation (`gpt.precision`); the weights stay in float32. `auto` is
-    bfloat16 where the processor multiplies it faster, else float32."""
+    bfloat16 where the processor multiplies it faster, else float32. `int8` trains on a CPU with
+    the C++ kernels alone."""
 
     compile: bool = False
     """Compile loss and gradients (`gpt.compiled`): faster steps, after seconds of compiling, which

@@ -7,6 +7,7 @@
 #include "gradient.h"
 #include "head.h"
 #include "linear.h"
+#include "linear_int8.h"
 #include "mlp.h"
 #include "norm.h"
 #include "turn.h"
@@ -174,6 +175,37 @@ void gpt_linear_backward(bf16* grad_x, bf16* grad_weight, const bf16* grad_out, 
     lay_along(along.begin(), weight, M, C);
     linear_backward(Tiles(), work, grad_x, grad_out, x, along.begin(), n, M, C);
     write_sums(grad_weight, work.to_weight.begin(), M, C);
+  }
+}
+
+// out (n, M) = x Wᵀ of x (n, C) and W (M, C), multiplied in int8.
+void gpt_linear_int8(bf16* out, const bf16* x, const bf16* weight, int64_t n, int64_t M, int64_t C,
+                     int n_threads) {
+  const Int8Matrix across(M, C);
+#pragma omp parallel num_threads(n_threads)
+  {
+    quantize_for_forward(across, weight, M, C);
+    multiply_tokens(out, x, across, n, M, C);
+  }
+}
+
+// The gradients of x and W, of grad_out and what gpt_linear_int8 had.
+void gpt_linear_int8_backward(bf16* grad_x, bf16* grad_weight, const bf16* grad_out, const bf16* x,
+                              const bf16* weight, int64_t n, int64_t M, int64_t C, int n_threads) {
+  const Int8Matrix along(C, M), g_columns(M, INT8_TOKENS), x_columns(C, INT8_TOKENS);
+  const Buffer<float> sums(M * C);
+  std::memset(sums.begin(), 0, M * C * sizeof(float));
+#pragma omp parallel num_threads(n_threads)
+  {
+    quantize_all_columns(along, weight, M, C, 0);
+    for (int64_t t = 0; t < n; t += INT8_TOKENS) {
+      const int64_t here = std::min(INT8_TOKENS, n - t);
+      multiply_tokens(grad_x + t * C, grad_out + t * M, along, here, C, M);
+      quantize_all_columns(g_columns, grad_out + t * M, here, M, RAISED);
+      quantize_all_columns(x_columns, x + t * C, here, C, 0);
+      add_int8_products(sums.begin(), g_columns, x_columns, M, C, round_up(here));
+    }
+    round_all(grad_weight, sums.begin(), M * C);
   }
 }
 

@@ -26,7 +26,7 @@ SOURCES = sorted(path for path in Path(__file__).parent.iterdir() if path.suffix
 PROCESSOR = "-march=native"
 FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fopenmp")
 
-REQUIRED_MACRO = "__AVX512BF16__"
+REQUIRED_MACROS = ("__AVX512BF16__", "__AVX512VNNI__")
 """What a compiler defines for a processor that the kernels are written for."""
 
 _POINTER, _INT, _SIZE, _FLOAT = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_float
@@ -38,6 +38,8 @@ SIGNATURES: dict[str, list[Any]] = {
     "gpt_activation_backward": [*[_POINTER] * 3, _SIZE, _INT, _POINTER, _INT],
     "gpt_linear": [*[_POINTER] * 3, *[_SIZE] * 3, _INT],
     "gpt_linear_backward": [*[_POINTER] * 5, *[_SIZE] * 3, _INT],
+    "gpt_linear_int8": [*[_POINTER] * 3, *[_SIZE] * 3, _INT],
+    "gpt_linear_int8_backward": [*[_POINTER] * 5, *[_SIZE] * 3, _INT],
     "gpt_mlp": [*[_POINTER] * 5, *[_SIZE] * 3, _INT, _POINTER, _INT],
     "gpt_mlp_backward": [*[_POINTER] * 8, *[_SIZE] * 3, _INT, _POINTER, _INT],
     "gpt_weight_gradient": [*[_POINTER] * 3, *[_SIZE] * 3, _INT],
@@ -123,8 +125,8 @@ def _build(folder: Path) -> Path:
     """Compile, unless that was done; raises what says why it can't be."""
     compiler = shlex.split(os.environ.get("CXX", "c++"))
     macros = _run([*compiler, PROCESSOR, "-dM", "-E", "-x", "c++", os.devnull])
-    if REQUIRED_MACRO not in macros:
-        raise InfeasibleError("this processor, or its compiler, has no AVX-512 bfloat16")
+    if not all(macro in macros for macro in REQUIRED_MACROS):
+        raise InfeasibleError("this processor, or its compiler, has no AVX-512 bfloat16 and VNNI")
     key = key_of(torch.__version__, compiler, FLAGS, macros, *(p.read_text() for p in SOURCES))
     path = folder / f"{key}.so"
     if not path.is_file():

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from native_kernels import needs_kernels
 from same_training import MODERN, NANOGPT, assert_same_training
 
 import gpt.precision
@@ -39,12 +40,20 @@ def run(tiny: RunConfig, cache: Path) -> Train:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [NANOGPT, MODERN], ids=["nanogpt", "modern"])
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-5), ("bfloat16", 5e-3)])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [
+        ("float32", 2e-5),
+        ("bfloat16", 5e-3),
+        pytest.param("int8", 5e-3, marks=needs_kernels),
+    ],
+)
 def test_compiled_a_run_has_the_same_losses(
     run: Train, settings: dict[str, str], dtype: str, tolerance: float
 ) -> None:
     """Dropout and parts of a batch of two sizes included."""
-    plain, compiled = (run(**settings, dtype=dtype, compile=flag) for flag in ("False", "True"))
+    common = settings | {"dtype": dtype, "n_embd": "32"}
+    plain, compiled = (run(**common, compile=flag) for flag in ("False", "True"))
 
     assert_same_training(plain, compiled, tolerance)
 

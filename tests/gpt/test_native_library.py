@@ -29,6 +29,8 @@ CALLS: dict[str, Callable[[], tuple[object, ...]]] = {
     "weight_gradient": lambda: (random(600, 70), random(600, 90)),
     "linear": lambda: (random(2, 300, 64), random(96, 64)),
     "linear_backward": lambda: (random(600, 96), random(2, 300, 64), random(96, 64)),
+    "linear_int8": lambda: (random(2, 300, 64), random(96, 64)),
+    "linear_int8_backward": lambda: (random(2, 300, 96), random(2, 300, 64), random(96, 64)),
     "mlp": lambda: (random(2, 300, 64), random(128, 64), random(64, 128), 2),
     "mlp_backward": lambda: (
         random(2, 300, 64, seed=1),

@@ -1,0 +1,169 @@
+"""Training in int8: the products against the same in float64, and what is learned by them."""
+
+import statistics
+from collections.abc import Callable
+
+import pytest
+import torch
+from native_kernels import needs_kernels, random
+from torch import Tensor
+
+from gpt.canary import check_canary
+from gpt.errors import InfeasibleError
+from gpt.native.linear_int8 import native_linear_int8
+from gpt.precision import Precision
+from gpt.setup import Setup
+from gpt.train import Point
+
+PIECE = 256
+"""Tokens whose gradients to the weights have scales in common: INT8_TOKENS of linear_int8.h."""
+
+TO_BFLOAT16 = 2**-8
+
+
+def to_bytes(x: Tensor, dim: int) -> Tensor:
+    """Rounded to whole numbers up to 127, with a scale for each row (1) or column (0)."""
+    x = x.double()
+    scale = x.abs().amax(dim, keepdim=True) / 127
+    return (x / scale).round() * scale
+
+
+@needs_kernels
+@pytest.mark.parametrize(
+    ("n", "M", "K"),
+    [(1, 32, 32), (37, 96, 32), (100, 32, 160), (256, 64, 64), (300, 128, 64), (515, 32, 96)],
+)
+def test_a_linear_map_and_its_gradients(n: int, M: int, K: int) -> None:
+    x, weight = random(n, K).requires_grad_(), random(M, K, seed=1).requires_grad_()
+    grad = random(n, M, seed=2)
+
+    out = native_linear_int8(x, weight, None)
+    out.backward(grad)
+    expected = (
+        to_bytes(x, 1) @ to_bytes(weight, 1).T,
+        to_bytes(grad, 1) @ to_bytes(weight, 0),
+        sum(
+            to_bytes(g, 0).T @ to_bytes(part, 0)
+            for g, part in zip(grad.split(PIECE), x.split(PIECE), strict=True)
+        ),
+    )
+
+    for found, exact in zip((out, x.grad, weight.grad), expected, strict=True):
+        # Where the tie of a rounding falls hangs on the last bit of a scale: a few are elsewhere.
+        error = (found.double() - exact).norm() / exact.norm()
+        assert error < 1.5 * TO_BFLOAT16
+
+
+@needs_kernels
+def test_it_is_the_exact_map_within_what_bytes_can_say() -> None:
+    x, weight = random(64, 128), random(96, 128, seed=1)
+    out, exact = native_linear_int8(x, weight, None).double(), x.double() @ weight.double().T
+
+    error = float((out - exact).norm() / exact.norm())
+    assert 0.002 < error < 0.02
+
+
+@needs_kernels
+def test_a_bias_is_added_and_learned() -> None:
+    x, weight, bias = random(4, 8, 32), random(64, 32, seed=1), random(64).requires_grad_()
+    out = native_linear_int8(x, weight, bias)
+    out.sum().backward()
+
+    assert torch.equal(out, native_linear_int8(x, weight, None) + bias)
+    assert bias.grad.tolist() == [32.0] * 64
+
+
+@needs_kernels
+def test_nothing_times_anything_is_nothing() -> None:
+    x, weight = torch.zeros(3, 32).bfloat16(), random(32, 32)
+    assert not native_linear_int8(x, weight, None).any()
+    assert not native_linear_int8(weight, x.new_zeros(32, 32), None).any()
+
+
+@needs_kernels
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_not_a_number_stays_none(value: float) -> None:
+    """A run that diverges must show it."""
+    x, weight = random(8, 32), random(64, 32, seed=1)
+    x[3, 5] = value
+    x, weight = x.requires_grad_(), weight.requires_grad_()
+    out = native_linear_int8(x, weight, None)
+    out.backward(torch.ones_like(out))
+
+    assert out.isfinite().all(1).tolist() == [row != 3 for row in range(8)]
+    assert not weight.grad[:, 5].isfinite().any()
+
+
+@needs_kernels
+def test_the_greatest_numbers_and_the_least_are_taken() -> None:
+    weight = torch.eye(32).bfloat16()
+    for size in (1e38, 1e-28):
+        x = torch.full((1, 32), size).bfloat16()
+        torch.testing.assert_close(native_linear_int8(x, weight, None), x, rtol=0.01, atol=0)
+
+
+@needs_kernels
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_the_loss_agrees_with_bfloat16_s_within_the_noise_of_seeds(
+    optimizer: str, run: Callable[..., list[Point]]
+) -> None:
+    def final(dtype: str, seed: int) -> float:
+        *_, last = run(
+            dtype=dtype,
+            seed=seed,
+            steps=80,
+            n_embd=32,
+            learning_rate=0.01,
+            optimizer=optimizer,
+            evaluations=1,
+        )
+        assert last.evaluation is not None
+        return last.evaluation.loss
+
+    seeds = range(4)
+    exact, rounded = ([final(d, s) for s in seeds] for d in ("bfloat16", "int8"))
+    differences = [b - a for a, b in zip(exact, rounded, strict=True)]
+
+    assert any(differences)
+    assert abs(statistics.mean(differences)) < statistics.stdev(exact)
+    assert max(map(abs, differences)) < 0.05
+
+
+@needs_kernels
+def test_what_is_evaluated_is_computed_in_bfloat16(settle: Callable[..., Setup]) -> None:
+    setup = settle(dtype="int8", n_embd=32)
+    in_int8, in_bfloat16 = (
+        Precision(setup.model, dtype, setup.device).model for dtype in ("int8", "bfloat16")
+    )
+    idx = torch.arange(16)[None]
+
+    assert not torch.equal(in_int8(idx), in_bfloat16(idx))
+    assert torch.equal(in_int8.eval()(idx), in_bfloat16.eval()(idx))
+
+
+@needs_kernels
+def test_the_canary_may_trust_it(settle: Callable[..., Setup]) -> None:
+    check_canary(settle(dtype="int8", n_embd=32))
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"n_embd": 48}, "n_embd is 48, not a multiple of 32"),
+        ({"attention": "per_head"}, "only fused attention and its MLP"),
+        ({"model.kind": "bigram"}, "only fused attention and its MLP"),
+    ],
+)
+def test_what_can_t_multiply_so_is_infeasible(
+    settings: dict[str, object], reason: str, settle: Callable[..., Setup]
+) -> None:
+    with pytest.raises(InfeasibleError, match=f"dtype must train on this cpu device but {reason}"):
+        settle(dtype="int8", **{"n_embd": 32, **settings})
+
+
+def test_without_the_kernels_it_is_infeasible(
+    settle: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gpt.setup.absence", lambda: "there is no compiler")
+    with pytest.raises(InfeasibleError, match="but there is no compiler"):
+        settle(dtype="int8", n_embd=32)
