@@ -39,20 +39,30 @@ def make_dropout(p: float) -> nn.Module:
 class LayerNorm(nn.LayerNorm):
     """torch's; in bfloat16 on a CPU the suite's own, if here."""
 
+    centered = True
+
+    @property
+    def epsilon(self) -> float:
+        """What is added to the variance."""
+        return self.eps
+
     def forward(self, x: Tensor) -> Tensor:
         if not takes(x):
             return super().forward(x)
-        out = native_norm(x, self.weight, epsilon=self.eps, centered=True)
+        out = native_norm(x, self.weight, epsilon=self.epsilon, centered=True)
         return out if self.bias is None else out + self.bias
 
 
 class RMSNorm(nn.RMSNorm):
     """torch's, whose epsilon is that of float32; in bfloat16 on a CPU the suite's own, if here."""
 
+    centered = False
+    epsilon = torch.finfo(torch.float32).eps
+
     def forward(self, x: Tensor) -> Tensor:
         if not takes(x):
             return super().forward(x)
-        return native_norm(x, self.weight, epsilon=torch.finfo(torch.float32).eps, centered=False)
+        return native_norm(x, self.weight, epsilon=self.epsilon, centered=False)
 
 
 class Linear(nn.Linear):
@@ -189,15 +199,18 @@ class QueryKeyTransform(nn.Module):
         """Whether nothing happens."""
         return not (self.rotary or self.norm)
 
+    def angles(self, T: int) -> tuple[Tensor, Tensor] | tuple[None, None]:
+        """cos and sin of the first T positions, (T, D / 2) each, if they are rotary."""
+        if not self.rotary:
+            return None, None
+        half = self.cos.shape[1] // 2
+        return self.cos[:T, half:], self.sin[:T, half:]
+
     def packed(self, qkv: Tensor) -> Tensor:
         """The same to q and k in one tensor with v, (B, T, 3, H, D) in bfloat16 on a CPU."""
         if self.is_identity:
             return qkv
-        cos = sin = None
-        if self.rotary:
-            T, half = qkv.shape[1], qkv.shape[-1] // 2
-            cos, sin = self.cos[:T, half:], self.sin[:T, half:]
-        return native_turn(qkv, cos, sin, norm=self.norm)
+        return native_turn(qkv, *self.angles(qkv.shape[1]), norm=self.norm)
 
     def forward(self, x: Tensor, start: int | Tensor = 0) -> Tensor:
         """`x` holds the tokens at positions start, start + 1, …, or one at start (1,); its dtype

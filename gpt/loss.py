@@ -37,7 +37,13 @@ def cross_entropy(logits: Tensor, targets: Tensor, reduction: Reduction) -> Tens
 
 
 def chunked_cross_entropy(
-    x: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, reduction: Reduction
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    reduction: Reduction,
+    *,
+    int8: bool = False,
 ) -> Tensor:
     """`cross_entropy(x @ weight.T + bias, targets)`, a few rows at a time.
 
@@ -46,13 +52,14 @@ def chunked_cross_entropy(
         weight: (V, C).
         bias: (V,) or None.
         targets: (N,) int64, or `IGNORE_INDEX`.
+        int8: whether it multiplies in int8 where gradients are wanted and there is no bias.
     """
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     differentiate = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
     outputs: tuple[Tensor, ...] = _ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        x, weight, bias, targets, reduction, differentiate
+        x, weight, bias, targets, reduction, differentiate, int8
     )
     return outputs[0]
 
@@ -93,6 +100,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         targets: Tensor,
         reduction: Reduction,
         differentiate: bool,
+        int8: bool,
     ) -> tuple[Tensor, ...]:
         """The loss, and with `differentiate` its gradients to x, weight and bias."""
         predicted = targets != IGNORE_INDEX  # (N,)
@@ -100,8 +108,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         if reduction == "mean":
             share /= predicted.sum()
         targets = targets.where(predicted, 0)  # (N,)
-        if differentiate and takes_head(x, bias):
-            losses, x_grad, weight_grad = native_head(x, weight, targets, share)
+        if differentiate and takes_head(x, bias, int8=int8):
+            losses, x_grad, weight_grad = native_head(x, weight, targets, share, int8=int8)
             return losses @ share, x_grad, weight_grad, weight_grad.new_zeros(0)
         V = len(weight)
         losses = torch.empty(len(x), device=x.device)
@@ -138,4 +146,4 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         scale = grads[0]
         x_grad, weight_grad, bias_grad = ctx.saved_tensors
         to_bias = bias_grad * scale if ctx.has_bias else None
-        return x_grad * scale, weight_grad * scale, to_bias, None, None, None
+        return x_grad * scale, weight_grad * scale, to_bias, None, None, None, None

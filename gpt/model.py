@@ -12,11 +12,11 @@ import math
 import torch
 from torch import Tensor, nn
 
-from gpt.attention.cache import KVCache, LayerCache
+from gpt.attention.cache import KVCache
+from gpt.block import Block
 from gpt.config import ModelConfig
 from gpt.errors import ConfigError
-from gpt.heads import make_attention
-from gpt.layers import MLP, make_dropout, make_norm
+from gpt.layers import make_dropout, make_norm
 from gpt.loss import Reduction, chunked_cross_entropy, cross_entropy
 
 
@@ -30,6 +30,9 @@ def build_model(config: ModelConfig, vocab_size: int) -> "LanguageModel":
 
 class LanguageModel(nn.Module):
     """Next-token logits from a context of at most `block_size` tokens."""
+
+    int8 = False
+    """Whether its chunked head multiplies in int8 while it is trained (`gpt.precision`)."""
 
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
         super().__init__()
@@ -124,22 +127,6 @@ class Bigram(LanguageModel):
         return rows
 
 
-class Block(nn.Module):
-    """(B, T, C) -> (B, T, C): tokens talk to each other, then each thinks alone."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.attention_norm = make_norm(config)
-        self.attention = make_attention(config)
-        self.mlp_norm = make_norm(config)
-        self.mlp = MLP(config)
-
-    def forward(self, x: Tensor, cache: LayerCache | None = None) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), cache)
-        out: Tensor = x + self.mlp(self.mlp_norm(x))
-        return out
-
-
 class GPT(LanguageModel):
     """A decoder-only transformer with the norms before attention and MLP (pre-norm)."""
 
@@ -185,7 +172,10 @@ class GPT(LanguageModel):
             return super().loss(idx, targets, reduction)
         x = self.trunk(idx).flatten(0, 1)  # (B, T, C) -> (B·T, C)
         head = self.head
-        return chunked_cross_entropy(x, head.weight, head.bias, targets.flatten(), reduction)
+        int8 = self.int8 and self.training
+        return chunked_cross_entropy(
+            x, head.weight, head.bias, targets.flatten(), reduction, int8=int8
+        )
 
     @property
     def n_params_without_positions(self) -> int:

@@ -60,7 +60,7 @@ class Precision:
         copied = activation_dtype(dtype) == "bfloat16"
         self.model = copy.deepcopy(model).to(torch.bfloat16) if copied else model
         for module in self.model.modules():
-            if isinstance(module, Linear):
+            if isinstance(module, Linear | LanguageModel):
                 module.int8 = dtype == "int8"
         self._parameters = list(self.model.parameters())
         pairs = zip(model.parameters(), self._parameters, strict=True)

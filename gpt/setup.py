@@ -140,6 +140,7 @@ def resolve_dtype(requested: Dtype, device: torch.device) -> Dtype:
 
 def refuse_int8(config: RunConfig, device: torch.device) -> None:
     """Raise `InfeasibleError` if it is asked for and some map of a block could not multiply so."""
+    reason: str | None
     model = config.model
     if config.train.dtype != "int8":
         return

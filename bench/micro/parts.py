@@ -18,10 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from gpt.attention import KERNELS
+from gpt.block import Block
 from gpt.data import sample_batches
 from gpt.device import synchronize
 from gpt.heads import FusedAttention
-from gpt.model import GPT, Block
+from gpt.model import GPT
 from gpt.optim import build_optimizers
 from gpt.setup import Setup
 

@@ -21,7 +21,7 @@ namespace gpt {
 struct Scaled {
   int8_t* bytes;
   float* scales;
-  int32_t* offsets;  // -128 · the sum of a column's bytes; null: not wanted
+  int32_t* offsets;  // -128 · the sum of a column's bytes; null: none
 };
 
 // Of a matrix with N rows or columns of K: the strips of SIDE follow each other.
@@ -62,7 +62,8 @@ inline float scale_of_row(const bf16* from, int64_t K) {
   __m512i most = _mm512_setzero_si512();
   for (int64_t k = 0; k < K; k += 32) most = _mm512_max_epu16(most, sizes_of(from + k));
   const __m512i low = _mm512_and_si512(most, _mm512_set1_epi32(0xffff));
-  const uint32_t size = _mm512_reduce_max_epu32(_mm512_max_epu32(low, _mm512_srli_epi32(most, 16)));
+  const uint32_t size =
+      _mm512_reduce_max_epu32(_mm512_max_epu32(low, _mm512_srli_epi32(most, 16)));
   return _mm512_cvtss_f32(scales_of(_mm256_set1_epi16(size)));
 }
 
@@ -117,20 +118,27 @@ inline void quantize_across(Scaled to, const bf16* from, int64_t K) {
   write_offsets(to, K);
 }
 
+// To the nearest whole number.
+struct Nearest {
+  __m512i operator()(__m512 x, __m512 rate, int64_t, int64_t) const { return rounded(x, rate); }
+};
+
 // SIDE columns of n rows -> quads (round_up(n) / 4, SIDE, 4), scaled by column.
-inline void quantize_columns(Scaled to, const bf16* from, int64_t stride, int64_t n, int flip) {
+template <class Round = Nearest>
+void quantize_columns(Scaled to, const bf16* from, int64_t stride, int64_t n, int flip,
+                      Round round = {}) {
   __m512i most = _mm512_setzero_si512();
   for (int64_t r = 0; r < n; r++) most = _mm512_max_epu16(most, sizes_of(from + r * stride));
   const __m512i by = _mm512_set1_epi8(flip), byte = _mm512_set1_epi32(0xff);
   for (int64_t c = 0; c < SIDE; c += LANES) {
-    const __m512 scales = scales_of(c ? _mm512_extracti64x4_epi64(most, 1)
-                                      : _mm512_castsi512_si256(most));
+    const __m512 scales =
+        scales_of(c ? _mm512_extracti64x4_epi64(most, 1) : _mm512_castsi512_si256(most));
     const __m512 rates = _mm512_div_ps(_mm512_set1_ps(1.0f), scales);
     _mm512_storeu_ps(to.scales + c, scales);
     for (int64_t r = 0; r < round_up(n); r += 4) {
       __m512i quads = _mm512_setzero_si512();
       for (int64_t i = 0; i < 4 && r + i < n; i++) {
-        const __m512i value = rounded(load(from + (r + i) * stride + c), rates);
+        const __m512i value = round(load(from + (r + i) * stride + c), rates, r + i, c / LANES);
         quads = _mm512_or_si512(quads, _mm512_slli_epi32(_mm512_and_si512(value, byte), 8 * i));
       }
       _mm512_storeu_si512(to.bytes + r * SIDE + 4 * c, _mm512_xor_si512(quads, by));
@@ -139,8 +147,9 @@ inline void quantize_columns(Scaled to, const bf16* from, int64_t stride, int64_
   if (to.offsets) write_offsets(to, round_up(n));
 }
 
-// One side of a product that lies 128 higher: byte k of row r at r · row + k / 4 · step + k % 4.
-struct Raised {
+// One side of a product, whose bytes have no sign, for they lie 128 higher, or are so, where the
+// other side has no offsets: byte k of row r at r · row + k / 4 · step + k % 4.
+struct Unsigned {
   const int8_t* bytes;
   int64_t row, step;
 };
@@ -148,14 +157,14 @@ struct Raised {
 // Calls `use` with each of SIDE rows' number and its sums of K products with the columns of `b`,
 // not yet scaled.
 template <class Use>
-__attribute__((noinline)) void multiply(Raised a, Scaled b, int64_t K, Use use) {
+__attribute__((noinline)) void multiply(Unsigned a, Scaled b, int64_t K, Use use) {
   constexpr int ROWS = 8;
   for (int64_t row = 0; row < SIDE; row += ROWS) {
     __m512i left[ROWS], right[ROWS];
 #pragma GCC unroll 8
     for (int i = 0; i < ROWS; i++) {
-      left[i] = _mm512_loadu_si512(b.offsets);
-      right[i] = _mm512_loadu_si512(b.offsets + LANES);
+      left[i] = b.offsets ? _mm512_loadu_si512(b.offsets) : _mm512_setzero_si512();
+      right[i] = b.offsets ? _mm512_loadu_si512(b.offsets + LANES) : _mm512_setzero_si512();
     }
     const int8_t *values = a.bytes + row * a.row, *quads = b.bytes;
     for (int64_t k = 0; k < K; k += 4, values += a.step, quads += 4 * SIDE) {

@@ -1,11 +1,14 @@
 // What Python calls (gpt/native/library.py), each shared out among threads.
 //
 // The OpenMP runtime is the one that torch has loaded, so its threads are torch's.
+#include "kernels.h"
+
 #include "activation.h"
 #include "attention.h"
 #include "cross_entropy.h"
 #include "gradient.h"
 #include "head.h"
+#include "head_int8.h"
 #include "linear.h"
 #include "linear_int8.h"
 #include "mlp.h"
@@ -192,14 +195,14 @@ void gpt_linear_int8(bf16* out, const bf16* x, const bf16* weight, int64_t n, in
 // The gradients of x and W, of grad_out and what gpt_linear_int8 had.
 void gpt_linear_int8_backward(bf16* grad_x, bf16* grad_weight, const bf16* grad_out, const bf16* x,
                               const bf16* weight, int64_t n, int64_t M, int64_t C, int n_threads) {
-  const Int8Matrix along(C, M), g_columns(M, INT8_TOKENS), x_columns(C, INT8_TOKENS);
+  const Int8Matrix along(C, M), g_columns(M, TOKENS), x_columns(C, TOKENS);
   const Buffer<float> sums(M * C);
   std::memset(sums.begin(), 0, M * C * sizeof(float));
 #pragma omp parallel num_threads(n_threads)
   {
     quantize_all_columns(along, weight, M, C, 0);
-    for (int64_t t = 0; t < n; t += INT8_TOKENS) {
-      const int64_t here = std::min(INT8_TOKENS, n - t);
+    for (int64_t t = 0; t < n; t += TOKENS) {
+      const int64_t here = std::min(TOKENS, n - t);
       multiply_tokens(grad_x + t * C, grad_out + t * M, along, here, C, M);
       quantize_all_columns(g_columns, grad_out + t * M, here, M, RAISED);
       quantize_all_columns(x_columns, x + t * C, here, C, 0);
@@ -250,6 +253,18 @@ void gpt_head(float* losses, bf16* grad_x, bf16* grad_weight, const bf16* x, con
   copy_padded(whole.begin(), s.width(), weight, C, V, C);
 #pragma omp parallel num_threads(n_threads)
   head(Tiles(), work, losses, grad_x, grad_weight, x, whole.begin(), targets, weights, s);
+}
+
+// As gpt_head, but the products are in int8.
+void gpt_head_int8(float* losses, bf16* grad_x, bf16* grad_weight, const bf16* x,
+                   const bf16* weight, const int64_t* targets, const float* weights, int64_t n,
+                   int64_t V, int64_t C, int n_threads) {
+  const HeadSizes s{n, C, V};
+  const HeadInt8Workspace work(s);
+  const Buffer<bf16> whole(s.width() * C);
+  copy_padded(whole.begin(), s.width(), weight, C, V, C);
+#pragma omp parallel num_threads(n_threads)
+  head_int8(work, losses, grad_x, grad_weight, x, whole.begin(), targets, weights, s);
 }
 
 // out (n, C) and kept (n, 2) of x (n, C) and weight (C).

@@ -45,17 +45,20 @@ SIGNATURES: dict[str, list[Any]] = {
     "gpt_weight_gradient": [*[_POINTER] * 3, *[_SIZE] * 3, _INT],
     "gpt_norm": [*[_POINTER] * 4, *[_SIZE] * 2, _FLOAT, _INT, _INT],
     "gpt_norm_backward": [*[_POINTER] * 6, *[_SIZE] * 2, _INT, _INT],
+    "gpt_block": [*[_POINTER] * 6, _INT],
+    "gpt_block_backward": [*[_POINTER] * 8, _INT],
     "gpt_turn": [*[_POINTER] * 4, *[_SIZE] * 4, _FLOAT, _INT, _INT],
     "gpt_turn_backward": [*[_POINTER] * 5, *[_SIZE] * 4, _FLOAT, _INT, _INT],
     "gpt_cross_entropy": [*[_POINTER] * 5, *[_SIZE] * 2, _INT],
     "gpt_head": [*[_POINTER] * 7, *[_SIZE] * 3, _INT],
+    "gpt_head_int8": [*[_POINTER] * 7, *[_SIZE] * 3, _INT],
     "gpt_norm_of_all": [*[_POINTER] * 3, _SIZE, _INT],
     "gpt_adamw": [*[_POINTER] * 6, _SIZE, *[_FLOAT] * 7, _INT],
     "gpt_look_ahead": [*[_POINTER] * 4, *[_SIZE] * 2, *[_FLOAT] * 3, _INT],
     "gpt_move": [*[_POINTER] * 4, *[_SIZE] * 2, *[_FLOAT] * 2, _INT],
     "gpt_has_tiles": [],
 }
-"""What each function of kernels.cpp takes; the number of threads comes last."""
+"""What each function takes; the number of threads comes last."""
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -131,10 +134,13 @@ def _build(folder: Path) -> Path:
     path = folder / f"{key}.so"
     if not path.is_file():
         with TemporaryDirectory(prefix="gpt-bench-") as scratch:
-            compiled, linked = (str(Path(scratch, f"kernels{end}")) for end in (".o", ".so"))
-            main = next(str(path) for path in SOURCES if path.suffix == ".cpp")
-            _run([*compiler, PROCESSOR, *FLAGS, "-c", main, "-o", compiled])
-            _run([*compiler, "-shared", compiled, "-o", linked])  # no OpenMP: torch has loaded one
+            linked, compiled = str(Path(scratch, "kernels.so")), []
+            for source in (path for path in SOURCES if path.suffix == ".cpp"):
+                compiled.append(str(Path(scratch, f"{source.stem}.o")))
+                _run([*compiler, PROCESSOR, *FLAGS, "-c", str(source), "-o", compiled[-1]])
+            _run(
+                [*compiler, "-shared", *compiled, "-o", linked]
+            )  # no OpenMP: torch has loaded one
             with atomic_write(path) as file:
                 file.write(Path(linked).read_bytes())
     return path

@@ -5,6 +5,7 @@
 // multiples of SIDE.
 #pragma once
 
+#include "gradient.h"
 #include "int8.h"
 
 namespace gpt {
@@ -12,8 +13,6 @@ namespace gpt {
 struct LinearSizes {
   int64_t n, M, C;
 };
-
-constexpr int64_t INT8_TOKENS = 256;
 
 // A row of sums times its scale and those of the columns -> a row of numbers.
 template <class T>
@@ -23,8 +22,8 @@ void write_scaled(T* to, __m512 left, __m512 right, float scale, const float* sc
   store(to + LANES, _mm512_mul_ps(right, _mm512_mul_ps(by, load(scales + LANES))));
 }
 
-// n rows of `out`, `stride` apart, = as many tokens (K) times the columns of the matrix, N of them;
-// `rows` are a workspace.
+// n rows of `out`, `stride` apart, = as many tokens (K) times the columns of the matrix, N of
+// them; `rows` are a workspace.
 inline void multiply_strip(bf16* out, int64_t stride, const bf16* tokens, const Int8Matrix& rows,
                            const Int8Matrix& matrix, int64_t n, int64_t N, int64_t K) {
   const Scaled strip = rows.strip(0);
@@ -55,10 +54,11 @@ inline void quantize_for_forward(const Int8Matrix& to, const bf16* weight, int64
 }
 
 // The strips of all columns of n rows: of W for g W; or of tokens, that are summed over.
-inline void quantize_all_columns(const Int8Matrix& to, const bf16* from, int64_t n, int64_t N,
-                                 int flip) {
+template <class Round = Nearest>
+void quantize_all_columns(const Int8Matrix& to, const bf16* from, int64_t n, int64_t N, int flip,
+                          Round round = {}) {
 #pragma omp for
-  for (int64_t c = 0; c < N; c += SIDE) quantize_columns(to.strip(c), from + c, N, n, flip);
+  for (int64_t c = 0; c < N; c += SIDE) quantize_columns(to.strip(c), from + c, N, n, flip, round);
 }
 
 // sums (M, C) += gᵀ x, of quantized columns of K tokens.

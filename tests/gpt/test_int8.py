@@ -5,18 +5,21 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from native_kernels import needs_kernels, random
 from torch import Tensor
 
 from gpt.canary import check_canary
 from gpt.errors import InfeasibleError
+from gpt.loss import IGNORE_INDEX, chunked_cross_entropy
+from gpt.native.head import native_head
 from gpt.native.linear_int8 import native_linear_int8
 from gpt.precision import Precision
 from gpt.setup import Setup
 from gpt.train import Point
 
 PIECE = 256
-"""Tokens whose gradients to the weights have scales in common: INT8_TOKENS of linear_int8.h."""
+"""Tokens whose gradients to the weights have scales in common: TOKENS of gradient.h."""
 
 TO_BFLOAT16 = 2**-8
 
@@ -102,6 +105,74 @@ def test_the_greatest_numbers_and_the_least_are_taken() -> None:
         torch.testing.assert_close(native_linear_int8(x, weight, None), x, rtol=0.01, atol=0)
 
 
+def exact_head(
+    x: Tensor, weight: Tensor, targets: Tensor, weights: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Losses and gradients in float64."""
+    x, weight = x.double().requires_grad_(), weight.double().requires_grad_()
+    losses = F.cross_entropy(x @ weight.T, targets, reduction="none")
+    return losses.detach(), *torch.autograd.grad(losses @ weights.double(), (x, weight))
+
+
+@needs_kernels
+@pytest.mark.parametrize(
+    ("n", "V", "C"), [(1, 2, 32), (37, 33, 64), (300, 65, 32), (256, 1000, 96), (515, 79, 32)]
+)
+def test_a_head_and_its_gradients(n: int, V: int, C: int) -> None:
+    x, weight = random(n, C), random(V, C, seed=1) / 8
+    targets = torch.arange(n) * 7 % V
+    weights = torch.linspace(0.1, 1, n)
+
+    found = native_head(x, weight, targets, weights, int8=True)
+
+    for ours, exact in zip(found, exact_head(x, weight, targets, weights), strict=True):
+        assert ours.shape == exact.shape
+        assert (ours - exact).norm() < 0.03 * exact.norm()
+
+
+@needs_kernels
+def test_what_is_improbable_is_learned_on_average() -> None:
+    """A thousand tokens, each at 1/10,000: rounded to the nearest, all would be nothing."""
+    n, V, C = 256, 1024, 32
+    x, weight = torch.zeros(n, C).bfloat16(), torch.zeros(V, C).bfloat16()
+    x[:, 0] = 1 + torch.arange(n) % 2
+    weight[0, 0] = 4.5  # of the probability the first token has nine tenths, or more
+    weight[:, 1] = 1
+    targets, weights = torch.zeros(n, dtype=torch.long), torch.ones(n)
+
+    _, to_x, to_weight = native_head(x, weight, targets, weights, int8=True)
+    _, exact_x, exact_weight = exact_head(x, weight, targets, weights)
+
+    rare = exact_weight[1:, 0].sum()
+    assert to_weight[1:, 0].double().sum().item() == pytest.approx(rare.item(), rel=0.02)
+    assert exact_x[:, 0].sum() != 0
+    assert to_x[:, 0].double().sum().item() == pytest.approx(exact_x[:, 0].sum().item(), rel=0.1)
+
+
+@needs_kernels
+def test_a_token_that_is_not_predicted_teaches_a_head_nothing() -> None:
+    x, weight = random(40, 32).requires_grad_(), random(50, 32, seed=1).requires_grad_()
+    targets = torch.arange(40)
+    targets[::3] = IGNORE_INDEX
+    loss = chunked_cross_entropy(x, weight, None, targets, "mean", int8=True)
+    loss.backward()
+    exact = F.cross_entropy(x.double() @ weight.double().T, targets, ignore_index=IGNORE_INDEX)
+
+    assert loss.item() == pytest.approx(exact.item(), rel=0.01)
+    assert not x.grad[::3].any()
+    assert x.grad[1::3].any(1).all()
+
+
+@needs_kernels
+def test_a_head_of_what_is_not_a_number_says_so() -> None:
+    x = random(40, 32)
+    x[7, 3] = float("nan")
+    losses, to_x, _ = native_head(x, random(50, 32), torch.arange(40), torch.ones(40), int8=True)
+
+    assert losses.isfinite().tolist() == [i != 7 for i in range(40)]
+    assert to_x.isfinite().all(1).tolist() == [i != 7 for i in range(40)]
+
+
 @needs_kernels
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_the_loss_agrees_with_bfloat16_s_within_the_noise_of_seeds(
@@ -115,6 +186,7 @@ def test_the_loss_agrees_with_bfloat16_s_within_the_noise_of_seeds(
             n_embd=32,
             learning_rate=0.01,
             optimizer=optimizer,
+            loss_head="chunked",
             evaluations=1,
         )
         assert last.evaluation is not None

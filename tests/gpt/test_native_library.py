@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,14 @@ from gpt.config import RunConfig
 from gpt.native.operators import OPERATORS
 
 pytestmark = needs_kernels
+
+HEAD = random(600, 64), random(97, 64), torch.arange(600) % 97, torch.ones(600)
+
+TOKENS, ANGLES = random(2, 150, 32), (random(150, 8, seed=1), random(150, 8, seed=2))
+SHAPES = (32,), (96, 32), (32, 32), (32,), (128, 32), (32, 128)
+WEIGHTS = [random(*shape, seed=i) for i, shape in enumerate(SHAPES)]
+SETTINGS = 2, 0.25, 1e-5, True, True, 2, False
+"""Of a block with two heads."""
 
 CALLS: dict[str, Callable[[], tuple[object, ...]]] = {
     "attention": lambda: (random(2, 40, 3, 2, 16), 0.25),
@@ -56,9 +65,25 @@ CALLS: dict[str, Callable[[], tuple[object, ...]]] = {
         random(40, 8),
         True,
     ),
-    "head": lambda: (random(600, 64), random(97, 64), torch.arange(600) % 97, torch.ones(600)),
+    "head": lambda: (*HEAD, False),
+    "head_int8": lambda: (*HEAD, True),
+    "block": lambda: (TOKENS, WEIGHTS, *ANGLES, *SETTINGS),
+    "block_backward": lambda: (
+        random(*TOKENS.shape, seed=1),
+        *OPERATORS.block(TOKENS, WEIGHTS, *ANGLES, *SETTINGS)[1:],
+        TOKENS,
+        WEIGHTS,
+        *ANGLES,
+        *SETTINGS,
+    ),
+    "block_int8": lambda: (TOKENS, WEIGHTS, None, None, *SETTINGS[:-1], True),
     "cross_entropy": lambda: (random(90, 65), torch.arange(90) % 65, torch.ones(90)),
 }
+
+
+def operator_of(name: str) -> Any:
+    """Some are called in two ways."""
+    return getattr(OPERATORS, name if hasattr(OPERATORS, name) else name.removesuffix("_int8"))
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -68,8 +93,8 @@ def test_threads_change_nothing(name: str) -> None:
     try:
         for n in (1, 2, 3):
             torch.set_num_threads(n)
-            found = getattr(OPERATORS, name)(*arguments)
-            results.append(found if isinstance(found, tuple) else (found,))
+            found = operator_of(name)(*arguments)
+            results.append((found,) if isinstance(found, torch.Tensor) else found)
     finally:
         torch.set_num_threads(before)
 
@@ -80,7 +105,7 @@ def test_threads_change_nothing(name: str) -> None:
 @pytest.mark.parametrize("name", CALLS)
 def test_the_compiler_is_told_the_right_shapes(name: str) -> None:
     checks = ("test_schema", "test_faketensor")
-    torch.library.opcheck(getattr(OPERATORS, name).default, CALLS[name](), test_utils=checks)
+    torch.library.opcheck(operator_of(name).default, CALLS[name](), test_utils=checks)
 
 
 def in_a_new_process(code: str, **environment: str) -> str:
@@ -110,7 +135,7 @@ print(torch.allclose(OPERATORS.weight_gradient(a, b).float(), exact, rtol=2**-8,
 x, w = torch.randn(45, 64).bfloat16(), torch.randn(96, 64).bfloat16()
 exact = x.float() @ w.float().T
 print(torch.allclose(OPERATORS.linear(x, w).float(), exact, rtol=2**-8, atol=1e-3))
-losses, *_ = OPERATORS.head(x, w / 8, torch.arange(45), torch.ones(45))
+losses, *_ = OPERATORS.head(x, w / 8, torch.arange(45), torch.ones(45), False)
 exact = torch.nn.functional.cross_entropy(exact / 8, torch.arange(45), reduction="none")
 print(torch.allclose(losses, exact, atol=0.05))
 """
@@ -144,6 +169,7 @@ def test_without_them_a_run_trains_all_the_same(
     code = f"""
 import torch
 from pathlib import Path
+from typing import Any
 from gpt.attention import KERNELS
 from gpt.config import RunConfig
 from gpt.native import absence

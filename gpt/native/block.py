@@ -1,0 +1,194 @@
+"""A transformer block as one call in C++, forward and backward (block.cpp), of bfloat16 on a CPU.
+
+Its norms, maps, attention and MLP are the kernels that the layers call one by one, and the
+numbers are the same; what is saved are a dozen ways through Python and torch each way, a third of
+a small model's step. Left out: biases and dropout.
+"""
+
+import ctypes
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gpt.config.model import Activation
+from gpt.native.activation import GELU, NUMBERS
+from gpt.native.library import call, library
+from gpt.native.linear import SIDE
+from gpt.native.operators import OPERATORS, operator
+from gpt.native.turn import EPSILON
+
+
+@dataclass(frozen=True)
+class BlockSettings:
+    """What a block is besides its weights."""
+
+    n_head: int
+    scale: float
+    epsilon: float
+    """Of the norms of tokens."""
+
+    centered: bool
+    """LayerNorm, not RMSNorm."""
+
+    qk_norm: bool
+    activation: Activation
+    int8: bool
+    """Whether its maps multiply in int8."""
+
+
+def native_block(
+    x: Tensor,
+    weights: tuple[Tensor, ...],
+    angles: tuple[Tensor | None, Tensor | None],
+    settings: BlockSettings,
+) -> Tensor:
+    """(B, T, C) -> (B, T, C), as `gpt.block.Block`.
+
+    Args:
+        weights: of the norm, qkv and projection of attention, then of norm, expansion and
+            projection of the MLP. Sides of matrices are multiples of SIDE.
+        angles: cos and sin of the rotary positions, (T, D / 2) each, or None.
+    """
+    outputs: tuple[Tensor, ...] = _Block.apply(x, *angles, settings, *weights)  # type: ignore[no-untyped-call]
+    return outputs[0]
+
+
+class _Block(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        x: Tensor,
+        cos: Tensor | None,
+        sin: Tensor | None,
+        settings: BlockSettings,
+        *weights: Tensor,
+    ) -> tuple[Tensor, ...]:
+        outputs: tuple[Tensor, ...] = OPERATORS.block(x, weights, cos, sin, *_numbers(settings))
+        return outputs
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        x, cos, sin, ctx.settings, *weights = inputs
+        ctx.save_for_backward(x, cos, sin, *output[1:], *weights)
+        ctx.mark_non_differentiable(*output[1:])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, cos, sin, values, numbers, *weights = ctx.saved_tensors
+        to_x, *to_weights = OPERATORS.block_backward(
+            grads[0], values, numbers, x, weights, cos, sin, *_numbers(ctx.settings)
+        )
+        return to_x, None, None, None, *to_weights
+
+
+def _numbers(s: BlockSettings) -> tuple[Any, ...]:
+    """In the order of `_SETTINGS`."""
+    activation = NUMBERS[s.activation]
+    return s.n_head, s.scale, s.epsilon, s.centered, s.qk_norm, activation, s.int8
+
+
+_SETTINGS = "int H, float scale, float epsilon, bool centered, bool qk_norm, int number, bool int8"
+
+
+def _empty(
+    x: Tensor,
+    weights: list[Tensor],
+    cos: Tensor | None,
+    sin: Tensor | None,  # noqa: ARG001
+    H: int,
+    scale: float,  # noqa: ARG001
+    epsilon: float,  # noqa: ARG001
+    centered: bool,  # noqa: ARG001
+    qk_norm: bool,
+    number: int,  # noqa: ARG001
+    int8: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The output, and what is kept (`Kept` of block.cpp)."""
+    (B, T, C), M = x.shape, len(weights[4])
+    n = B * T
+    turned = 3 if cos is not None or qk_norm else 0
+    hidden = 2 * n if int8 else -(-n // SIDE) * SIDE
+    values = (7 + turned) * n * C + hidden * M
+    return (
+        x.new_empty(x.shape),
+        x.new_empty(values),
+        x.new_empty(4 * n + 2 * B * H * T, dtype=torch.float32),
+    )
+
+
+@operator(
+    "block(Tensor x, Tensor[] weights, Tensor? cos, Tensor? sin, "
+    f"{_SETTINGS}) -> (Tensor, Tensor, Tensor)",
+    _empty,
+)
+def _forward(
+    x: Tensor, weights: list[Tensor], cos: Tensor | None, sin: Tensor | None, *numbers: Any
+) -> tuple[Tensor, ...]:
+    x, cos, sin = _contiguous(x, cos, sin)
+    outputs = _empty(x, weights, cos, sin, *numbers)
+    settings = _settings(x, weights, cos, sin, *numbers)
+    call(library().gpt_block, *outputs, x, _addresses(weights), settings)
+    return outputs
+
+
+@operator(
+    "block_backward(Tensor grad, Tensor values, Tensor numbers, Tensor x, Tensor[] weights,"
+    f" Tensor? cos, Tensor? sin, {_SETTINGS}) -> Tensor[]",
+    lambda grad, values, numbers, x, weights, *_: [t.new_empty(t.shape) for t in (x, *weights)],  # noqa: ARG005
+)
+def _backward(
+    grad: Tensor,
+    values: Tensor,
+    numbers: Tensor,
+    x: Tensor,
+    weights: list[Tensor],
+    cos: Tensor | None,
+    sin: Tensor | None,
+    *how: Any,
+) -> list[Tensor]:
+    grad, x, cos, sin = _contiguous(grad, x, cos, sin)
+    grads = [torch.empty_like(tensor) for tensor in (x, *weights)]
+    settings = _settings(x, weights, cos, sin, *how)
+    call(
+        library().gpt_block_backward, grads[0], _addresses(grads[1:]), grad, values, numbers, x,
+        _addresses(weights), settings,
+    )  # fmt: skip
+    return grads
+
+
+class _Settings(ctypes.Structure):
+    """`Settings` of block.cpp."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("cos", "sin", "gelu")),
+        *((name, ctypes.c_int64) for name in ("B", "T", "H", "D", "M")),
+        *((name, ctypes.c_float) for name in ("scale", "norm_epsilon", "turn_epsilon")),
+        *((name, ctypes.c_int) for name in ("centered", "turn_norm", "activation", "int8")),
+    )
+
+
+def _settings(
+    x: Tensor,
+    weights: list[Tensor],
+    cos: Tensor | None,
+    sin: Tensor | None,
+    H: int,
+    scale: float,
+    epsilon: float,
+    *flags: int,
+) -> Any:
+    """What both kernels need to know besides the tensors that they get."""
+    B, T, C = x.shape
+    angles = (None if table is None else table.data_ptr() for table in (cos, sin))
+    sizes = B, T, H, C // H, len(weights[4])
+    known = _Settings(*angles, ctypes.addressof(GELU), *sizes, scale, epsilon, EPSILON, *flags)
+    return ctypes.byref(known)
+
+
+def _contiguous(*tensors: Tensor | None) -> list[Any]:
+    return [None if tensor is None else tensor.contiguous() for tensor in tensors]
+
+
+def _addresses(tensors: list[Tensor]) -> Any:
+    return (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
