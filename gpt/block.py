@@ -17,8 +17,8 @@ from gpt.native.linear import SIDE, is_small
 class Block(nn.Module):
     """(B, T, C) -> (B, T, C): tokens talk to each other, then each thinks alone.
 
-    In training it is a single kernel where there is one (gpt/native/block.cpp), with the numbers
-    that its layers have.
+    In training it is a single kernel where there is one (gpt/native/block.cpp): the same but for
+    the last bit, and in int8 to that.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -34,6 +34,7 @@ class Block(nn.Module):
             and config.kernel == "native"
             and not (config.bias or config.qkv_bias or config.dropout)
             and config.n_embd % SIDE == 0
+            and config.head_size % 2 == 0
         )
 
     def forward(self, x: Tensor, cache: LayerCache | None = None) -> Tensor:
@@ -49,7 +50,7 @@ class Block(nn.Module):
         if not (self.has_kernel and self.training and takes(x)):
             return False
         expand, projection = self.mlp.expand, self.mlp.projection
-        if expand.int8:
+        if expand.in_int8:
             return True
         return is_small(expand.weight, projection.weight) and (has_tiles() or not is_compiling())
 
@@ -63,7 +64,7 @@ class Block(nn.Module):
             centered=norm.centered,
             qk_norm=self.qk_norm,
             activation=mlp.activation,
-            int8=mlp.expand.int8,
+            int8=mlp.expand.in_int8,
         )
         weights = (
             norm.weight,

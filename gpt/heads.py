@@ -48,7 +48,7 @@ class FusedAttention(nn.Module):
         B, T, C = x.shape
         qkv = self.qkv(x).view(B, T, 3, self.n_head, C // self.n_head)  # (B, T, 3, H, D)
         packed = self.kernel.attend_packed
-        if packed and cache is None and not self.weight_dropout:
+        if packed and self.transform.can_pack and cache is None and not self.weight_dropout:
             out = packed(self.transform.packed(qkv), scale=self.scale).reshape(B, T, C)
         else:
             out = self._attend(*self._transformed(qkv, cache), cache)  # (B, H, T, D)

@@ -18,7 +18,6 @@ from gpt.config.model import Activation
 from gpt.native.activation import native_activation
 from gpt.native.library import has_tiles, takes
 from gpt.native.linear import native_linear
-from gpt.native.linear_int8 import native_linear_int8
 from gpt.native.mlp import native_mlp, takes_mlp
 from gpt.native.norm import native_norm
 from gpt.native.turn import native_turn
@@ -76,9 +75,14 @@ class Linear(nn.Linear):
     int8 = False
     """Whether it multiplies in int8 while it is trained (`gpt.precision`)."""
 
+    @property
+    def in_int8(self) -> bool:
+        """Whether it does so now."""
+        return self.int8 and self.training
+
     def forward(self, x: Tensor) -> Tensor:
-        if self.int8 and self.training:
-            return native_linear_int8(x, self.weight, self.bias)
+        if self.in_int8:
+            return native_linear(x, self.weight, self.bias, int8=True)
         if takes(x) and has_tiles() and (is_compiling() or _n_tokens(x) >= self.FEWEST_TOKENS):
             return native_linear(x, self.weight, self.bias)
         return super().forward(x)
@@ -161,7 +165,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         expand, projection = self.expand, self.projection
-        if not expand.int8 and takes_mlp(x, expand, projection):
+        if not expand.in_int8 and takes_mlp(x, expand, projection):
             x = native_mlp(x, expand.weight, projection.weight, self.activation)  # (B, T, C)
         else:
             hidden = activate(expand(x), self.activation)  # (B, T, 4C)
@@ -186,8 +190,8 @@ class QueryKeyTransform(nn.Module):
         super().__init__()
         self.rotary = config.position == "rotary"
         self.norm = config.qk_norm
+        self.head_size = D = config.head_size
         if self.rotary:
-            D = config.head_size
             frequencies = base ** (-torch.arange(0, D, 2) / D)  # (D/2,)
             angles = torch.outer(torch.arange(config.block_size), frequencies)  # (block, D/2)
             self.register_buffer("cos", angles.cos().repeat(1, 2), persistent=False)
@@ -198,6 +202,11 @@ class QueryKeyTransform(nn.Module):
     def is_identity(self) -> bool:
         """Whether nothing happens."""
         return not (self.rotary or self.norm)
+
+    @property
+    def can_pack(self) -> bool:
+        """Whether `packed` can do it: pair by pair, so an odd head size is left to torch."""
+        return self.is_identity or self.head_size % 2 == 0
 
     def angles(self, T: int) -> tuple[Tensor, Tensor] | tuple[None, None]:
         """cos and sin of the first T positions, (T, D / 2) each, if they are rotary."""

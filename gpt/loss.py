@@ -4,7 +4,8 @@ With a large vocabulary the logits outweigh all else: they are written, read by 
 and read again by the backward pass. Here a few rows at a time are multiplied, turned into their
 loss and, where gradients are wanted, into those at once, while they are still in the cache. The
 backward pass only scales what is there. (The idea is Liger's: Hsu et al. 2024, section 3.2,
-https://arxiv.org/abs/2410.10989.) With AMX that is one kernel (gpt/native/head.h).
+https://arxiv.org/abs/2410.10989.) With AMX, or in int8, that is one kernel (gpt/native/head.h,
+head_int8.h).
 
 Letters: N tokens, C channels, V vocabulary.
 """

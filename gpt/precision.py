@@ -8,10 +8,10 @@ https://arxiv.org/abs/1710.03740).
 - `bfloat16` computes with a copy of the whole model, made anew after every step; its gradients are
   summed in float32. Autocast would cast each weight each time it is used, and keep what flows
   between the products in float32.
-- `int8` computes as `bfloat16` does, but while it trains, the linear maps of the blocks multiply
-  whole numbers of 8 bits, each row or column of them with a scale of its own, forward and backward
-  (gpt/native/int8.h): twice as fast on a CPU with AVX-512 but without AMX. Evaluations, samples,
-  attention and the head are in bfloat16.
+- `int8` computes as `bfloat16` does, but while it trains, the linear maps of the blocks and the
+  chunked head multiply whole numbers of 8 bits, each row or column of them with a scale of its
+  own, forward and backward (gpt/native/int8.h): twice as fast on a CPU with AVX-512 but without
+  AMX. Attention is in bfloat16, and so is what is evaluated.
 - `float16` is autocast, with a scaled loss: its range is too small for a copy.
 """
 

@@ -1,8 +1,8 @@
 """A transformer block as one call in C++, forward and backward (block.cpp), of bfloat16 on a CPU.
 
-Its norms, maps, attention and MLP are the kernels that the layers call one by one, and the
-numbers are the same; what is saved are a dozen ways through Python and torch each way, a third of
-a small model's step. Left out: biases and dropout.
+Its norms, maps, attention and MLP are the kernels that the layers call one by one (in bfloat16
+without AMX they leave the maps to oneDNN); what is saved are a dozen ways through Python and torch
+each way, a tenth of a small model's step. Left out: biases and dropout.
 """
 
 import ctypes
@@ -125,7 +125,7 @@ def _empty(
 def _forward(
     x: Tensor, weights: list[Tensor], cos: Tensor | None, sin: Tensor | None, *numbers: Any
 ) -> tuple[Tensor, ...]:
-    x, cos, sin = _contiguous(x, cos, sin)
+    x, cos, sin, *weights = _contiguous(x, cos, sin, *weights)
     outputs = _empty(x, weights, cos, sin, *numbers)
     settings = _settings(x, weights, cos, sin, *numbers)
     call(library().gpt_block, *outputs, x, _addresses(weights), settings)
@@ -147,7 +147,7 @@ def _backward(
     sin: Tensor | None,
     *how: Any,
 ) -> list[Tensor]:
-    grad, x, cos, sin = _contiguous(grad, x, cos, sin)
+    grad, x, cos, sin, *weights = _contiguous(grad, x, cos, sin, *weights)
     grads = [torch.empty_like(tensor) for tensor in (x, *weights)]
     settings = _settings(x, weights, cos, sin, *how)
     call(

@@ -1,12 +1,14 @@
 // The head and its loss, as in head.h, whose products are in int8 (int8.h).
 //
 // What a softmax gives is small nearly everywhere, and most of it would round to nothing, always
-// in the same direction; so it is rounded up as often as it is near to the next number: by
-// thresholds that are spread evenly. The target's own share, which outweighs all others, is taken
-// apart and stays exact: grad x = f (p W) - w W_target and grad W = (f p)ᵀ x - w x at the target,
-// with p the powers, w a token's weight and f that by their sum.
+// in the same direction; so a share is rounded up as often as it is near to the next number: by
+// thresholds that are spread evenly, and lie elsewhere for each token and at each call. The
+// target, which outweighs all others, is taken out and stays exact:
+//   grad x = f (p W - s W_target), grad W = (f p)ᵀ x - f s x at the target,
+// with p the other tokens' powers, s their sum, and f a token's weight by the sum of all.
 #pragma once
 
+#include <cmath>
 #include <utility>
 
 #include "head.h"
@@ -18,6 +20,8 @@ namespace gpt {
 // own.
 class Thresholds {
  public:
+  static constexpr int64_t N = 32;
+
   Thresholds() {
     uint32_t state = 1;
     for (int64_t lane = 0; lane < LANES; lane++) {
@@ -31,16 +35,40 @@ class Thresholds {
   __m512 operator()(int64_t i) const { return _mm512_load_ps(values_[i % N]); }
 
  private:
-  static constexpr int64_t N = 32;
   alignas(64) float values_[N][LANES];
 };
 inline const Thresholds THRESHOLDS;
 
+// Where a token's thresholds begin, and by how much, within a 32nd, all of them are moved.
+struct Moved {
+  uint32_t begin;
+  float by;
+
+  // Knuth's multiplicative hash (The Art of Computer Programming 3, 6.4).
+  explicit Moved(uint32_t number) {
+    const uint32_t hash = number * 2654435761u;
+    begin = hash >> 27;
+    by = ((hash >> 11 & 0xffff) / 65536.0f - 0.5f) / Thresholds::N;
+  }
+  __m512 near(__m512 x, __m512 rate, int64_t i) const {
+    const __m512 moved = _mm512_add_ps(THRESHOLDS(begin + i), _mm512_set1_ps(by));
+    return _mm512_fmadd_ps(x, rate, moved);
+  }
+};
+
+// To the next whole number, up or down; the first row is the `start`th token of this call.
 struct Spread {
+  uint32_t start;
+
   __m512i operator()(__m512 x, __m512 rate, int64_t row, int64_t column) const {
-    const __m512 near = _mm512_fmadd_ps(x, rate, THRESHOLDS(row + 5 * column));
+    const __m512 near = Moved(start + row).near(x, rate, column);
     return _mm512_castps_si512(_mm512_add_ps(near, _mm512_set1_ps(ROUNDER)));
   }
+};
+
+// Of a token: f, and f s.
+struct Factors {
+  float all, at_target;
 };
 
 // W for both of its products; the powers of a piece of tokens, and once more as bytes from 0 to
@@ -49,6 +77,7 @@ struct HeadInt8Workspace {
   Int8Matrix across, along, power_columns, x_columns;
   Buffer<bf16> powers;
   Buffer<int8_t> bytes;
+  Buffer<Factors> factors;
   Buffer<float> sums;
 
   explicit HeadInt8Workspace(const HeadSizes& s)
@@ -58,44 +87,49 @@ struct HeadInt8Workspace {
         x_columns(s.C, TOKENS),
         powers(TOKENS * s.width()),
         bytes(TOKENS * s.width()),
+        factors(s.n),
         sums(s.width() * s.C) {
     std::memset(sums.begin(), 0, s.width() * s.C * sizeof(float));
   }
 };
 
-// A token's logits -> its powers times f, and without it as bytes; gives f and the loss.
-inline float raise_row(bf16* powers, int8_t* bytes, float* loss, int64_t target, float weight,
-                       int64_t row, const HeadSizes& s) {
-  __m512 most = _mm512_set1_ps(NOTHING), sum = _mm512_setzero_ps();
+// A token's logits -> the others' powers times f, and without it as bytes; gives its factors and
+// loss.
+inline Factors raise_row(bf16* powers, int8_t* bytes, float* loss, int64_t target, float weight,
+                         const Moved& moved, const HeadSizes& s) {
+  const float at_target = _mm512_cvtss_f32(load(powers + target, first(1)));
+  store(powers + target, _mm512_set1_ps(NOTHING), first(1));
+  __m512 most = _mm512_set1_ps(NOTHING), sums = _mm512_setzero_ps();
   each_vector(s.V, [&](int64_t v, auto there) {
     most = _mm512_max_ps(most, only(there, load(powers + v, there), most));
   });
   const float top = _mm512_reduce_max_ps(most);
-  const float at_target = _mm512_cvtss_f32(load(powers + target, first(1)));
   each_vector(s.V, [&](int64_t v, auto there) {
     const __m512 power = only(there, power_of(load(powers + v), top), _mm512_setzero_ps());
-    sum = _mm512_add_ps(sum, power);
+    sums = _mm512_add_ps(sums, power);
     store(powers + v, power);
-    const __m512 near =
-        _mm512_fmadd_ps(power, _mm512_set1_ps(255.0f), THRESHOLDS(v / LANES + 5 * row));
+    const __m512 near = moved.near(power, _mm512_set1_ps(255.0f), v / LANES);
     _mm_storeu_si128((__m128i*)(bytes + v), _mm512_cvtusepi32_epi8(_mm512_cvtps_epu32(near)));
   });
   for (int64_t v = (s.V + LANES - 1) / LANES * LANES; v < s.width(); v += LANES) {
     store(powers + v, _mm512_setzero_ps());
     _mm_storeu_si128((__m128i*)(bytes + v), _mm_setzero_si128());
   }
-  const float total = _mm512_reduce_add_ps(sum), factor = weight / total;
-  *loss = top - at_target + std::log(total);
-  const __m512 by = _mm512_set1_ps(factor);
+  const float others = _mm512_reduce_add_ps(sums), ahead = at_target - top;
+  // e^ahead may be too great: then all is divided by it.
+  const float power = std::exp(std::min(ahead, 0.0f)), by = std::exp(-std::max(ahead, 0.0f));
+  *loss = ahead > 0 ? std::log1p(others * by) : std::log(others + power) - ahead;
+  const float factor = weight * by / (others * by + power);
+  const __m512 all = _mm512_set1_ps(factor);
   for (int64_t v = 0; v < s.width(); v += LANES)
-    store(powers + v, _mm512_mul_ps(load(powers + v), by));
-  return factor;
+    store(powers + v, _mm512_mul_ps(load(powers + v), all));
+  return {factor, factor * others};
 }
 
-// The gradients of n tokens from their powers as bytes, and from W at their targets.
+// The gradients of n tokens from the others' powers as bytes, and from W at their targets.
 inline void to_strip(bf16* grad_x, const int8_t* bytes, const Int8Matrix& along,
-                     const bf16* weight, const int64_t* targets, const float* factors,
-                     const float* weights, int64_t n, const HeadSizes& s) {
+                     const bf16* weight, const int64_t* targets, const Factors* factors, int64_t n,
+                     const HeadSizes& s) {
   bf16 nowhere[SIDE];
   for (int64_t c = 0; c < s.C; c += SIDE) {
     Scaled columns = along.strip(c);
@@ -104,8 +138,8 @@ inline void to_strip(bf16* grad_x, const int8_t* bytes, const Int8Matrix& along,
       const bool there = r < n;
       bf16* const to = there ? grad_x + r * s.C + c : nowhere;
       const bf16* const at_target = weight + (there ? targets[r] : 0) * s.C + c;
-      const __m512 by = _mm512_set1_ps(there ? factors[r] / 255.0f : 0.0f);
-      const __m512 less = _mm512_set1_ps(there ? weights[r] : 0.0f);
+      const __m512 by = _mm512_set1_ps(there ? factors[r].all / 255.0f : 0.0f);
+      const __m512 less = _mm512_set1_ps(there ? factors[r].at_target : 0.0f);
       const __m512 by_left = _mm512_mul_ps(by, load(columns.scales));
       const __m512 by_right = _mm512_mul_ps(by, load(columns.scales + LANES));
       store(to, _mm512_fmsub_ps(left, by_left, _mm512_mul_ps(less, load(at_target))));
@@ -121,30 +155,33 @@ inline void head_int8(const HeadInt8Workspace& work, float* losses, bf16* grad_x
                       const float* weights, const HeadSizes& s) {
   const Int8Matrix rows(SIDE, s.C);
   float* const sums = work.sums.begin();
+  Factors* const factors = work.factors.begin();
+  uint32_t call = 0;  // a number of its own, for other texts
+  for (int64_t t = 0; t < s.n; t++) call = 31 * call + targets[t];
   quantize_for_forward(work.across, weight, s.width(), s.C);
   quantize_all_columns(work.along, weight, s.V, s.C, 0);
   for (int64_t start = 0; start < s.n; start += TOKENS) {
     const int64_t n = std::min(TOKENS, s.n - start);
+    const uint32_t number = call + start;
 #pragma omp for
     for (int64_t r = 0; r < n; r += SIDE) {
       const int64_t t = start + r, here = std::min(SIDE, n - r);
       bf16* const powers = work.powers.begin() + r * s.width();
       int8_t* const bytes = work.bytes.begin() + r * s.width();
-      float factors[SIDE];
       multiply_strip(powers, s.width(), x + t * s.C, rows, work.across, here, s.width(), s.C);
       for (int64_t i = 0; i < here; i++)
-        factors[i] = raise_row(powers + i * s.width(), bytes + i * s.width(), losses + t + i,
-                               targets[t + i], weights[t + i], t + i, s);
-      to_strip(grad_x + t * s.C, bytes, work.along, weight, targets + t, factors, weights + t,
-               here, s);
+        factors[t + i] = raise_row(powers + i * s.width(), bytes + i * s.width(), losses + t + i,
+                                   targets[t + i], weights[t + i], Moved(number + r + i), s);
+      to_strip(grad_x + t * s.C, bytes, work.along, weight, targets + t, factors + t, here, s);
     }
-    quantize_all_columns(work.power_columns, work.powers.begin(), n, s.width(), RAISED, Spread());
+    quantize_all_columns(work.power_columns, work.powers.begin(), n, s.width(), RAISED,
+                         Spread{number});
     quantize_all_columns(work.x_columns, x + start * s.C, n, s.C, 0);
     add_int8_products(sums, work.power_columns, work.x_columns, s.width(), s.C, round_up(n));
   }
 #pragma omp single
   for (int64_t t = 0; t < s.n; t++) {
-    const __m512 less = _mm512_set1_ps(weights[t]);
+    const __m512 less = _mm512_set1_ps(factors[t].at_target);
     float* const to = sums + targets[t] * s.C;
     for (int64_t c = 0; c < s.C; c += LANES)
       store(to + c, _mm512_fnmadd_ps(less, load(x + t * s.C + c), load(to + c)));

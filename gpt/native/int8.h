@@ -2,9 +2,10 @@
 //
 // A row, or a column, has the scale that makes its greatest number 127 (Wortsman et al. 2023,
 // SwitchBack, section 2.2, https://arxiv.org/abs/2304.13013): the one that is not summed over, so
-// that the scales stand before the sum. The processor multiplies bytes without a sign by bytes
+// that the scales stand before the sum. (There the product over tokens stays in 16 bits; here it
+// has scales for each piece of tokens.) The processor multiplies bytes without a sign by bytes
 // with one, four pairs at a time; so one side lies 128 higher, and what that adds is taken off by
-// the sums' first values, `offsets`.
+// the sums' first values, `offsets`. Up to 66,000 of the greatest products fit a sum.
 // "Quads" are what pairs are for bfloat16 (lanes.h): four rows beside each other, value by value.
 #pragma once
 
@@ -83,10 +84,10 @@ inline float quantize_row(int8_t* to, const bf16* from, int64_t K, int flip) {
 }
 
 // n rows of SIDE, each 128 higher; those that aren't there weigh nothing.
-inline void quantize_rows(Scaled to, const bf16* from, int64_t stride, int64_t n, int64_t K) {
+inline void quantize_rows(Scaled to, const bf16* from, int64_t n, int64_t K) {
   for (int64_t r = 0; r < SIDE; r++) {
     if (r < n)
-      to.scales[r] = quantize_row(to.bytes + r * K, from + r * stride, K, RAISED);
+      to.scales[r] = quantize_row(to.bytes + r * K, from + r * K, K, RAISED);
     else
       to.scales[r] = 0, std::memset(to.bytes + r * K, RAISED, K);
   }
@@ -123,10 +124,12 @@ struct Nearest {
   __m512i operator()(__m512 x, __m512 rate, int64_t, int64_t) const { return rounded(x, rate); }
 };
 
-// SIDE columns of n rows -> quads (round_up(n) / 4, SIDE, 4), scaled by column.
+// SIDE columns, from the `first`th on, of n rows -> quads (round_up(n) / 4, SIDE, 4), scaled by
+// column. Those that are raised need no offsets.
 template <class Round = Nearest>
-void quantize_columns(Scaled to, const bf16* from, int64_t stride, int64_t n, int flip,
-                      Round round = {}) {
+void quantize_columns(Scaled to, const bf16* from, int64_t stride, int64_t first, int64_t n,
+                      int flip, Round round = {}) {
+  from += first;
   __m512i most = _mm512_setzero_si512();
   for (int64_t r = 0; r < n; r++) most = _mm512_max_epu16(most, sizes_of(from + r * stride));
   const __m512i by = _mm512_set1_epi8(flip), byte = _mm512_set1_epi32(0xff);
@@ -138,13 +141,14 @@ void quantize_columns(Scaled to, const bf16* from, int64_t stride, int64_t n, in
     for (int64_t r = 0; r < round_up(n); r += 4) {
       __m512i quads = _mm512_setzero_si512();
       for (int64_t i = 0; i < 4 && r + i < n; i++) {
-        const __m512i value = round(load(from + (r + i) * stride + c), rates, r + i, c / LANES);
+        const __m512i value =
+            round(load(from + (r + i) * stride + c), rates, r + i, (first + c) / LANES);
         quads = _mm512_or_si512(quads, _mm512_slli_epi32(_mm512_and_si512(value, byte), 8 * i));
       }
       _mm512_storeu_si512(to.bytes + r * SIDE + 4 * c, _mm512_xor_si512(quads, by));
     }
   }
-  if (to.offsets) write_offsets(to, round_up(n));
+  if (flip == 0) write_offsets(to, round_up(n));
 }
 
 // One side of a product, whose bytes have no sign, for they lie 128 higher, or are so, where the

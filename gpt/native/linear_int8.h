@@ -10,10 +10,6 @@
 
 namespace gpt {
 
-struct LinearSizes {
-  int64_t n, M, C;
-};
-
 // A row of sums times its scale and those of the columns -> a row of numbers.
 template <class T>
 void write_scaled(T* to, __m512 left, __m512 right, float scale, const float* scales) {
@@ -28,7 +24,7 @@ inline void multiply_strip(bf16* out, int64_t stride, const bf16* tokens, const 
                            const Int8Matrix& matrix, int64_t n, int64_t N, int64_t K) {
   const Scaled strip = rows.strip(0);
   bf16 nowhere[SIDE];
-  quantize_rows(strip, tokens, K, n, K);
+  quantize_rows(strip, tokens, n, K);
   for (int64_t c = 0; c < N; c += SIDE) {
     const Scaled columns = matrix.strip(c);
     multiply({strip.bytes, K, 4}, columns, K, [&](int64_t r, __m512 left, __m512 right) {
@@ -58,7 +54,7 @@ template <class Round = Nearest>
 void quantize_all_columns(const Int8Matrix& to, const bf16* from, int64_t n, int64_t N, int flip,
                           Round round = {}) {
 #pragma omp for
-  for (int64_t c = 0; c < N; c += SIDE) quantize_columns(to.strip(c), from + c, N, n, flip, round);
+  for (int64_t c = 0; c < N; c += SIDE) quantize_columns(to.strip(c), from, N, c, n, flip, round);
 }
 
 // sums (M, C) += gᵀ x, of quantized columns of K tokens.
