@@ -48,7 +48,7 @@ class LayerNorm(nn.LayerNorm):
     def forward(self, x: Tensor) -> Tensor:
         if not takes(x):
             return super().forward(x)
-        out = native_norm(x, self.weight, epsilon=self.epsilon, centered=True)
+        out = native_norm(x, self.weight, epsilon=self.epsilon, centered=self.centered)
         return out if self.bias is None else out + self.bias
 
 
@@ -61,7 +61,7 @@ class RMSNorm(nn.RMSNorm):
     def forward(self, x: Tensor) -> Tensor:
         if not takes(x):
             return super().forward(x)
-        return native_norm(x, self.weight, epsilon=self.epsilon, centered=False)
+        return native_norm(x, self.weight, epsilon=self.epsilon, centered=self.centered)
 
 
 class Linear(nn.Linear):

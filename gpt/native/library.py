@@ -138,9 +138,8 @@ def _build(folder: Path) -> Path:
             for source in (path for path in SOURCES if path.suffix == ".cpp"):
                 compiled.append(str(Path(scratch, f"{source.stem}.o")))
                 _run([*compiler, PROCESSOR, *FLAGS, "-c", str(source), "-o", compiled[-1]])
-            _run(
-                [*compiler, "-shared", *compiled, "-o", linked]
-            )  # no OpenMP: torch has loaded one
+            # Without OpenMP: torch has loaded one.
+            _run([*compiler, "-shared", *compiled, "-o", linked])
             with atomic_write(path) as file:
                 file.write(Path(linked).read_bytes())
     return path

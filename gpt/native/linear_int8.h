@@ -11,8 +11,7 @@
 namespace gpt {
 
 // A row of sums times its scale and those of the columns -> a row of numbers.
-template <class T>
-void write_scaled(T* to, __m512 left, __m512 right, float scale, const float* scales) {
+inline void write_scaled(bf16* to, __m512 left, __m512 right, float scale, const float* scales) {
   const __m512 by = _mm512_set1_ps(scale);
   store(to, _mm512_mul_ps(left, _mm512_mul_ps(by, load(scales))));
   store(to + LANES, _mm512_mul_ps(right, _mm512_mul_ps(by, load(scales + LANES))));

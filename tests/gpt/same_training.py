@@ -1,6 +1,7 @@
 """Two ways to compute one run: what is run, and whether both learned the same."""
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -23,3 +24,15 @@ def assert_same_training(one: Sequence[Point], other: Sequence[Point], tolerance
     for a, b in zip(one, other, strict=True):
         assert b.train_loss == pytest.approx(a.train_loss, rel=tolerance)
         assert b.grad_norm == pytest.approx(a.grad_norm, rel=10 * tolerance)
+
+
+def assert_within_noise_of_seeds(
+    final: Callable[[str, int], float], exact_dtype: str, rounded_dtype: str
+) -> None:
+    """Final losses, by dtype and seed: in the rounded dtype they differ by less than by seed."""
+    exact, rounded = ([final(d, s) for s in range(4)] for d in (exact_dtype, rounded_dtype))
+    differences = [b - a for a, b in zip(exact, rounded, strict=True)]
+
+    assert any(differences)
+    assert abs(statistics.mean(differences)) < statistics.stdev(exact)
+    assert max(map(abs, differences)) < 0.05

@@ -1,12 +1,12 @@
 """Training in int8: the products against the same in float64, and what is learned by them."""
 
-import statistics
 from collections.abc import Callable
 
 import pytest
 import torch
 import torch.nn.functional as F
 from native_kernels import needs_kernels, random
+from same_training import assert_within_noise_of_seeds
 from torch import Tensor
 
 from gpt.canary import check_canary
@@ -226,13 +226,7 @@ def test_the_loss_agrees_with_bfloat16_s_within_the_noise_of_seeds(
         assert last.evaluation is not None
         return last.evaluation.loss
 
-    seeds = range(4)
-    exact, rounded = ([final(d, s) for s in seeds] for d in ("bfloat16", "int8"))
-    differences = [b - a for a, b in zip(exact, rounded, strict=True)]
-
-    assert any(differences)
-    assert abs(statistics.mean(differences)) < statistics.stdev(exact)
-    assert max(map(abs, differences)) < 0.05
+    assert_within_noise_of_seeds(final, "bfloat16", "int8")
 
 
 @needs_kernels

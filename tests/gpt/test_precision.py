@@ -1,12 +1,12 @@
 """A copy in bfloat16 computes; float32 weights remember."""
 
 import math
-import statistics
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from same_training import assert_within_noise_of_seeds
 
 from gpt.config import ModelConfig, RunConfig
 from gpt.device import has_fast_bfloat16
@@ -81,13 +81,7 @@ def test_the_loss_in_bfloat16_agrees_within_the_noise_of_seeds(
         )
         return points[-1].evaluation.loss
 
-    seeds = range(4)
-    exact, rounded = ([final(d, s) for s in seeds] for d in ("float32", "bfloat16"))
-    differences = [b - a for a, b in zip(exact, rounded, strict=True)]
-
-    assert any(differences)
-    assert abs(statistics.mean(differences)) < statistics.stdev(exact)
-    assert max(map(abs, differences)) < 0.05
+    assert_within_noise_of_seeds(final, "float32", "bfloat16")
 
 
 def test_weights_and_optimizer_stay_in_float32(
