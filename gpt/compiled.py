@@ -9,7 +9,7 @@ Left out: the compiler's caches of whole graphs on disk. They are pickles, and n
 the machine code of single kernels is kept, by torch, in its own folder.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -22,10 +22,22 @@ from gpt.model import LanguageModel
 Gradients = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, tuple[Tensor, ...]]]
 """x and y (B, T) and a factor () -> the loss, and the gradients of factor · loss."""
 
+
+
+def only_of_batches(guards: Sequence[Any]) -> list[bool]:
+    """Which of the compiler's guards to ask before each call: those of the batch's tensors.
+
+    All else is the same at each call: the weights stay where they are, the model as it is.
+    """
+    return [guard.guard_type == "TENSOR_MATCH" and "weights" not in guard.name for guard in guards]
+
+
 OPTIONS: dict[str, str | int | bool | Callable[..., Any]] = {
     "cpp.enable_floating_point_contract_flag": "fast",  # a · b + c in one instruction
     "fallback_random": True,
     "fx_graph_cache": False,
+    "guard_filter_fn": only_of_batches,
+    "size_asserts": False,  # of each tensor between two kernels
 }
 
 
