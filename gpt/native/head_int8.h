@@ -60,9 +60,13 @@ struct Moved {
 struct Spread {
   uint32_t start;
 
-  __m512i operator()(__m512 x, __m512 rate, int64_t row, int64_t column) const {
-    const __m512 near = Moved(start + row).near(x, rate, column);
-    return _mm512_castps_si512(_mm512_add_ps(near, _mm512_set1_ps(ROUNDER)));
+  __m512i first(const Places& to, __m512 x, const HalfOfColumns& of, int64_t row,
+                int64_t column) const {
+    return to.first(Moved(start + row).near(x, of.rate, column));
+  }
+  __m512i second(const Places& to, __m512 x, const HalfOfColumns& of, int64_t row,
+                 int64_t column) const {
+    return to.second(Moved(start + row).near(x, of.rate, column));
   }
 };
 

@@ -41,12 +41,52 @@ class Int8Matrix {
   const Buffer<int32_t> offsets_;
 };
 
-// What is added to a float below 2^22 so that its last byte is the nearest whole number.
-constexpr float ROUNDER = 12582912.0f;
+// What raises a byte with a sign by 128, if it is raised.
+constexpr int RAISED = 128;
 
-inline __m512i rounded(__m512 x, __m512 rate) {
-  return _mm512_castps_si512(_mm512_fmadd_ps(x, rate, _mm512_set1_ps(ROUNDER)));
-}
+// Numbers -> bytes, each the nearest whole number to a number times its rate, in the lowest place
+// of a lane or in the next one. A float below 2^22 has a whole number in its last bits once this
+// is added; in the second place it is 256 times as great, and rounded down by the place below.
+class Places {
+ public:
+  explicit Places(int raised = 0)
+      : first_(_mm512_set1_ps(1.5f * (1 << 23) + raised)),
+        second_(_mm512_set1_ps(1.5f * (1 << 23) + 256 * raised + 128)) {}
+
+  __m512i first(__m512 x, __m512 rate) const { return bits(_mm512_fmadd_ps(x, rate, first_)); }
+  __m512i second(__m512 x, __m512 rate256) const {
+    return bits(_mm512_fmadd_ps(x, rate256, second_));
+  }
+  __m512i first(__m512 scaled) const { return bits(_mm512_add_ps(scaled, first_)); }
+  __m512i second(__m512 scaled) const { return second(scaled, _mm512_set1_ps(256)); }
+
+  // In each lane, the first place of one and the second of the other; what is above is anything.
+  static __m512i both(__m512i first, __m512i second) {
+    return _mm512_ternarylogic_epi32(_mm512_set1_epi32(0xff), first, second, CHOICE);
+  }
+  // The lower half of one, and that of the other above it.
+  static __m512i quad(__m512i low, __m512i high) {
+    return _mm512_ternarylogic_epi32(_mm512_set1_epi32(0xffff), low, _mm512_slli_epi32(high, 16),
+                                     CHOICE);
+  }
+
+ private:
+  static constexpr int CHOICE = 0xca;  // the bits of the second where the first has ones
+  static __m512i bits(__m512 x) { return _mm512_castps_si512(x); }
+
+  const __m512 first_, second_;
+};
+
+// 32 numbers: those that stand at even places, and the others.
+struct Halves {
+  __m512 even, odd;
+
+  explicit Halves(const bf16* from) {
+    const __m512i both = _mm512_loadu_si512(from);
+    even = _mm512_castsi512_ps(_mm512_slli_epi32(both, 16));
+    odd = _mm512_castsi512_ps(_mm512_and_si512(both, _mm512_set1_epi32(0xffff0000)));
+  }
+};
 
 // 32 numbers without their signs, whose order as bits is that of their sizes: what is not a number
 // comes last.
@@ -54,8 +94,11 @@ inline __m512i sizes_of(const bf16* from) {
   return _mm512_and_si512(_mm512_loadu_si512(from), _mm512_set1_epi16(0x7fff));
 }
 
-inline __m512 scales_of(__m256i sizes) {
-  const __m512 greatest = _mm512_max_ps(_mm512_set1_ps(1e-30f), widened(sizes));  // keeps a NaN
+// Of the sizes in the upper halves of lanes.
+inline __m512 scales_of(__m512i sizes) {
+  const __m512i upper = _mm512_and_si512(sizes, _mm512_set1_epi32(0xffff0000));
+  const __m512 greatest =
+      _mm512_max_ps(_mm512_set1_ps(1e-30f), _mm512_castsi512_ps(upper));  // keeps a NaN
   return _mm512_mul_ps(greatest, _mm512_set1_ps(1.0f / 127.0f));
 }
 
@@ -65,20 +108,19 @@ inline float scale_of_row(const bf16* from, int64_t K) {
   const __m512i low = _mm512_and_si512(most, _mm512_set1_epi32(0xffff));
   const uint32_t size =
       _mm512_reduce_max_epu32(_mm512_max_epu32(low, _mm512_srli_epi32(most, 16)));
-  return _mm512_cvtss_f32(scales_of(_mm256_set1_epi16(size)));
+  return _mm512_cvtss_f32(scales_of(_mm512_set1_epi32(size << 16)));
 }
 
-// What raises a byte with a sign by 128, if it is flipped.
-constexpr int RAISED = 0x80;
-
-// A row of K numbers -> bytes; flip: RAISED, or 0.
-inline float quantize_row(int8_t* to, const bf16* from, int64_t K, int flip) {
+// A row of K numbers -> bytes, raised or not.
+inline float quantize_row(int8_t* to, const bf16* from, int64_t K, int raised) {
   const float scale = scale_of_row(from, K);
   const __m512 rate = _mm512_set1_ps(1.0f / scale);
-  const __m128i by = _mm_set1_epi8(flip);
-  for (int64_t k = 0; k < K; k += LANES) {
-    const __m128i bytes = _mm512_cvtepi32_epi8(rounded(load(from + k), rate));
-    _mm_storeu_si128((__m128i*)(to + k), _mm_xor_si128(bytes, by));
+  const __m512 rate256 = _mm512_mul_ps(rate, _mm512_set1_ps(256));
+  const Places places(raised);
+  for (int64_t k = 0; k < K; k += SIDE) {
+    const Halves x(from + k);
+    const __m512i bytes = Places::both(places.first(x.even, rate), places.second(x.odd, rate256));
+    _mm256_storeu_si256((__m256i*)(to + k), _mm512_cvtepi32_epi16(bytes));
   }
   return scale;
 }
@@ -119,36 +161,67 @@ inline void quantize_across(Scaled to, const bf16* from, int64_t K) {
   write_offsets(to, K);
 }
 
-// To the nearest whole number.
-struct Nearest {
-  __m512i operator()(__m512 x, __m512 rate, int64_t, int64_t) const { return rounded(x, rate); }
+// 16 columns, every other one of 32.
+struct HalfOfColumns {
+  __m512 scales, rate, rate256;
+
+  explicit HalfOfColumns(__m512 scales)
+      : scales(scales),
+        rate(_mm512_div_ps(_mm512_set1_ps(1.0f), scales)),
+        rate256(_mm512_mul_ps(rate, _mm512_set1_ps(256))) {}
 };
 
-// SIDE columns, from the `first`th on, of n rows -> quads (round_up(n) / 4, SIDE, 4), scaled by
-// column. Those that are raised need no offsets.
-template <class Round = Nearest>
-void quantize_columns(Scaled to, const bf16* from, int64_t stride, int64_t first, int64_t n,
-                      int flip, Round round = {}) {
-  from += first;
-  __m512i most = _mm512_setzero_si512();
-  for (int64_t r = 0; r < n; r++) most = _mm512_max_epu16(most, sizes_of(from + r * stride));
-  const __m512i by = _mm512_set1_epi8(flip), byte = _mm512_set1_epi32(0xff);
-  for (int64_t c = 0; c < SIDE; c += LANES) {
-    const __m512 scales =
-        scales_of(c ? _mm512_extracti64x4_epi64(most, 1) : _mm512_castsi512_si256(most));
-    const __m512 rates = _mm512_div_ps(_mm512_set1_ps(1.0f), scales);
-    _mm512_storeu_ps(to.scales + c, scales);
-    for (int64_t r = 0; r < round_up(n); r += 4) {
-      __m512i quads = _mm512_setzero_si512();
-      for (int64_t i = 0; i < 4 && r + i < n; i++) {
-        const __m512i value =
-            round(load(from + (r + i) * stride + c), rates, r + i, (first + c) / LANES);
-        quads = _mm512_or_si512(quads, _mm512_slli_epi32(_mm512_and_si512(value, byte), 8 * i));
-      }
-      _mm512_storeu_si512(to.bytes + r * SIDE + 4 * c, _mm512_xor_si512(quads, by));
-    }
+// To the nearest whole number.
+struct Nearest {
+  __m512i first(const Places& to, __m512 x, const HalfOfColumns& of, int64_t, int64_t) const {
+    return to.first(x, of.rate);
   }
-  if (flip == 0) write_offsets(to, round_up(n));
+  __m512i second(const Places& to, __m512 x, const HalfOfColumns& of, int64_t, int64_t) const {
+    return to.second(x, of.rate256);
+  }
+};
+
+// The greatest sizes in some strips of SIDE columns beside each other, of n rows.
+template <int STRIPS>
+void greatest_of_columns(__m512i* most, const bf16* from, int64_t stride, int64_t n) {
+  __m512i sizes[STRIPS] = {};
+  for (int64_t r = 0; r < n; r++)
+#pragma GCC unroll 8
+    for (int i = 0; i < STRIPS; i++)
+      sizes[i] = _mm512_max_epu16(sizes[i], sizes_of(from + r * stride + i * SIDE));
+  for (int i = 0; i < STRIPS; i++) most[i] = sizes[i];
+}
+
+// SIDE columns, from the `first`th on, of n rows -> quads (round_up(n) / 4, SIDE, 4), scaled by
+// column: `most` are their greatest sizes. Those that are raised need no offsets.
+template <class Round = Nearest>
+void quantize_columns(Scaled to, const bf16* from, __m512i most, int64_t stride, int64_t first,
+                      int64_t n, int raised, Round round = {}) {
+  static const bf16 zeros[SIDE] = {};
+  const __m512i front = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  const __m512i back = _mm512_add_epi32(front, _mm512_set1_epi32(8));
+  from += first;
+  const HalfOfColumns even(scales_of(_mm512_slli_epi32(most, 16))), odd(scales_of(most));
+  store(to.scales, _mm512_permutex2var_ps(even.scales, front, odd.scales));
+  store(to.scales + LANES, _mm512_permutex2var_ps(even.scales, back, odd.scales));
+  const Places places(raised);
+  for (int64_t r = 0; r < round_up(n); r += 4) {
+    const auto row = [&](int64_t i) { return r + i < n ? from + (r + i) * stride : zeros; };
+    const Halves x0(row(0)), x1(row(1)), x2(row(2)), x3(row(3));
+    const auto quads = [&](const HalfOfColumns& half, __m512 a, __m512 b, __m512 c, __m512 d,
+                           int64_t column) {
+      return Places::quad(Places::both(round.first(places, a, half, r, column),
+                                       round.second(places, b, half, r + 1, column)),
+                          Places::both(round.first(places, c, half, r + 2, column),
+                                       round.second(places, d, half, r + 3, column)));
+    };
+    const __m512i evens = quads(even, x0.even, x1.even, x2.even, x3.even, first / LANES);
+    const __m512i odds = quads(odd, x0.odd, x1.odd, x2.odd, x3.odd, first / LANES + 1);
+    int8_t* const bytes = to.bytes + r * SIDE;
+    _mm512_storeu_si512(bytes, _mm512_permutex2var_epi32(evens, front, odds));
+    _mm512_storeu_si512(bytes + 64, _mm512_permutex2var_epi32(evens, back, odds));
+  }
+  if (raised == 0) write_offsets(to, round_up(n));
 }
 
 // One side of a product, whose bytes have no sign, for they lie 128 higher, or are so, where the

@@ -50,10 +50,21 @@ inline void quantize_for_forward(const Int8Matrix& to, const bf16* weight, int64
 
 // The strips of all columns of n rows: of W for g W; or of tokens, that are summed over.
 template <class Round = Nearest>
-void quantize_all_columns(const Int8Matrix& to, const bf16* from, int64_t n, int64_t N, int flip,
+void quantize_all_columns(const Int8Matrix& to, const bf16* from, int64_t n, int64_t N, int raised,
                           Round round = {}) {
+  constexpr int STRIPS = 4;  // whose lines lie together
 #pragma omp for
-  for (int64_t c = 0; c < N; c += SIDE) quantize_columns(to.strip(c), from, N, c, n, flip, round);
+  for (int64_t start = 0; start < N; start += STRIPS * SIDE) {
+    const int64_t end = std::min(N, start + STRIPS * SIDE);
+    __m512i most[STRIPS];
+    if (end - start == STRIPS * SIDE)
+      greatest_of_columns<STRIPS>(most, from + start, N, n);
+    else
+      for (int64_t c = start; c < end; c += SIDE)
+        greatest_of_columns<1>(most + (c - start) / SIDE, from + c, N, n);
+    for (int64_t c = start; c < end; c += SIDE)
+      quantize_columns(to.strip(c), from, most[(c - start) / SIDE], N, c, n, raised, round);
+  }
 }
 
 // sums (M, C) += gᵀ x, of quantized columns of K tokens.
