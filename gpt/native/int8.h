@@ -235,7 +235,7 @@ struct Unsigned {
 // not yet scaled.
 template <class Use>
 __attribute__((noinline)) void multiply(Unsigned a, Scaled b, int64_t K, Use use) {
-  constexpr int ROWS = 8;
+  constexpr int ROWS = 8, STEPS = 4;
   for (int64_t row = 0; row < SIDE; row += ROWS) {
     __m512i left[ROWS], right[ROWS];
 #pragma GCC unroll 8
@@ -244,17 +244,19 @@ __attribute__((noinline)) void multiply(Unsigned a, Scaled b, int64_t K, Use use
       right[i] = b.offsets ? _mm512_loadu_si512(b.offsets + LANES) : _mm512_setzero_si512();
     }
     const int8_t *values = a.bytes + row * a.row, *quads = b.bytes;
-    for (int64_t k = 0; k < K; k += 4, values += a.step, quads += 4 * SIDE) {
-      const __m512i b_left = _mm512_loadu_si512(quads), b_right = _mm512_loadu_si512(quads + 64);
+    for (int64_t k = 0; k < K; k += 4 * STEPS)
+#pragma GCC unroll 4
+      for (int step = 0; step < STEPS; step++, values += a.step, quads += 4 * SIDE) {
+        const __m512i b_left = _mm512_loadu_si512(quads), b_right = _mm512_loadu_si512(quads + 64);
 #pragma GCC unroll 8
-      for (int i = 0; i < ROWS; i++) {
-        int32_t quad;
-        std::memcpy(&quad, values + i * a.row, sizeof quad);
-        const __m512i all = _mm512_set1_epi32(quad);
-        left[i] = _mm512_dpbusd_epi32(left[i], all, b_left);
-        right[i] = _mm512_dpbusd_epi32(right[i], all, b_right);
+        for (int i = 0; i < ROWS; i++) {
+          int32_t quad;
+          std::memcpy(&quad, values + i * a.row, sizeof quad);
+          const __m512i all = _mm512_set1_epi32(quad);
+          left[i] = _mm512_dpbusd_epi32(left[i], all, b_left);
+          right[i] = _mm512_dpbusd_epi32(right[i], all, b_right);
+        }
       }
-    }
 #pragma GCC unroll 8
     for (int i = 0; i < ROWS; i++)
       use(row + i, _mm512_cvtepi32_ps(left[i]), _mm512_cvtepi32_ps(right[i]));
