@@ -23,7 +23,6 @@ Gradients = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, tuple[Tensor, ...]]
 """x and y (B, T) and a factor () -> the loss, and the gradients of factor · loss."""
 
 
-
 def only_of_batches(guards: Sequence[Any]) -> list[bool]:
     """Which of the compiler's guards to ask before each call: those of the batch's tensors.
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gpt.attention.cache import KVCache
-from gpt.block import Block
+from gpt.block import Block, Blocks
 from gpt.config import ModelConfig
 from gpt.errors import ConfigError
 from gpt.layers import make_dropout, make_norm
@@ -137,7 +137,7 @@ class GPT(LanguageModel):
         if config.position == "learned":
             self.position_embedding = nn.Embedding(config.block_size, C)
         self.embedding_dropout = make_dropout(config.dropout if config.embedding_dropout else 0.0)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.blocks = Blocks(config)
         if config.final_norm != "none":
             self.final_norm = make_norm(config)
         self.head = nn.Linear(C, vocab_size, bias=config.bias)
@@ -156,8 +156,7 @@ class GPT(LanguageModel):
                 positions = torch.arange(start, start + idx.shape[1], device=idx.device)  # (T,)
             x = x + self.position_embedding(positions)  # (B, T, C) + (T, C)
         x = self.embedding_dropout(x)
-        for i, block in enumerate(self.blocks):
-            x = block(x, None if cache is None else cache.layers[i])
+        x = self.blocks(x, cache)
         if self.config.final_norm == "applied":
             x = self.final_norm(x)
         out: Tensor = x

@@ -1,10 +1,12 @@
-// A whole block, forward and backward: what is in kernels.cpp, one after another, without a way
-// through Python and torch between two of them.
+// Whole blocks, forward and backward: what is in kernels.cpp, one after another, without a way
+// through Python and torch between two of them. A block is
 //
 //   h1 = norm(x), x1 = x + W_o attention(turn(W_qkv h1)), h2 = norm(x1), out = x1 + mlp(h2)
 //
-// Matrices are without biases. Letters: n = B · T tokens, C = H · D channels, M hidden ones.
+// Matrices are without biases. Letters: n = B · T tokens, C = H · D channels, M hidden ones, L
+// blocks.
 #include <utility>
+#include <vector>
 
 #include "buffer.h"
 #include "kernels.h"
@@ -24,6 +26,7 @@ void add(bf16* out, const bf16* a, const bf16* b, int64_t n, int n_threads) {
 // Of one block, in the order of its parameters; or their gradients.
 template <class T>
 struct Weights {
+  static constexpr int64_t N = 6;
   T *attention_norm, *qkv, *projection, *mlp_norm, *expand, *project;
 
   explicit Weights(T* const* each)
@@ -39,7 +42,7 @@ struct Weights {
 struct Settings {
   const bf16 *cos, *sin;  // (T, D / 2), or null: no turn
   const float* gelu;
-  int64_t B, T, H, D, M;
+  int64_t L, B, T, H, D, M;
   float scale, norm_epsilon, turn_epsilon;
   int centered, turn_norm, activation, int8;
 };
@@ -61,26 +64,41 @@ struct Call : Settings {
   }
 };
 
-// What the forward pass keeps for the backward pass, in two tensors (gpt/native/block.py has their
-// sizes). `active` is there in int8 alone, where hidden is no rows longer than the tokens.
+// What the forward pass of a block keeps for the backward pass. `active` is there in int8 alone,
+// where hidden is no rows longer than the tokens.
 struct Kept {
   bf16 *h1, *qkv, *turned, *attended, *x1, *h2, *hidden, *active;
   float *norm1, *norm2, *attention;
 
-  Kept(bf16* values, float* numbers, const Call& s) {
-    const int64_t size = s.n() * s.C();
+  Kept(bf16*& values, float*& numbers, const Call& s) {
+    const int64_t n = s.n(), size = n * s.C();
     const auto take = [&](int64_t n) { return std::exchange(values, values + n); };
+    const auto take_numbers = [&](int64_t n) { return std::exchange(numbers, numbers + n); };
     h1 = take(size);
     qkv = take(3 * size);
     turned = s.turns() ? take(3 * size) : qkv;
     attended = take(size);
     x1 = take(size);
     h2 = take(size);
-    hidden = take((s.int8 ? s.n() : round_up(s.n())) * s.M);
-    active = s.int8 ? take(s.n() * s.M) : nullptr;
-    norm1 = numbers;
-    norm2 = norm1 + 2 * s.n();
-    attention = norm2 + 2 * s.n();
+    hidden = take((s.int8 ? n : round_up(n)) * s.M);
+    active = s.int8 ? take(n * s.M) : nullptr;
+    norm1 = take_numbers(2 * n);
+    norm2 = take_numbers(2 * n);
+    attention = take_numbers(2 * n * s.H);
+  }
+};
+
+// Of all blocks, one after another: the next one's input comes between two of them. It lies in
+// two tensors (gpt/native/block.py has their sizes).
+struct KeptOfAll {
+  std::vector<Kept> of_block;
+  std::vector<bf16*> inputs;  // of the blocks after the first
+
+  KeptOfAll(bf16* values, float* numbers, const Call& s) {
+    for (int64_t i = 0; i < s.L; i++) {
+      if (i > 0) inputs.push_back(std::exchange(values, values + s.n() * s.C()));
+      of_block.emplace_back(values, numbers, s);
+    }
   }
 };
 
@@ -148,19 +166,29 @@ void backward(bf16* grad_x, const Weights<bf16>& grads, const bf16* grad_out, co
 
 extern "C" {
 
-// out (B, T, C) and what is kept, of x and the weights in their order.
-void gpt_block(bf16* out, bf16* values, float* numbers, const bf16* x, const bf16* const* weights,
-               const Settings* settings, int n_threads) {
+// out (B, T, C) and what is kept, of x and the weights in their order, block after block.
+void gpt_blocks(bf16* out, bf16* values, float* numbers, const bf16* x, const bf16* const* weights,
+                const Settings* settings, int n_threads) {
   const Call s{*settings, n_threads};
-  forward(out, Kept(values, numbers, s), x, Weights<const bf16>(weights), s);
+  const KeptOfAll kept(values, numbers, s);
+  for (int64_t i = 0; i < s.L; i++)
+    forward(i + 1 < s.L ? kept.inputs[i] : out, kept.of_block[i], i > 0 ? kept.inputs[i - 1] : x,
+            Weights<const bf16>(weights + i * Weights<const bf16>::N), s);
 }
 
-// The gradients of x and the weights, of grad_out and what gpt_block had and gave.
-void gpt_block_backward(bf16* grad_x, bf16* const* grads, const bf16* grad_out, bf16* values,
-                        float* numbers, const bf16* x, const bf16* const* weights,
-                        const Settings* settings, int n_threads) {
+// The gradients of x and the weights, of grad_out and what gpt_blocks had and gave.
+void gpt_blocks_backward(bf16* grad_x, bf16* const* grads, const bf16* grad_out, bf16* values,
+                         float* numbers, const bf16* x, const bf16* const* weights,
+                         const Settings* settings, int n_threads) {
   const Call s{*settings, n_threads};
-  backward(grad_x, Weights<bf16>(grads), grad_out, Kept(values, numbers, s), x,
-           Weights<const bf16>(weights), s);
+  const KeptOfAll kept(values, numbers, s);
+  const Buffer<bf16> between(s.L > 1 ? 2 * s.n() * s.C() : 0);
+  for (int64_t i = s.L - 1; i >= 0; i--) {
+    bf16* const grad = i > 0 ? between.begin() + i % 2 * s.n() * s.C() : grad_x;
+    backward(grad, Weights<bf16>(grads + i * Weights<bf16>::N), grad_out, kept.of_block[i],
+             i > 0 ? kept.inputs[i - 1] : x,
+             Weights<const bf16>(weights + i * Weights<const bf16>::N), s);
+    grad_out = grad;
+  }
 }
 }

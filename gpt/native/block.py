@@ -1,8 +1,8 @@
-"""A transformer block as one call in C++, forward and backward (block.cpp), of bfloat16 on a CPU.
+"""Transformer blocks as one call in C++, forward and backward (block.cpp), of bfloat16 on a CPU.
 
-Its norms, maps, attention and MLP are the kernels that the layers call one by one (in bfloat16
+Their norms, maps, attention and MLP are the kernels that the layers call one by one (in bfloat16
 without AMX they leave the maps to oneDNN); what is saved are a dozen ways through Python and torch
-each way, a tenth of a small model's step. Left out: biases and dropout.
+each way and block, a tenth of a small model's step. Left out: biases and dropout.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ from gpt.native.turn import EPSILON
 
 @dataclass(frozen=True)
 class BlockSettings:
-    """What a block is besides its weights."""
+    """What blocks are besides their weights."""
 
     n_head: int
     scale: float
@@ -38,24 +38,24 @@ class BlockSettings:
     """Whether its maps multiply in int8."""
 
 
-def native_block(
+def native_blocks(
     x: Tensor,
     weights: tuple[Tensor, ...],
     angles: tuple[Tensor | None, Tensor | None],
     settings: BlockSettings,
 ) -> Tensor:
-    """(B, T, C) -> (B, T, C), as `gpt.block.Block`.
+    """(B, T, C) -> (B, T, C), as one `gpt.block.Block` after another.
 
     Args:
-        weights: of the norm, qkv and projection of attention, then of norm, expansion and
-            projection of the MLP. Sides of matrices are multiples of SIDE.
+        weights: block after block, those of the norm, qkv and projection of attention, then of
+            norm, expansion and projection of the MLP. Sides of matrices are multiples of SIDE.
         angles: cos and sin of the rotary positions, (T, D / 2) each, or None.
     """
-    outputs: tuple[Tensor, ...] = _Block.apply(x, *angles, settings, *weights)  # type: ignore[no-untyped-call]
+    outputs: tuple[Tensor, ...] = _Blocks.apply(x, *angles, settings, *weights)  # type: ignore[no-untyped-call]
     return outputs[0]
 
 
-class _Block(torch.autograd.Function):
+class _Blocks(torch.autograd.Function):
     @staticmethod
     def forward(
         x: Tensor,
@@ -64,7 +64,7 @@ class _Block(torch.autograd.Function):
         settings: BlockSettings,
         *weights: Tensor,
     ) -> tuple[Tensor, ...]:
-        outputs: tuple[Tensor, ...] = OPERATORS.block(x, weights, cos, sin, *_numbers(settings))
+        outputs: tuple[Tensor, ...] = OPERATORS.blocks(x, weights, cos, sin, *_numbers(settings))
         return outputs
 
     @staticmethod
@@ -76,7 +76,7 @@ class _Block(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, cos, sin, values, numbers, *weights = ctx.saved_tensors
-        to_x, *to_weights = OPERATORS.block_backward(
+        to_x, *to_weights = OPERATORS.blocks_backward(
             grads[0], values, numbers, x, weights, cos, sin, *_numbers(ctx.settings)
         )
         return to_x, None, None, None, *to_weights
@@ -87,6 +87,9 @@ def _numbers(s: BlockSettings) -> tuple[Any, ...]:
     activation = NUMBERS[s.activation]
     return s.n_head, s.scale, s.epsilon, s.centered, s.qk_norm, activation, s.int8
 
+
+WEIGHTS = 6
+"""Of a block."""
 
 _SETTINGS = "int H, float scale, float epsilon, bool centered, bool qk_norm, int number, bool int8"
 
@@ -104,21 +107,21 @@ def _empty(
     number: int,  # noqa: ARG001
     int8: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The output, and what is kept (`Kept` of block.cpp)."""
-    (B, T, C), M = x.shape, len(weights[4])
+    """The output, and what is kept (`KeptOfAll` of block.cpp)."""
+    (B, T, C), M, L = x.shape, len(weights[4]), len(weights) // WEIGHTS
     n = B * T
     turned = 3 if cos is not None or qk_norm else 0
     hidden = 2 * n if int8 else -(-n // SIDE) * SIDE
     values = (7 + turned) * n * C + hidden * M
     return (
         x.new_empty(x.shape),
-        x.new_empty(values),
-        x.new_empty(4 * n + 2 * B * H * T, dtype=torch.float32),
+        x.new_empty(L * values + (L - 1) * n * C),
+        x.new_empty(L * (4 + 2 * H) * n, dtype=torch.float32),
     )
 
 
 @operator(
-    "block(Tensor x, Tensor[] weights, Tensor? cos, Tensor? sin, "
+    "blocks(Tensor x, Tensor[] weights, Tensor? cos, Tensor? sin, "
     f"{_SETTINGS}) -> (Tensor, Tensor, Tensor)",
     _empty,
 )
@@ -128,12 +131,12 @@ def _forward(
     x, cos, sin, *weights = _contiguous(x, cos, sin, *weights)
     outputs = _empty(x, weights, cos, sin, *numbers)
     settings = _settings(x, weights, cos, sin, *numbers)
-    call(library().gpt_block, *outputs, x, _addresses(weights), settings)
+    call(library().gpt_blocks, *outputs, x, _addresses(weights), settings)
     return outputs
 
 
 @operator(
-    "block_backward(Tensor grad, Tensor values, Tensor numbers, Tensor x, Tensor[] weights,"
+    "blocks_backward(Tensor grad, Tensor values, Tensor numbers, Tensor x, Tensor[] weights,"
     f" Tensor? cos, Tensor? sin, {_SETTINGS}) -> Tensor[]",
     lambda grad, values, numbers, x, weights, *_: [t.new_empty(t.shape) for t in (x, *weights)],  # noqa: ARG005
 )
@@ -151,7 +154,7 @@ def _backward(
     grads = [torch.empty_like(tensor) for tensor in (x, *weights)]
     settings = _settings(x, weights, cos, sin, *how)
     call(
-        library().gpt_block_backward, grads[0], _addresses(grads[1:]), grad, values, numbers, x,
+        library().gpt_blocks_backward, grads[0], _addresses(grads[1:]), grad, values, numbers, x,
         _addresses(weights), settings,
     )  # fmt: skip
     return grads
@@ -162,7 +165,7 @@ class _Settings(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("cos", "sin", "gelu")),
-        *((name, ctypes.c_int64) for name in ("B", "T", "H", "D", "M")),
+        *((name, ctypes.c_int64) for name in ("L", "B", "T", "H", "D", "M")),
         *((name, ctypes.c_float) for name in ("scale", "norm_epsilon", "turn_epsilon")),
         *((name, ctypes.c_int) for name in ("centered", "turn_norm", "activation", "int8")),
     )
@@ -181,7 +184,7 @@ def _settings(
     """What both kernels need to know besides the tensors that they get."""
     B, T, C = x.shape
     angles = (None if table is None else table.data_ptr() for table in (cos, sin))
-    sizes = B, T, H, C // H, len(weights[4])
+    sizes = len(weights) // WEIGHTS, B, T, H, C // H, len(weights[4])
     known = _Settings(*angles, ctypes.addressof(GELU), *sizes, scale, epsilon, EPSILON, *flags)
     return ctypes.byref(known)
 

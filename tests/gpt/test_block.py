@@ -1,4 +1,4 @@
-"""A block as one kernel: it computes what its layers do, and only where it can."""
+"""Blocks as one kernel: they compute what their layers do, and only where they can."""
 
 from dataclasses import replace
 
@@ -8,14 +8,21 @@ from native_kernels import needs_kernels, random
 from torch import Tensor
 
 from gpt.attention.cache import KVCache
-from gpt.block import Block
+from gpt.block import Blocks
 from gpt.config import ModelConfig
-from gpt.layers import Linear
+from gpt.layers import LayerNorm, Linear, RMSNorm
 from gpt.presets import MODERN, NANOGPT
 
 pytestmark = needs_kernels
 
-SHAPE = {"n_head": 2, "n_embd": 64, "block_size": 50, "kernel": "native", "init": "torch"}
+SHAPE = {
+    "n_layer": 3,
+    "n_head": 2,
+    "n_embd": 64,
+    "block_size": 50,
+    "kernel": "native",
+    "init": "torch",
+}
 CONFIGS = {
     "nanogpt": replace(NANOGPT.model, **SHAPE),
     "modern": replace(MODERN.model, **SHAPE),
@@ -24,55 +31,55 @@ CONFIGS = {
 }
 
 
-def block_of(config: ModelConfig, *, int8: bool = False) -> Block:
+def blocks_of(config: ModelConfig, *, int8: bool = False) -> Blocks:
     torch.manual_seed(0)
-    block = Block(config).bfloat16()
-    for module in block.modules():
+    blocks = Blocks(config).bfloat16()
+    for module in blocks.modules():
         if isinstance(module, Linear):
             module.int8 = int8
-    for norm in (block.attention_norm, block.mlp_norm):
-        torch.nn.init.normal_(norm.weight, 1.0, 0.1)
-    return block
+        elif isinstance(module, LayerNorm | RMSNorm):
+            torch.nn.init.normal_(module.weight, 1.0, 0.1)
+    return blocks
 
 
-def outputs(block: Block, x: Tensor) -> list[Tensor]:
-    """What it gives, and the gradients of its input and weights."""
+def outputs(blocks: Blocks, x: Tensor) -> list[Tensor]:
+    """What they give, and the gradients of its input and weights."""
     x = x.clone().requires_grad_()
-    block.zero_grad()
-    out = block(x)
+    blocks.zero_grad()
+    out = blocks(x)
     out.backward(random(*x.shape, seed=1))
-    return [out.detach(), x.grad, *(p.grad.clone() for p in block.parameters())]
+    return [out.detach(), x.grad, *(p.grad.clone() for p in blocks.parameters())]
 
 
-def by_layers(block: Block, x: Tensor) -> list[Tensor]:
-    block.has_kernel = False
-    return outputs(block, x)
+def by_layers(blocks: Blocks, x: Tensor) -> list[Tensor]:
+    blocks.has_kernel = False
+    return outputs(blocks, x)
 
 
 @pytest.mark.parametrize("T", [1, 33, 50])
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-def test_it_computes_what_its_layers_do(config: ModelConfig, T: int) -> None:
+def test_they_compute_what_their_layers_do(config: ModelConfig, T: int) -> None:
     """Their products may be rounded in another order."""
-    block, x = block_of(config), random(3, T, 64)
-    assert block.has_kernel
+    blocks, x = blocks_of(config), random(3, T, 64)
+    assert blocks.has_kernel
 
-    for one, other in zip(outputs(block, x), by_layers(block, x), strict=True):
+    for one, other in zip(outputs(blocks, x), by_layers(blocks, x), strict=True):
         assert (one.float() - other.float()).norm() <= 0.01 * other.float().norm()
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_in_int8_to_the_bit(config: ModelConfig) -> None:
-    block, x = block_of(config, int8=True), random(3, 50, 64)
-    found, expected = outputs(block, x), by_layers(block, x)
+    blocks, x = blocks_of(config, int8=True), random(3, 50, 64)
+    found, expected = outputs(blocks, x), by_layers(blocks, x)
 
     assert all(map(torch.equal, found, expected))
-    rounded = outputs(block_of(config), x)
+    rounded = outputs(blocks_of(config), x)
     assert not torch.equal(found[0], rounded[0])
 
 
 def test_a_part_of_a_batch_that_is_no_copy_is_taken() -> None:
-    block, x = block_of(CONFIGS["modern"], int8=True), random(4, 50, 64)
-    assert torch.equal(block(x[::2]), block(x)[::2])
+    blocks, x = blocks_of(CONFIGS["modern"], int8=True), random(4, 50, 64)
+    assert torch.equal(blocks(x[::2]), blocks(x)[::2])
 
 
 @pytest.mark.parametrize(
@@ -87,19 +94,19 @@ def test_a_part_of_a_batch_that_is_no_copy_is_taken() -> None:
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_what_it_leaves_out_is_left_to_the_layers(change: dict[str, object]) -> None:
-    assert not Block(replace(CONFIGS["nanogpt"], **change)).has_kernel
+def test_what_they_leave_out_is_left_to_the_layers(change: dict[str, object]) -> None:
+    assert not Blocks(replace(CONFIGS["nanogpt"], **change)).has_kernel
 
 
-def test_it_trains_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_they_train_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """In an evaluation, and with a memory of keys, the layers compute."""
 
     def fail(*_: object) -> Tensor:
         raise AssertionError
 
-    monkeypatch.setattr("gpt.block.native_block", fail)
-    block = block_of(CONFIGS["nanogpt"])
+    monkeypatch.setattr("gpt.block.native_blocks", fail)
+    blocks = blocks_of(CONFIGS["nanogpt"])
     with pytest.raises(AssertionError):
-        block(random(1, 8, 64))
-    block.eval()(random(1, 8, 64))
-    block.train()(random(1, 8, 64), KVCache(n_layer=1, block_size=50).layers[0])
+        blocks(random(1, 8, 64))
+    blocks.eval()(random(1, 8, 64))
+    blocks.train()(random(1, 8, 64), KVCache(n_layer=3, block_size=50))
