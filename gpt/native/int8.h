@@ -232,9 +232,10 @@ struct Unsigned {
 };
 
 // Calls `use` with each of SIDE rows' number and its sums of K products with the columns of `b`,
-// not yet scaled.
+// not yet scaled. (Arguments that were copied would wait for the stores before them.)
 template <class Use>
-__attribute__((noinline)) void multiply(Unsigned a, Scaled b, int64_t K, Use use) {
+__attribute__((noinline)) void multiply(const Unsigned& a, const Scaled& b, int64_t K,
+                                        const Use& use) {
   constexpr int ROWS = 8, STEPS = 4;
   for (int64_t row = 0; row < SIDE; row += ROWS) {
     __m512i left[ROWS], right[ROWS];

@@ -18,13 +18,16 @@ inline void write_scaled(bf16* to, __m512 left, __m512 right, float scale, const
 }
 
 // n rows of `out`, `stride` apart, = as many tokens (K) times the columns of the matrix, N of
-// them; `rows` are a workspace.
+// them; `rows` are a workspace. Meanwhile the next tokens come nearer.
 inline void multiply_strip(bf16* out, int64_t stride, const bf16* tokens, const Int8Matrix& rows,
                            const Int8Matrix& matrix, int64_t n, int64_t N, int64_t K) {
   const Scaled strip = rows.strip(0);
   bf16 nowhere[SIDE];
   quantize_rows(strip, tokens, n, K);
-  for (int64_t c = 0; c < N; c += SIDE) {
+  const bf16* next = tokens + SIDE * K;
+  const int64_t share = round_up(SIDE * K * SIDE / N);
+  for (int64_t c = 0; c < N; c += SIDE, next += share) {
+    for (int64_t i = 0; i < share; i += 32) _mm_prefetch((const char*)(next + i), _MM_HINT_T1);
     const Scaled columns = matrix.strip(c);
     multiply({strip.bytes, K, 4}, columns, K, [&](int64_t r, __m512 left, __m512 right) {
       bf16* const to = r < n ? out + r * stride + c : nowhere;
