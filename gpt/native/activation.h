@@ -24,26 +24,29 @@ struct SquaredRelu {
   __m512 slope(__m512 x) const { return _mm512_add_ps(Relu().value(x), Relu().value(x)); }
 };
 
-// An odd function that is a parabola between each two of 33 points from 0 to a limit.
+// A function that is a parabola around each of 32 points from 0 to a limit, which lies half a
+// piece beyond the last of them.
 struct Parabolas {
   static constexpr int PIECES = 32, SIZE = 3 * PIECES;
 
+  float rate;
   __m512 low[3], high[3];  // of the first 16 pieces and the others: constant, slope and curvature
 
-  explicit Parabolas(const float* table) {
+  Parabolas(const float* table, float limit) : rate((PIECES - 0.5f) / limit) {
     for (int i = 0; i < 3; i++) {
       low[i] = _mm512_loadu_ps(table + i * PIECES);
       high[i] = _mm512_loadu_ps(table + i * PIECES + LANES);
     }
   }
 
-  // At x, which lies `t` in [0, 1) within a piece.
-  __m512 operator()(__m512 x, __m512i piece, __m512 t) const {
+  // At x in [0, limit].
+  __m512 operator()(__m512 x) const {
+    // The last bits of a float of this size are the nearest whole number.
+    const __m512 nearest = _mm512_set1_ps(1.5f * (1 << 23));
+    const __m512i piece = _mm512_castps_si512(_mm512_fmadd_ps(x, _mm512_set1_ps(rate), nearest));
     __m512 y = _mm512_permutex2var_ps(low[2], piece, high[2]);
-    y = _mm512_fmadd_ps(y, t, _mm512_permutex2var_ps(low[1], piece, high[1]));
-    y = _mm512_fmadd_ps(y, t, _mm512_permutex2var_ps(low[0], piece, high[0]));
-    const __m512 sign = _mm512_set1_ps(-0.0f);
-    return _mm512_xor_ps(y, _mm512_and_ps(x, sign));
+    y = _mm512_fmadd_ps(y, x, _mm512_permutex2var_ps(low[1], piece, high[1]));
+    return _mm512_fmadd_ps(y, x, _mm512_permutex2var_ps(low[0], piece, high[0]));
   }
 };
 
@@ -52,24 +55,22 @@ struct Gelu {
   Parabolas for_value, for_slope;
 
   explicit Gelu(const float* table)
-      : limit(*table), for_value(table + 1), for_slope(table + 1 + Parabolas::SIZE) {}
+      : limit(std::nextafter(*table, 0.0f)),
+        for_value(table + 1, *table),
+        for_slope(table + 1 + Parabolas::SIZE, *table) {}
 
   __m512 value(__m512 x) const {
-    const __m512 bounded = _mm512_max_ps(_mm512_set1_ps(-limit), x);  // NaN stays NaN
-    return _mm512_mul_ps(bounded, half_plus(for_value, x));
+    const __m512 half = _mm512_set1_ps(0.5f);
+    x = _mm512_max_ps(_mm512_set1_ps(-limit), x);  // NaN stays NaN
+    return _mm512_fmadd_ps(_mm512_abs_ps(x), for_value(bounded(x)), _mm512_mul_ps(x, half));
   }
-  __m512 slope(__m512 x) const { return half_plus(for_slope, x); }
+  __m512 slope(__m512 x) const {
+    const __m512 sign = _mm512_and_ps(x, _mm512_set1_ps(-0.0f));
+    return _mm512_add_ps(_mm512_xor_ps(for_slope(bounded(x)), sign), _mm512_set1_ps(0.5f));
+  }
 
  private:
-  __m512 half_plus(const Parabolas& odd, __m512 x) const {
-    const float pieces = Parabolas::PIECES;
-    const __m512 most = _mm512_set1_ps(std::nextafter(pieces, 0.0f));
-    const __m512 place =
-        _mm512_min_ps(most, _mm512_mul_ps(_mm512_abs_ps(x), _mm512_set1_ps(pieces / limit)));
-    const __m512i piece = _mm512_cvttps_epi32(place);
-    const __m512 t = _mm512_sub_ps(place, _mm512_cvtepi32_ps(piece));
-    return _mm512_add_ps(odd(x, piece, t), _mm512_set1_ps(0.5f));
-  }
+  __m512 bounded(__m512 x) const { return _mm512_min_ps(_mm512_set1_ps(limit), _mm512_abs_ps(x)); }
 };
 
 template <class Activation>
