@@ -18,8 +18,8 @@ NUMBERS: dict[Activation, int] = {"relu": 0, "relu2": 1, "gelu": 2}
 """What activation.h calls them."""
 
 LIMIT, PIECES = 5.0, 32
-"""Of GELU: with a parabola in each piece of [0, LIMIT], its value is within 1e-5 of the exact one, and
-its slope within 4e-5, up to LIMIT and beyond it."""
+"""Of GELU: with a parabola in each piece of [0, LIMIT], its value is within 1e-5 of the exact one,
+and its slope within 4e-5, up to LIMIT and beyond it."""
 
 
 def native_activation(x: Tensor, name: Activation) -> Tensor:
