@@ -25,13 +25,17 @@ struct Scaled {
   int32_t* offsets;  // -128 · the sum of a column's bytes; null: none
 };
 
+// Whether the other side of a product lies 128 higher, or its bytes have no sign.
+enum Offsets { WITH_OFFSETS, NO_OFFSETS };
+
 // Of a matrix with N rows or columns of K: the strips of SIDE follow each other.
 class Int8Matrix {
  public:
   Int8Matrix(int64_t N, int64_t K) : depth_(K), bytes_(N * K), scales_(N), offsets_(N) {}
 
-  Scaled strip(int64_t at) const {
-    return {bytes_.begin() + at * depth_, scales_.begin() + at, offsets_.begin() + at};
+  Scaled strip(int64_t at, Offsets offsets = WITH_OFFSETS) const {
+    return {bytes_.begin() + at * depth_, scales_.begin() + at,
+            offsets == NO_OFFSETS ? nullptr : offsets_.begin() + at};
   }
 
  private:
@@ -57,8 +61,6 @@ class Places {
   __m512i second(__m512 x, __m512 rate256) const {
     return bits(_mm512_fmadd_ps(x, rate256, second_));
   }
-  __m512i first(__m512 scaled) const { return bits(_mm512_add_ps(scaled, first_)); }
-  __m512i second(__m512 scaled) const { return second(scaled, _mm512_set1_ps(256)); }
 
   // In each lane, the first place of one and the second of the other; what is above is anything.
   static __m512i both(__m512i first, __m512i second) {
@@ -171,16 +173,6 @@ struct HalfOfColumns {
         rate256(_mm512_mul_ps(rate, _mm512_set1_ps(256))) {}
 };
 
-// To the nearest whole number.
-struct Nearest {
-  __m512i first(const Places& to, __m512 x, const HalfOfColumns& of, int64_t, int64_t) const {
-    return to.first(x, of.rate);
-  }
-  __m512i second(const Places& to, __m512 x, const HalfOfColumns& of, int64_t, int64_t) const {
-    return to.second(x, of.rate256);
-  }
-};
-
 // The greatest sizes in some strips of SIDE columns beside each other, of n rows.
 template <int STRIPS>
 void greatest_of_columns(__m512i* most, const bf16* from, int64_t stride, int64_t n) {
@@ -194,9 +186,8 @@ void greatest_of_columns(__m512i* most, const bf16* from, int64_t stride, int64_
 
 // SIDE columns, from the `first`th on, of n rows -> quads (round_up(n) / 4, SIDE, 4), scaled by
 // column: `most` are their greatest sizes. Those that are raised need no offsets.
-template <class Round = Nearest>
-void quantize_columns(Scaled to, const bf16* from, __m512i most, int64_t stride, int64_t first,
-                      int64_t n, int raised, Round round = {}) {
+inline void quantize_columns(Scaled to, const bf16* from, __m512i most, int64_t stride,
+                             int64_t first, int64_t n, int raised) {
   static const bf16 zeros[SIDE] = {};
   const __m512i front = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
   const __m512i back = _mm512_add_epi32(front, _mm512_set1_epi32(8));
@@ -208,15 +199,12 @@ void quantize_columns(Scaled to, const bf16* from, __m512i most, int64_t stride,
   for (int64_t r = 0; r < round_up(n); r += 4) {
     const auto row = [&](int64_t i) { return r + i < n ? from + (r + i) * stride : zeros; };
     const Halves x0(row(0)), x1(row(1)), x2(row(2)), x3(row(3));
-    const auto quads = [&](const HalfOfColumns& half, __m512 a, __m512 b, __m512 c, __m512 d,
-                           int64_t column) {
-      return Places::quad(Places::both(round.first(places, a, half, r, column),
-                                       round.second(places, b, half, r + 1, column)),
-                          Places::both(round.first(places, c, half, r + 2, column),
-                                       round.second(places, d, half, r + 3, column)));
+    const auto quads = [&](const HalfOfColumns& of, __m512 a, __m512 b, __m512 c, __m512 d) {
+      return Places::quad(Places::both(places.first(a, of.rate), places.second(b, of.rate256)),
+                          Places::both(places.first(c, of.rate), places.second(d, of.rate256)));
     };
-    const __m512i evens = quads(even, x0.even, x1.even, x2.even, x3.even, first / LANES);
-    const __m512i odds = quads(odd, x0.odd, x1.odd, x2.odd, x3.odd, first / LANES + 1);
+    const __m512i evens = quads(even, x0.even, x1.even, x2.even, x3.even);
+    const __m512i odds = quads(odd, x0.odd, x1.odd, x2.odd, x3.odd);
     int8_t* const bytes = to.bytes + r * SIDE;
     _mm512_storeu_si512(bytes, _mm512_permutex2var_epi32(evens, front, odds));
     _mm512_storeu_si512(bytes + 64, _mm512_permutex2var_epi32(evens, back, odds));

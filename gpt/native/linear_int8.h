@@ -52,9 +52,8 @@ inline void quantize_for_forward(const Int8Matrix& to, const bf16* weight, int64
 }
 
 // The strips of all columns of n rows: of W for g W; or of tokens, that are summed over.
-template <class Round = Nearest>
-void quantize_all_columns(const Int8Matrix& to, const bf16* from, int64_t n, int64_t N, int raised,
-                          Round round = {}) {
+inline void quantize_all_columns(const Int8Matrix& to, const bf16* from, int64_t n, int64_t N,
+                                 int raised) {
   constexpr int STRIPS = 4;  // whose lines lie together
 #pragma omp for
   for (int64_t start = 0; start < N; start += STRIPS * SIDE) {
@@ -66,17 +65,17 @@ void quantize_all_columns(const Int8Matrix& to, const bf16* from, int64_t n, int
       for (int64_t c = start; c < end; c += SIDE)
         greatest_of_columns<1>(most + (c - start) / SIDE, from + c, N, n);
     for (int64_t c = start; c < end; c += SIDE)
-      quantize_columns(to.strip(c), from, most[(c - start) / SIDE], N, c, n, raised, round);
+      quantize_columns(to.strip(c), from, most[(c - start) / SIDE], N, c, n, raised);
   }
 }
 
 // sums (M, C) += gᵀ x, of quantized columns of K tokens.
 inline void add_int8_products(float* sums, const Int8Matrix& g, const Int8Matrix& x, int64_t M,
-                              int64_t C, int64_t K) {
+                              int64_t C, int64_t K, Offsets offsets = WITH_OFFSETS) {
 #pragma omp for
   for (int64_t m = 0; m < M; m += SIDE)
     for (int64_t c = 0; c < C; c += SIDE) {
-      const Scaled rows = g.strip(m), columns = x.strip(c);
+      const Scaled rows = g.strip(m), columns = x.strip(c, offsets);
       multiply({rows.bytes, 4, 4 * SIDE}, columns, K, [&](int64_t r, __m512 left, __m512 right) {
         float* const to = sums + (m + r) * C + c;
         const __m512 by = _mm512_set1_ps(rows.scales[r]);
