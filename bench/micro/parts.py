@@ -223,13 +223,20 @@ class _Parts:
         return part
 
 
+class _Through(nn.Module):
+    """What comes in goes out, in place of the blocks."""
+
+    def forward(self, x: Tensor, *_: Any) -> Tensor:
+        return x
+
+
 class _Embed(nn.Module):
     """What a model does before its first block: the model without the rest of its trunk."""
 
     def __init__(self, model: GPT) -> None:
         super().__init__()
         self.model = copy.copy(model)
-        rest = {"blocks": nn.ModuleList(), "final_norm": nn.Identity()}
+        rest = {"blocks": _Through(), "final_norm": nn.Identity()}
         self.model._modules = {**model._modules, **rest}
 
     def forward(self, idx: Tensor) -> Tensor:

@@ -21,9 +21,9 @@ HEAD = random(600, 64), random(97, 64), torch.arange(600) % 97, torch.ones(600)
 
 TOKENS, ANGLES = random(2, 150, 32), (random(150, 8, seed=1), random(150, 8, seed=2))
 SHAPES = (32,), (96, 32), (32, 32), (32,), (128, 32), (32, 128)
-WEIGHTS = [random(*shape, seed=i) for i, shape in enumerate(SHAPES)]
+WEIGHTS = [random(*shape, seed=i) for i, shape in enumerate(2 * SHAPES)]
 SETTINGS = 2, 0.25, 1e-5, True, True, 2, False
-"""Of a block with two heads."""
+"""Of blocks with two heads."""
 
 CALLS: dict[str, Callable[[], tuple[object, ...]]] = {
     "attention": lambda: (random(2, 40, 3, 2, 16), 0.25),
@@ -67,16 +67,16 @@ CALLS: dict[str, Callable[[], tuple[object, ...]]] = {
     ),
     "head": lambda: (*HEAD, False),
     "head_int8": lambda: (*HEAD, True),
-    "block": lambda: (TOKENS, WEIGHTS, *ANGLES, *SETTINGS),
-    "block_backward": lambda: (
+    "blocks": lambda: (TOKENS, WEIGHTS, *ANGLES, *SETTINGS),
+    "blocks_backward": lambda: (
         random(*TOKENS.shape, seed=1),
-        *OPERATORS.block(TOKENS, WEIGHTS, *ANGLES, *SETTINGS)[1:],
+        *OPERATORS.blocks(TOKENS, WEIGHTS, *ANGLES, *SETTINGS)[1:],
         TOKENS,
         WEIGHTS,
         *ANGLES,
         *SETTINGS,
     ),
-    "block_int8": lambda: (TOKENS, WEIGHTS, None, None, *SETTINGS[:-1], True),
+    "blocks_int8": lambda: (TOKENS, WEIGHTS, None, None, *SETTINGS[:-1], True),
     "cross_entropy": lambda: (random(90, 65), torch.arange(90) % 65, torch.ones(90)),
 }
 
