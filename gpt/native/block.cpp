@@ -6,7 +6,6 @@
 // Matrices are without biases. Letters: n = B · T tokens, C = H · D channels, M hidden ones, L
 // blocks.
 #include <utility>
-#include <vector>
 
 #include "buffer.h"
 #include "kernels.h"
@@ -38,6 +37,11 @@ struct Weights {
         project(each[5]) {}
 };
 
+template <class T>
+Weights<T> of_block(T* const* all, int64_t block) {
+  return Weights<T>(all + block * Weights<T>::N);
+}
+
 // As gpt/native/block.py fills it.
 struct Settings {
   const bf16 *cos, *sin;  // (T, D / 2), or null: no turn
@@ -64,16 +68,21 @@ struct Call : Settings {
   }
 };
 
-// What the forward pass of a block keeps for the backward pass. `active` is there in int8 alone,
-// where hidden is no rows longer than the tokens.
+// What the forward pass of a block keeps for the backward pass, in a tensor of its own
+// (gpt/native/block.py has their sizes): x is the input of the blocks, and what goes into a later
+// one is kept with it. `active` is there in int8 alone, where hidden is no rows longer than the
+// tokens.
 struct Kept {
-  bf16 *h1, *qkv, *turned, *attended, *x1, *h2, *hidden, *active;
+  const bf16* x;
+  bf16 *input, *h1, *qkv, *turned, *attended, *x1, *h2, *hidden, *active;
   float *norm1, *norm2, *attention;
 
-  Kept(bf16*& values, float*& numbers, const Call& s) {
+  Kept(int64_t block, const bf16* x, bf16* const* all_values, float* all_numbers, const Call& s) {
     const int64_t n = s.n(), size = n * s.C();
+    bf16* values = all_values[block];
     const auto take = [&](int64_t n) { return std::exchange(values, values + n); };
-    const auto take_numbers = [&](int64_t n) { return std::exchange(numbers, numbers + n); };
+    input = block > 0 ? take(size) : nullptr;
+    this->x = block > 0 ? input : x;
     h1 = take(size);
     qkv = take(3 * size);
     turned = s.turns() ? take(3 * size) : qkv;
@@ -82,29 +91,15 @@ struct Kept {
     h2 = take(size);
     hidden = take((s.int8 ? n : round_up(n)) * s.M);
     active = s.int8 ? take(n * s.M) : nullptr;
-    norm1 = take_numbers(2 * n);
-    norm2 = take_numbers(2 * n);
-    attention = take_numbers(2 * n * s.H);
+    norm1 = all_numbers + block * (4 + 2 * s.H) * n;
+    norm2 = norm1 + 2 * n;
+    attention = norm2 + 2 * n;
   }
 };
 
-// Of all blocks, one after another: the next one's input comes between two of them. It lies in
-// two tensors (gpt/native/block.py has their sizes).
-struct KeptOfAll {
-  std::vector<Kept> of_block;
-  std::vector<bf16*> inputs;  // of the blocks after the first
-
-  KeptOfAll(bf16* values, float* numbers, const Call& s) {
-    for (int64_t i = 0; i < s.L; i++) {
-      if (i > 0) inputs.push_back(std::exchange(values, values + s.n() * s.C()));
-      of_block.emplace_back(values, numbers, s);
-    }
-  }
-};
-
-void forward(bf16* out, const Kept& kept, const bf16* x, const Weights<const bf16>& w,
-             const Call& s) {
+void forward(bf16* out, const Kept& kept, const Weights<const bf16>& w, const Call& s) {
   const int64_t n = s.n(), C = s.C();
+  const bf16* const x = kept.x;
   gpt_norm(kept.h1, kept.norm1, x, w.attention_norm, n, C, s.norm_epsilon, s.centered,
            s.n_threads);
   s.linear(kept.qkv, kept.h1, w.qkv, 3 * C, C);
@@ -129,8 +124,9 @@ void forward(bf16* out, const Kept& kept, const bf16* x, const Weights<const bf1
 }
 
 void backward(bf16* grad_x, const Weights<bf16>& grads, const bf16* grad_out, const Kept& kept,
-              const bf16* x, const Weights<const bf16>& w, const Call& s) {
+              const Weights<const bf16>& w, const Call& s) {
   const int64_t n = s.n(), C = s.C();
+  const bf16* const x = kept.x;
   const Buffer<bf16> narrow(n * C), other(n * C), to_x1(n * C), wide(3 * n * C);
   if (s.int8) {
     const Buffer<bf16> hidden(n * s.M);
@@ -167,27 +163,26 @@ void backward(bf16* grad_x, const Weights<bf16>& grads, const bf16* grad_out, co
 extern "C" {
 
 // out (B, T, C) and what is kept, of x and the weights in their order, block after block.
-void gpt_blocks(bf16* out, bf16* values, float* numbers, const bf16* x, const bf16* const* weights,
-                const Settings* settings, int n_threads) {
+void gpt_blocks(bf16* out, bf16* const* values, float* numbers, const bf16* x,
+                const bf16* const* weights, const Settings* settings, int n_threads) {
   const Call s{*settings, n_threads};
-  const KeptOfAll kept(values, numbers, s);
-  for (int64_t i = 0; i < s.L; i++)
-    forward(i + 1 < s.L ? kept.inputs[i] : out, kept.of_block[i], i > 0 ? kept.inputs[i - 1] : x,
-            Weights<const bf16>(weights + i * Weights<const bf16>::N), s);
+  for (int64_t i = 0; i < s.L; i++) {
+    bf16* const to = i + 1 < s.L ? Kept(i + 1, x, values, numbers, s).input : out;
+    forward(to, Kept(i, x, values, numbers, s), of_block(weights, i), s);
+  }
 }
 
 // The gradients of x and the weights, of grad_out and what gpt_blocks had and gave.
-void gpt_blocks_backward(bf16* grad_x, bf16* const* grads, const bf16* grad_out, bf16* values,
-                         float* numbers, const bf16* x, const bf16* const* weights,
-                         const Settings* settings, int n_threads) {
+void gpt_blocks_backward(bf16* grad_x, bf16* const* grads, const bf16* grad_out,
+                         bf16* const* values, float* numbers, const bf16* x,
+                         const bf16* const* weights, const Settings* settings, int n_threads) {
   const Call s{*settings, n_threads};
-  const KeptOfAll kept(values, numbers, s);
-  const Buffer<bf16> between(s.L > 1 ? 2 * s.n() * s.C() : 0);
+  const int64_t size = s.n() * s.C();
+  const Buffer<bf16> between(s.L > 1 ? 2 * size : 0);
   for (int64_t i = s.L - 1; i >= 0; i--) {
-    bf16* const grad = i > 0 ? between.begin() + i % 2 * s.n() * s.C() : grad_x;
-    backward(grad, Weights<bf16>(grads + i * Weights<bf16>::N), grad_out, kept.of_block[i],
-             i > 0 ? kept.inputs[i - 1] : x,
-             Weights<const bf16>(weights + i * Weights<const bf16>::N), s);
+    bf16* const grad = i > 0 ? between.begin() + i % 2 * size : grad_x;
+    backward(grad, of_block(grads, i), grad_out, Kept(i, x, values, numbers, s),
+             of_block(weights, i), s);
     grad_out = grad;
   }
 }

@@ -64,20 +64,22 @@ class _Blocks(torch.autograd.Function):
         settings: BlockSettings,
         *weights: Tensor,
     ) -> tuple[Tensor, ...]:
-        outputs: tuple[Tensor, ...] = OPERATORS.blocks(x, weights, cos, sin, *_numbers(settings))
-        return outputs
+        return tuple(OPERATORS.blocks(x, weights, cos, sin, *_numbers(settings)))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         x, cos, sin, ctx.settings, *weights = inputs
-        ctx.save_for_backward(x, cos, sin, *output[1:], *weights)
-        ctx.mark_non_differentiable(*output[1:])
+        _, *kept = output
+        ctx.n_kept = len(kept)
+        ctx.save_for_backward(x, cos, sin, *kept, *weights)
+        ctx.mark_non_differentiable(*kept)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, cos, sin, values, numbers, *weights = ctx.saved_tensors
+        x, cos, sin, *rest = ctx.saved_tensors
+        kept, weights = rest[: ctx.n_kept], rest[ctx.n_kept :]
         to_x, *to_weights = OPERATORS.blocks_backward(
-            grads[0], values, numbers, x, weights, cos, sin, *_numbers(ctx.settings)
+            grads[0], kept, x, weights, cos, sin, *_numbers(ctx.settings)
         )
         return to_x, None, None, None, *to_weights
 
@@ -106,44 +108,47 @@ def _empty(
     qk_norm: bool,
     number: int,  # noqa: ARG001
     int8: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The output, and what is kept (`KeptOfAll` of block.cpp)."""
+) -> list[Tensor]:
+    """The output; what is kept (`Kept` of block.cpp), in float32 of all blocks and in bfloat16 of
+    each, so that no piece of memory need be as large as all of them."""
     (B, T, C), M, L = x.shape, len(weights[4]), len(weights) // WEIGHTS
     n = B * T
     turned = 3 if cos is not None or qk_norm else 0
     hidden = 2 * n if int8 else -(-n // SIDE) * SIDE
     values = (7 + turned) * n * C + hidden * M
-    return (
+    numbers = x.new_empty(L * (4 + 2 * H) * n, dtype=torch.float32)
+    return [
         x.new_empty(x.shape),
-        x.new_empty(L * values + (L - 1) * n * C),
-        x.new_empty(L * (4 + 2 * H) * n, dtype=torch.float32),
-    )
+        numbers,
+        *(x.new_empty(values + (n * C if block else 0)) for block in range(L)),
+    ]
 
 
 @operator(
-    "blocks(Tensor x, Tensor[] weights, Tensor? cos, Tensor? sin, "
-    f"{_SETTINGS}) -> (Tensor, Tensor, Tensor)",
+    f"blocks(Tensor x, Tensor[] weights, Tensor? cos, Tensor? sin, {_SETTINGS}) -> Tensor[]",
     _empty,
 )
 def _forward(
     x: Tensor, weights: list[Tensor], cos: Tensor | None, sin: Tensor | None, *numbers: Any
-) -> tuple[Tensor, ...]:
+) -> list[Tensor]:
     x, cos, sin, *weights = _contiguous(x, cos, sin, *weights)
-    outputs = _empty(x, weights, cos, sin, *numbers)
+    out, kept_numbers, *values = outputs = _empty(x, weights, cos, sin, *numbers)
     settings = _settings(x, weights, cos, sin, *numbers)
-    call(library().gpt_blocks, *outputs, x, _addresses(weights), settings)
+    call(
+        library().gpt_blocks, out, _addresses(values), kept_numbers, x, _addresses(weights),
+        settings,
+    )  # fmt: skip
     return outputs
 
 
 @operator(
-    "blocks_backward(Tensor grad, Tensor values, Tensor numbers, Tensor x, Tensor[] weights,"
+    "blocks_backward(Tensor grad, Tensor[] kept, Tensor x, Tensor[] weights,"
     f" Tensor? cos, Tensor? sin, {_SETTINGS}) -> Tensor[]",
-    lambda grad, values, numbers, x, weights, *_: [t.new_empty(t.shape) for t in (x, *weights)],  # noqa: ARG005
+    lambda grad, kept, x, weights, *_: [t.new_empty(t.shape) for t in (x, *weights)],  # noqa: ARG005
 )
 def _backward(
     grad: Tensor,
-    values: Tensor,
-    numbers: Tensor,
+    kept: list[Tensor],
     x: Tensor,
     weights: list[Tensor],
     cos: Tensor | None,
@@ -153,9 +158,10 @@ def _backward(
     grad, x, cos, sin, *weights = _contiguous(grad, x, cos, sin, *weights)
     grads = [torch.empty_like(tensor) for tensor in (x, *weights)]
     settings = _settings(x, weights, cos, sin, *how)
+    numbers, *values = kept
     call(
-        library().gpt_blocks_backward, grads[0], _addresses(grads[1:]), grad, values, numbers, x,
-        _addresses(weights), settings,
+        library().gpt_blocks_backward, grads[0], _addresses(grads[1:]), grad, _addresses(values),
+        numbers, x, _addresses(weights), settings,
     )  # fmt: skip
     return grads
 

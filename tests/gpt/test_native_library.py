@@ -70,7 +70,7 @@ CALLS: dict[str, Callable[[], tuple[object, ...]]] = {
     "blocks": lambda: (TOKENS, WEIGHTS, *ANGLES, *SETTINGS),
     "blocks_backward": lambda: (
         random(*TOKENS.shape, seed=1),
-        *OPERATORS.blocks(TOKENS, WEIGHTS, *ANGLES, *SETTINGS)[1:],
+        OPERATORS.blocks(TOKENS, WEIGHTS, *ANGLES, *SETTINGS)[1:],
         TOKENS,
         WEIGHTS,
         *ANGLES,
