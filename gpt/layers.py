@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.compiler import is_compiling
 
+from gpt.autograd import mark_kept
 from gpt.config import ModelConfig
 from gpt.config.model import Activation
 from gpt.native.activation import native_activation
@@ -128,7 +129,7 @@ class _GeluWithSlope(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:  # noqa: ARG004
-        ctx.mark_non_differentiable(output[1])
+        mark_kept(ctx, output[1])
         ctx.save_for_backward(output[1])
 
     @staticmethod

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gpt.autograd import mark_kept
 from gpt.native.cross_entropy import native_cross_entropy
 from gpt.native.head import native_head, takes_head
 from gpt.native.library import takes
@@ -140,7 +141,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         ctx.has_bias = inputs[2] is not None
         ctx.save_for_backward(*output[1:])
-        ctx.mark_non_differentiable(*output[1:])
+        mark_kept(ctx, *output[1:])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gpt.autograd import mark_kept
 from gpt.errors import InfeasibleError
 from gpt.native.library import call, library
 from gpt.native.operators import OPERATORS, operator
@@ -47,7 +48,7 @@ class _Attention(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
         qkv, ctx.scale = inputs
         ctx.save_for_backward(qkv, *output)
-        ctx.mark_non_differentiable(output[1])
+        mark_kept(ctx, output[1])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gpt.autograd import mark_kept
 from gpt.config.model import Activation
 from gpt.native.activation import GELU, NUMBERS
 from gpt.native.library import call, library
@@ -72,7 +73,7 @@ class _Blocks(torch.autograd.Function):
         _, *kept = output
         ctx.n_kept = len(kept)
         ctx.save_for_backward(x, cos, sin, *kept, *weights)
-        ctx.mark_non_differentiable(*kept)
+        mark_kept(ctx, *kept)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:

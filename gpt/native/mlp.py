@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gpt.autograd import mark_kept
 from gpt.config.model import Activation
 from gpt.native.activation import GELU, NUMBERS
 from gpt.native.library import call, has_tiles, library, takes
@@ -52,7 +53,7 @@ class _MLP(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
         x, expand, projection, ctx.number = inputs
         ctx.save_for_backward(x, output[1], expand, projection)
-        ctx.mark_non_differentiable(output[1])
+        mark_kept(ctx, output[1])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gpt.autograd import mark_kept
 from gpt.native.library import call, library
 from gpt.native.operators import OPERATORS, operator
 
@@ -32,7 +33,7 @@ class _Norm(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
         x, weight, _, ctx.centered = inputs
         ctx.save_for_backward(x, weight, output[1])
-        ctx.mark_non_differentiable(output[1])
+        mark_kept(ctx, output[1])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
