@@ -41,9 +41,8 @@ struct Parabolas {
 
   // At x in [0, limit].
   __m512 operator()(__m512 x) const {
-    // The last bits of a float of this size are the nearest whole number.
-    const __m512 nearest = _mm512_set1_ps(1.5f * (1 << 23));
-    const __m512i piece = _mm512_castps_si512(_mm512_fmadd_ps(x, _mm512_set1_ps(rate), nearest));
+    const __m512i piece =
+        _mm512_castps_si512(_mm512_fmadd_ps(x, _mm512_set1_ps(rate), _mm512_set1_ps(ROUNDER)));
     __m512 y = _mm512_permutex2var_ps(low[2], piece, high[2]);
     y = _mm512_fmadd_ps(y, x, _mm512_permutex2var_ps(low[1], piece, high[1]));
     return _mm512_fmadd_ps(y, x, _mm512_permutex2var_ps(low[0], piece, high[0]));

@@ -49,13 +49,13 @@ class Int8Matrix {
 constexpr int RAISED = 128;
 
 // Numbers -> bytes, each the nearest whole number to a number times its rate, in the lowest place
-// of a lane or in the next one. A float below 2^22 has a whole number in its last bits once this
-// is added; in the second place it is 256 times as great, and rounded down by the place below.
+// of a lane (by ROUNDER) or in the next one: there it is 256 times as great, and rounded down by
+// the place below.
 class Places {
  public:
   explicit Places(int raised = 0)
-      : first_(_mm512_set1_ps(1.5f * (1 << 23) + raised)),
-        second_(_mm512_set1_ps(1.5f * (1 << 23) + 256 * raised + 128)) {}
+      : first_(_mm512_set1_ps(ROUNDER + raised)),
+        second_(_mm512_set1_ps(ROUNDER + 256 * raised + 128)) {}
 
   __m512i first(__m512 x, __m512 rate) const { return bits(_mm512_fmadd_ps(x, rate, first_)); }
   __m512i second(__m512 x, __m512 rate256) const {

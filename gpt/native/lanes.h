@@ -14,6 +14,9 @@ using bf16 = uint16_t;
 
 constexpr int64_t LANES = 16;
 
+// Added to a float below 2^22, it leaves the nearest whole number in the last bits.
+constexpr float ROUNDER = 1.5f * (1 << 23);
+
 // The first n lanes of 16, or of 32.
 inline __mmask16 first(int64_t n) { return n >= 16 ? 0xffff : n <= 0 ? 0 : (1u << n) - 1; }
 inline __mmask32 first_of_32(int64_t n) { return n >= 32 ? ~0u : n <= 0 ? 0 : (1u << n) - 1; }

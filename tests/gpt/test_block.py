@@ -43,7 +43,7 @@ def blocks_of(config: ModelConfig, *, int8: bool = False) -> Blocks:
 
 
 def outputs(blocks: Blocks, x: Tensor) -> list[Tensor]:
-    """What they give, and the gradients of its input and weights."""
+    """What they give, and the gradients of their input and weights."""
     x = x.clone().requires_grad_()
     blocks.zero_grad()
     out = blocks(x)
