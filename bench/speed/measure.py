@@ -79,7 +79,7 @@ def _training(request: Request, folder: Path) -> Iterator[Row]:
             shape,
             device=request.device,
             against=request.against,
-            rounds=_rounds(request),
+            rounds=_rounds(request) * shape.repeats,
             folder=folder,
         )
 

@@ -31,9 +31,11 @@ TEXT_CHARACTERS = 200_000
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """A model, a batch, a vocabulary, and how many steps are timed at once.
+    """A model, a batch, a vocabulary, how many steps are timed at once, and how often.
 
-    A GPU's steps last a millisecond or less: there are more of them in a timing there.
+    A GPU's steps last a millisecond or less: there are more of them in a timing there. A small
+    shape's timing is short, so that what else the machine does weighs more in it: there are
+    `repeats` rounds of it for each that is asked for.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Shape:
     V: int
     steps: int
     gpu_steps: int
+    repeats: int = 1
 
     def on(self, device: torch.device) -> "Shape":
         """The same with as many steps as make a timing on this device."""
@@ -54,8 +57,10 @@ class Shape:
         return self.name
 
 
-A = Shape(name="A", n_layer=4, n_head=4, n_embd=128, T=64, B=12, V=65, steps=30, gpu_steps=100)
-B = Shape(name="B", n_layer=4, n_head=4, n_embd=128, T=64, B=32, V=4000, steps=8, gpu_steps=80)
+A = Shape(
+    name="A", n_layer=4, n_head=4, n_embd=128, T=64, B=12, V=65, steps=30, gpu_steps=100, repeats=3
+)
+B = replace(A, name="B", B=32, V=4000, steps=8, gpu_steps=80)
 C = Shape(name="C", n_layer=6, n_head=6, n_embd=384, T=256, B=64, V=65, steps=1, gpu_steps=10)
 TINY = Shape(name="tiny", n_layer=1, n_head=2, n_embd=32, T=16, B=4, V=65, steps=2, gpu_steps=2)
 
