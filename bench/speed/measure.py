@@ -127,4 +127,5 @@ def _generation(request: Request) -> Row:
     if request.quick:
         return generation_row(shapes.TINY, n_tokens=20, device=request.device, rounds=1)
     longer = replace(shapes.A, T=256)
-    return generation_row(longer, n_tokens=500, device=request.device, rounds=3)
+    rounds = request.rounds * longer.repeats
+    return generation_row(longer, n_tokens=500, device=request.device, rounds=rounds)

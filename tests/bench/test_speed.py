@@ -19,10 +19,11 @@ from bench.speed.rows import Row, a_a, as_table, ratios
 from bench.speed.shapes import TINY, as_the_originals, fastest, nanogpt_at, write_text
 from bench.speed.training import training_rows
 from bench.speed.waiting import recompute
-from gpt.cache import CACHE_VARIABLE
+from gpt.cache import CACHE_VARIABLE, default_cache
 from gpt.corpora import CORPORA_VARIABLE
 from gpt.errors import ConfigError
 from gpt.model import build_model
+from gpt.native.library import is_here
 from gpt.setup import Setup, set_up
 
 FAKE_NANOGPT = """
@@ -56,9 +57,16 @@ class GPT(torch.nn.Module):
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty folder to record in, without corpora; torch's threads are put back."""
+    """An empty folder to record in, without corpora; torch's threads are put back.
+
+    Its cache holds the C++ kernels alone, where there are any: compiled once for all tests.
+    """
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    if is_here():
+        (cache / "native").symlink_to(default_cache() / "native")
+    monkeypatch.setenv(CACHE_VARIABLE, str(cache))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     threads = torch.get_num_threads()
     yield tmp_path
@@ -209,7 +217,9 @@ def test_what_was_measured_before_an_end_is_shown_and_kept(
 
 @pytest.mark.slow
 def test_the_sweep_runs_both_ways(here: Path) -> None:  # noqa: ARG001
-    result = CliRunner().invoke(main, ["--quick", "--only", "sweep"], env=dict(os.environ))
+    """Without the C++ kernels, which each of the four commands would compile anew."""
+    environment = {**os.environ, "CXX": "false"}
+    result = CliRunner().invoke(main, ["--quick", "--only", "sweep"], env=environment)
 
     assert result.exit_code == 0, result.output
     assert "wall clock of a 24-run sweep" in result.output
