@@ -124,8 +124,6 @@ def _overhead(request: Request, tracker: Tracker, folder: Path) -> Row:
 
 
 def _generation(request: Request) -> Row:
-    if request.quick:
-        return generation_row(shapes.TINY, n_tokens=20, device=request.device, rounds=1)
-    longer = replace(shapes.A, T=256)
-    rounds = request.rounds * longer.repeats
-    return generation_row(longer, n_tokens=500, device=request.device, rounds=rounds)
+    shape, n_tokens = (shapes.TINY, 20) if request.quick else (replace(shapes.A, T=256), 500)
+    rounds = _rounds(request) * shape.repeats
+    return generation_row(shape, n_tokens=n_tokens, device=request.device, rounds=rounds)
