@@ -37,14 +37,19 @@ def confirmation(plan: Plan, leader: Cell) -> Plan:
 
     def cell(trial: Trial) -> RunConfig:
         for name, value in leader.params.items():
-            choose(trial, name, [value])  # so that the run bears the leader's name
+            choose(trial, name, [value])  # so that the ledger keeps the leader's choices
         return config
 
     return dataclasses.replace(
         plan,
         part=f"test-{leader.key}",
         study=Study(cell, seeds=plan.seeds, first_seed=FRESH_SEED),
-        grid=Grid(cells=[Cell(params=leader.params, config=config)], dropped=[]),
+        grid=Grid(
+            cells=[
+                Cell(params=leader.params, config=config, label=f"{leader.label} (confirmation)")
+            ],
+            dropped=[],
+        ),
     )
 
 

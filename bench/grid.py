@@ -26,15 +26,13 @@ class Cell:
     config: RunConfig
     """What it made of it, overrides included, seed 0."""
 
-    @property
-    def key(self) -> str:
-        """Stable name of the cell."""
-        return self.config.cell_key
+    label: str
+    """The cell as a person would say it: `bpe 1024`. No other cell of its grid has the same."""
 
     @property
-    def label(self) -> str:
-        """The cell as a person would say it: `bpe 1024`."""
-        return label(self.params)
+    def key(self) -> str:
+        """Stable name of the cell: what identifies it."""
+        return self.config.cell_key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,20 +61,37 @@ class _Point:
 def label(params: Mapping[str, Any]) -> str:
     """A point's values: `bpe 1024`, `n_head 2 n_layer 4`. A choice not taken (None) is left out.
 
-    Numbers carry their names, but for one that stands alone beside words.
+    Numbers carry their names, but for one that stands alone beside words. Two points may get the
+    same label: see `unique_labels`.
     """
-    taken = {name: value for name, value in params.items() if value is not None}
+    return _say(params, exact=False)
+
+
+def unique_labels(points: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Key -> label, for points that are shown together: as short as tells all of them apart."""
+    forms = {key: label_forms(key, params) for key, params in points.items()}
+    for labels in zip(*forms.values(), strict=True):
+        if len(set(labels)) == len(labels):
+            return dict(zip(forms, labels, strict=True))
+    return {}  # of no points: the last form has the key in it
+
+
+def label_forms(key: str, params: Mapping[str, Any]) -> tuple[str, ...]:
+    """A point's label, ever longer: floats in full, then every choice by name, then its key."""
+    named = " ".join(f"{name} {value}" for name, value in params.items()) or "single"
+    return label(params), _say(params, exact=True), named, f"{named} {key}"
+
+
+def _say(params: Mapping[str, Any], *, exact: bool) -> str:
+    taken = {name: value for name, value in params.items() if value is not None} or params
     words = sum(isinstance(value, str) for value in taken.values())
     bare = words > 0 and len(taken) - words == 1
     parts = (
-        _short(value) if bare or isinstance(value, str) else f"{name} {_short(value)}"
+        shown if bare or isinstance(value, str) else f"{name} {shown}"
         for name, value in taken.items()
+        for shown in [f"{value:.6g}" if isinstance(value, float) and not exact else str(value)]
     )
     return " ".join(parts) or "single"
-
-
-def _short(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def enumerate_grid(study: Study, overrides: Mapping[str, str]) -> Grid:
@@ -118,20 +133,30 @@ def refuse_varied(overrides: Mapping[str, str], configs: Iterable[RunConfig]) ->
 
 def _as_grid(points: Sequence[_Point], overrides: Mapping[str, str]) -> Grid:
     refuse_varied(overrides, [p.config for p in points if isinstance(p.config, RunConfig)])
-    cells: dict[str, Cell] = {}
-    dropped: dict[Dropped, None] = {}  # a search may draw one more than once
-    for point in points:
+    configs: dict[str, RunConfig] = {}
+    reasons: dict[str, str] = {}
+    params: dict[str, dict[str, Any]] = {}
+    for point in points:  # a search may draw one more than once
         try:
             if isinstance(point.config, ConfigError):
                 raise point.config
             config = point.config.override(overrides).canonical().with_seed(0)
-            cell = Cell(params=point.params, config=config)
-            cells.setdefault(cell.key, cell)
+            key = config.cell_key
+            configs.setdefault(key, config)
         except ConfigError as error:
-            dropped[Dropped(label=label(point.params), reason=str(error))] = None
-    if not cells:
-        raise ConfigError("; ".join(sorted({point.reason for point in dropped})))
-    return Grid(cells=list(cells.values()), dropped=list(dropped))
+            key = repr(point.params)
+            reasons[key] = str(error)
+        params.setdefault(key, point.params)
+    if not configs:
+        raise ConfigError("; ".join(sorted(set(reasons.values()))))
+    labels = unique_labels(params)
+    return Grid(
+        cells=[
+            Cell(params=params[key], config=config, label=labels[key])
+            for key, config in configs.items()
+        ],
+        dropped=[Dropped(label=labels[key], reason=reason) for key, reason in reasons.items()],
+    )
 
 
 def _visit(

@@ -20,7 +20,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from bench.attempts import attempts_of, is_missing, point_of
-from bench.grid import Cell, Dropped, label
+from bench.grid import Cell, Dropped, label, label_forms
 from bench.journal import locked, open_study, refuse_change, set_aside
 from bench.outcome import Outcome
 from bench.spec import Study
@@ -77,6 +77,7 @@ class Ledger:
         self._spec = spec
         self._seeds = seeds
         self._overrides = overrides
+        self._labels: dict[str, str] = {}
 
     @classmethod
     @contextmanager
@@ -166,6 +167,7 @@ class Ledger:
                     self._queue(point_of(tries[-1]), tries[-1].params["seed"])
             return
         cells = list(cells)
+        self._labels = {cell.key: cell.label for cell in cells}
         first = self._spec.first_seed
         for seed in range(first, first + self._seeds):
             for cell in cells if seed % 2 == 0 else reversed(cells):
@@ -204,11 +206,18 @@ class Ledger:
                 reason = f"the same as trial {before[-1].number}"
                 self._pass_over(trial, _REPEAT, Outcome.COMPLETE, reason=reason)
                 continue
-            trial.set_user_attr("label", label(point_of(trial)))
+            name = self._labels.get(config.cell_key) or self._free_label(trial, config.key)
+            trial.set_user_attr("label", name)
             trial.set_user_attr("config", config.to_json())
             trial.set_user_attr("run", config.key)  # the last: what has it has all
-            return Claim(trial=trial, label=label(point_of(trial)), config=config)
+            return Claim(trial=trial, label=name, config=config)
         return None
+
+    def _free_label(self, trial: optuna.Trial, run: str) -> str:
+        """The shortest label of a search's point that no other of its runs has."""
+        runs = attempts_of(self._study, running=True)
+        taken = {tries[-1].user_attrs.get("label") for key, tries in runs.items() if key != run}
+        return next(form for form in label_forms(run, point_of(trial)) if form not in taken)
 
     def should_prune(self, claim: Claim, evaluation: int, value: float) -> bool:
         """Report a search's metric at its n-th evaluation; whether to stop the run there."""

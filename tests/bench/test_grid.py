@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bench.grid import draw_cells, enumerate_grid, label
+from bench.grid import draw_cells, enumerate_grid, label, unique_labels
 from bench.spec import FixedTrial, Search, Study, Trial, choose
 from gpt.config import RunConfig, TokenizerConfig
 from gpt.errors import ConfigError
@@ -162,10 +162,50 @@ def test_a_point_that_a_search_drops_twice_is_listed_once() -> None:
         ({"n_head": 2, "n_layer": 4}, "n_head 2 n_layer 4"),
         ({"learning_rate": 0.00123456789}, "learning_rate 0.00123457"),
         ({"kernel": "sdpa", "n_head": 2, "n_layer": 4}, "sdpa n_head 2 n_layer 4"),
+        ({"bias": None}, "bias None"),
+        ({}, "single"),
     ],
 )
 def test_a_label_says_what_a_person_would(params: dict[str, Any], says: str) -> None:
     assert label(params) == says
+
+
+@pytest.mark.parametrize(
+    ("points", "labels"),
+    [
+        (
+            [{"a": a, "b": b} for a in (None, "x") for b in (None, "x")],
+            ["a None b None", "a None b x", "a x b None", "a x b x"],
+        ),
+        (
+            [{"kind": "adamw", "lr": lr} for lr in (0.001, 0.0010000001)],
+            ["adamw 0.001", "adamw 0.0010000001"],
+        ),
+        ([{"n": 1}, {"n": "1"}, {"n": 2}], ["n 1", "1", "n 2"]),
+        ([{"n": "1", "m": None}, {"n": "1"}], ["n 1 m None", "n 1"]),
+        ([{"n": 1.0}, {"n": 1}], ["n 1.0", "n 1"]),
+        ([{"n": True, "m": "n"}, {"n": "True", "m": "n"}], ["n True m n key0", "n True m n key1"]),
+        ([], []),
+    ],
+)
+def test_no_two_cells_have_one_label(points: list[dict[str, Any]], labels: list[str]) -> None:
+    named = unique_labels({f"key{i}": params for i, params in enumerate(points)})
+
+    assert list(named.values()) == labels
+
+
+def test_cells_whose_short_labels_are_alike_are_four_cells_of_four_names() -> None:
+    def cell(trial: Trial) -> RunConfig:
+        a = choose(trial, "a", [None, "x"])
+        b = choose(trial, "b", [None, "x"])
+        n_embd = 16 + 16 * bool(a) + 32 * bool(b)
+        return replace(BASE, model=replace(BASE.model, n_embd=n_embd))
+
+    found = {
+        cell.label: cell.config.model.n_embd for cell in enumerate_grid(Study(cell), {}).cells
+    }
+
+    assert found == {"a None b None": 16, "a None b x": 48, "a x b None": 32, "a x b x": 64}
 
 
 def test_a_cell_runs_on_a_fixed_trial() -> None:

@@ -93,3 +93,20 @@ def test_a_pruner_sees_each_evaluation(open_ledger: Open) -> None:
 def width_of_one(trial: Trial) -> RunConfig:
     dropout = trial.suggest_float("dropout", 0.0, 0.9)
     return replace(BASE, model=replace(BASE.model, dropout=dropout))
+
+
+def test_points_that_differ_past_the_sixth_digit_have_labels_of_their_own(
+    open_ledger: Open,
+) -> None:
+    def cell(trial: Trial) -> RunConfig:
+        dropout = trial.suggest_float("dropout", 0.5, 0.5 + 1e-9)
+        return replace(BASE, model=replace(BASE.model, dropout=dropout))
+
+    with open_ledger(Study(cell, search=Search(n_trials=4))) as ledger:
+        complete(ledger)
+        found = {entry.label: entry.config.model.dropout for entry in ledger.entries()}
+
+    assert len(found) == 4
+    [short, *others] = found
+    assert short == "dropout 0.5"
+    assert others == [f"dropout {found[label]!r}" for label in others]
