@@ -17,6 +17,10 @@ class ConfigError(GptBenchError):
     exit_code = 2
 
 
+class ConfigTypeError(ConfigError):
+    """A config's field has a value of another type: a slip in the code that makes the config."""
+
+
 class DataError(GptBenchError):
     """The corpus is wrong: empty, not UTF-8, too short, not what its digest says."""
 

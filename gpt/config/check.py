@@ -1,10 +1,12 @@
 """The checks that configs share: each names the field, the rule and the value it got."""
 
+import collections.abc
 import math
-from dataclasses import fields
-from typing import Any, Literal, get_args, get_origin
+import types
+from functools import cache
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from gpt.errors import ConfigError
+from gpt.errors import ConfigError, ConfigTypeError
 
 
 def at_least(minimum: float, config: Any, *names: str) -> None:
@@ -24,11 +26,54 @@ def within(low: float, high: float, config: Any, *names: str) -> None:
             raise ConfigError(f"{name} must be in [{low}, {high}) but got {value}")
 
 
-def literals(config: Any) -> None:
-    """Raise `ConfigError` unless each field with a `Literal` type is one of its choices."""
-    for field in fields(config):
-        choices, value = get_args(field.type), getattr(config, field.name)
-        if get_origin(field.type) is Literal and value not in choices:
-            raise ConfigError(
-                f"{field.name} must be one of {', '.join(choices)} but got {value!r}"
-            )
+def field_types(config: Any) -> None:
+    """Check that each field of a new dataclass has its own type, for its type is part of the key.
+
+    No type is taken for another: 1 is no bool, True no int and 5.0 no int. A whole number is taken
+    for a float, and what numpy made becomes Python's own, so that JSON gives the same config back.
+
+    Raises:
+        ConfigTypeError: a field has a value of another type.
+        ConfigError: a field with a `Literal` type is none of its choices.
+    """
+    kind: type = type(config)
+    for name, hint in hints_of(kind).items():
+        value = getattr(config, name)
+        if hasattr(value, "tolist"):  # a scalar of numpy, or an array, which is then refused
+            value = value.tolist()
+            object.__setattr__(config, name, value)
+        if not _fits(value, hint):
+            raise ConfigTypeError(f"{name} must be {in_words(hint)} but got {value!r}")
+        if get_origin(hint) is Literal and value not in get_args(hint):
+            raise ConfigError(f"{name} must be {in_words(hint)} but got {value!r}")
+
+
+@cache
+def hints_of(config: type) -> dict[str, Any]:
+    """A dataclass's fields and their types."""
+    return get_type_hints(config)
+
+
+def in_words(hint: Any) -> str:
+    """A field's type in words: `int`, `int or None`, `one of relu, gelu`."""
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(get_args(hint))}"
+    if get_origin(hint) is collections.abc.Callable:
+        return "a function"
+    names = (part.__name__ for part in get_args(hint) or (hint,))
+    return " or ".join(names).replace("NoneType", "None")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, part) for part in get_args(hint))
+    if origin is Literal:
+        return type(value) is str
+    if origin is collections.abc.Callable:
+        return callable(value)
+    if hint is float:
+        return type(value) in (float, int)
+    if hint in (int, str, bool):
+        return type(value) is hint
+    return isinstance(value, hint)

@@ -22,6 +22,7 @@ class CorpusConfig:
     is measured on it, once. 0: there is no such part."""
 
     def __post_init__(self) -> None:
+        check.field_types(self)
         if not self.name:
             raise ConfigError("corpus must be a name or a path but got ''")
         check.within(0.001, 0.9, self, "val_fraction")

@@ -112,7 +112,7 @@ class ModelConfig:
     (2 n_layer) ** -0.5; `zero_projections`: as `gpt2` with the residual projections zero."""
 
     def __post_init__(self) -> None:
-        check.literals(self)
+        check.field_types(self)
         check.at_least(1, self, "block_size", "n_layer", "n_head", "n_embd")
         check.within(0.0, 1.0, self, "dropout")
         if self.context_bytes is not None:
@@ -130,13 +130,16 @@ class ModelConfig:
         if self.kind == "bigram":
             return ModelConfig(
                 kind="bigram",
-                block_size=self.block_size,
+                block_size=64 if self.context_bytes is not None else self.block_size,
                 context_bytes=self.context_bytes,
                 init="torch" if self.init == "torch" else "gpt2",
             )
-        if self.attention == "per_head":
-            return replace(self, kernel="per_head")
-        return self
+        return replace(
+            self,
+            block_size=64 if self.context_bytes is not None else self.block_size,
+            kernel="per_head" if self.attention == "per_head" else self.kernel,
+            embedding_dropout=self.embedding_dropout or self.dropout == 0,
+        )
 
     @property
     def head_size(self) -> int:

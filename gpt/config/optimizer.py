@@ -55,7 +55,7 @@ class OptimizerConfig:
     """Largest norm of the whole gradient; 0 leaves it alone."""
 
     def __post_init__(self) -> None:
-        check.literals(self)
+        check.field_types(self)
         check.within(0.0, 1.0, self, "warmup_fraction", "beta1", "beta2")
         check.at_least(0, self, "learning_rate", "adamw_multiplier", "final_fraction")
         check.at_least(0, self, "weight_decay", "grad_clip")

@@ -8,10 +8,11 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from gpt.config import check
 from gpt.config.corpus import CorpusConfig
 from gpt.config.model import ModelConfig
 from gpt.config.optimizer import OptimizerConfig
@@ -42,6 +43,12 @@ class RunConfig:
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     def __post_init__(self) -> None:
+        check.field_types(self)
+        if self.train.measure_test and not self.corpus.test_fraction:
+            raise ConfigError(
+                "measure_test needs a test part but got a test_fraction of "
+                f"{self.corpus.test_fraction}"
+            )
         stride, block_size = self.train.eval_stride, self.model.block_size
         if stride is not None and self.model.context_bytes is None and stride > block_size:
             raise ConfigError(
@@ -113,17 +120,7 @@ class RunConfig:
             ConfigError: on an unknown key (naming the nearest), a value of another type, or two
                 values for one field.
         """
-        changes: dict[str, dict[str, Any]] = {}
-        for key, text in values.items():
-            section, leaf = _find(key)
-            if section == "budget":
-                value = Budget(**{leaf: _parse(key, text, _hint(Budget, leaf))})
-                section, leaf = "train", "budget"
-            else:
-                value = _parse(key, text, _hint(type(getattr(self, section)), leaf))
-            if leaf in changes.setdefault(section, {}):
-                raise ConfigError(f"overrides must set {leaf} once but {key} sets it again")
-            changes[section][leaf] = value
+        changes = _changes(tuple(values.items()))
         return self.replace(
             **{s: dataclasses.replace(getattr(self, s), **c) for s, c in changes.items()}
         )
@@ -144,6 +141,22 @@ def field_name(key: str) -> str:
     return section if section == "budget" else flat_name(section, leaf)
 
 
+def tidy(values: Mapping[str, str]) -> dict[str, str]:
+    """Overrides in the one form that all ways to type them come to: short names, Python's text.
+
+    `{"model.n_layer": "2", "steps": "1_000"}` is `{"n_layer": "2", "steps": "1000"}`.
+
+    Raises:
+        ConfigError: as `RunConfig.override`.
+    """
+    changes = _changes(tuple(values.items()))
+    fields = {flat_name(s, leaf): value for s, c in changes.items() for leaf, value in c.items()}
+    budget = fields.pop("budget", None)
+    if budget is not None:
+        fields[budget.unit] = budget.amount
+    return {name: str(value) for name, value in fields.items()}
+
+
 def _leaves(config: RunConfig) -> Iterator[tuple[str, tuple[Any, str]]]:
     for part in dataclasses.fields(config):
         section = getattr(config, part.name)
@@ -155,7 +168,7 @@ def _leaves(config: RunConfig) -> Iterator[tuple[str, tuple[Any, str]]]:
 def _paths() -> dict[str, tuple[str, str]]:
     """Every key that an override may use -> (section, field)."""
     paths: dict[str, tuple[str, str]] = {}
-    for section, hint in get_type_hints(RunConfig).items():
+    for section, hint in check.hints_of(RunConfig).items():
         for leaf in dataclasses.fields(hint):
             if leaf.name == "budget":
                 continue
@@ -176,8 +189,22 @@ def _find(key: str) -> tuple[str, str]:
     raise ConfigError(f"an override must name a field of the config but got {key!r}; {hint}")
 
 
-def _hint(config: type, leaf: str) -> Any:
-    return get_type_hints(config)[leaf]
+@cache
+def _changes(values: tuple[tuple[str, str], ...]) -> dict[str, dict[str, Any]]:
+    """What overrides set: section -> field -> value; raises as `RunConfig.override`."""
+    changes: dict[str, dict[str, Any]] = {}
+    for key, text in values:
+        section, leaf = _find(key)
+        if section == "budget":
+            value: Any = Budget(**{leaf: _parse(key, text, check.hints_of(Budget)[leaf])})
+            section, leaf = "train", "budget"
+        else:
+            config = check.hints_of(RunConfig)[section]
+            value = _parse(key, text, check.hints_of(config)[leaf])
+        if leaf in changes.setdefault(section, {}):
+            raise ConfigError(f"overrides must set {leaf} once but {key} sets it again")
+        changes[section][leaf] = value
+    return changes
 
 
 def _parse(key: str, text: str, hint: Any) -> Any:
@@ -191,15 +218,7 @@ def _parse(key: str, text: str, hint: Any) -> Any:
         return TypeAdapter(hint).validate_python(value, strict=True)
     except ValidationError:
         remedy = "; write True or False" if hint is bool else ""
-        raise ConfigError(f"{key} takes {_name(hint)} but got {text}{remedy}") from None
-
-
-def _name(hint: Any) -> str:
-    """A field's type in words: `int`, `int or None`, `one of relu, gelu`."""
-    if get_origin(hint) is Literal:
-        return f"one of {', '.join(get_args(hint))}"
-    names = (part.__name__ for part in get_args(hint) or (hint,))
-    return " or ".join(names).replace("NoneType", "None")
+        raise ConfigError(f"{key} takes {check.in_words(hint)} but got {text}{remedy}") from None
 
 
 def _plain(value: Any) -> Any:

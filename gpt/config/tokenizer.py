@@ -28,7 +28,7 @@ class TokenizerConfig:
     tokens). Without it such a character in the validation part is refused."""
 
     def __post_init__(self) -> None:
-        check.literals(self)
+        check.field_types(self)
         if self.kind in SUBWORD and self.vocab_size is None:
             raise ConfigError(f"a {self.kind} tokenizer needs a vocab_size but got None")
         if self.vocab_size is not None:

@@ -32,6 +32,7 @@ class Budget:
     """Seconds of training steps; evaluation and logging don't count."""
 
     def __post_init__(self) -> None:
+        check.field_types(self)
         given = [f.name for f in fields(self) if getattr(self, f.name) is not None]
         if len(given) != 1:
             raise ConfigError(
@@ -116,7 +117,7 @@ class TrainConfig:
     """Length of the text sampled at the end."""
 
     def __post_init__(self) -> None:
-        check.literals(self)
+        check.field_types(self)
         check.at_least(1, self, "batch_size", "log_interval", "evaluations")
         check.at_least(0, self, "seed", "estimate_batches", "sample_tokens")
         if self.target_loss is not None:

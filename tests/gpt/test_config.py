@@ -7,8 +7,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from itertools import islice
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+import numpy as np
 import pytest
 
 import gpt.config
@@ -21,7 +23,13 @@ from gpt.config import (
     TokenizerConfig,
     TrainConfig,
 )
-from gpt.errors import ConfigError
+from gpt.config.run import tidy
+from gpt.errors import ConfigError, ConfigTypeError
+
+WHOLE = RunConfig(
+    corpus=CorpusConfig(test_fraction=0.05), model=ModelConfig(attention="fused", dropout=0.1)
+)
+"""A run of which every field counts."""
 
 CONFIGS = [RunConfig, *get_type_hints(RunConfig).values(), Budget]
 
@@ -107,6 +115,10 @@ def test_a_unit_replaces_the_budget(unit: str, text: str, budget: Budget) -> Non
             lambda: RunConfig(model=ModelConfig(block_size=8), train=TrainConfig(eval_stride=9)),
             "eval_stride must not exceed block_size but got 9 and 8",
         ),
+        (
+            lambda: RunConfig(train=TrainConfig(measure_test=True)),
+            "measure_test needs a test part but got a test_fraction of 0.0",
+        ),
     ],
 )
 def test_values_are_checked_when_a_config_is_made(make: Any, said: str) -> None:
@@ -114,6 +126,56 @@ def test_values_are_checked_when_a_config_is_made(make: Any, said: str) -> None:
         make()
 
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: ModelConfig(bias=1), "bias must be bool but got 1"),
+        (lambda: ModelConfig(n_layer=True), "n_layer must be int but got True"),
+        (lambda: ModelConfig(dropout=False), "dropout must be float but got False"),
+        (lambda: ModelConfig(norm=3), "norm must be one of layernorm, rmsnorm but got 3"),
+        (lambda: ModelConfig(context_bytes=1.5), "context_bytes must be int or None but got 1.5"),
+        (lambda: TrainConfig(log_interval=5.0), "log_interval must be int but got 5.0"),
+        (lambda: TrainConfig(budget=7), "budget must be Budget but got 7"),
+        (lambda: Budget(steps=7.5), "steps must be int or None but got 7.5"),
+        (lambda: Budget(flops="1e9"), "flops must be float or None but got '1e9'"),
+        (lambda: CorpusConfig(name=Path("x")), "name must be str but got PosixPath('x')"),
+        (lambda: CorpusConfig(name=np.array(["x"])), "name must be str but got ['x']"),
+        (lambda: RunConfig(model={"n_layer": 2}), "model must be ModelConfig but got {'n_layer'"),
+    ],
+)
+def test_a_field_takes_no_other_type(make: Any, said: str) -> None:
+    with pytest.raises(ConfigTypeError) as error:
+        make()
+
+    assert said in str(error.value)
+
+
+def test_what_numpy_made_becomes_python_s_own() -> None:
+    model = ModelConfig(n_layer=np.int64(2), dropout=np.float64(0.5), bias=np.bool_(True))
+    config = RunConfig(model=model, train=TrainConfig(budget=Budget(steps=np.int32(7))))
+
+    assert config.model == ModelConfig(n_layer=2, dropout=0.5, bias=True)
+    assert [type(v) for v in (model.n_layer, model.dropout, model.bias)] == [int, float, bool]
+    assert RunConfig.from_json(config.to_json()) == config
+
+
+def test_every_field_s_type_is_one_that_is_checked() -> None:
+    """A value of a type of its own fits no field."""
+    for config in CONFIGS:
+        for field in fields(config):
+            with pytest.raises(ConfigTypeError, match=f"^{field.name} must be "):
+                config(**{field.name: object()})
+
+
+def test_overrides_have_one_tidy_form() -> None:
+    typed = {"model.n_layer": "2", "steps": "1_000", "corpus.name": "song.txt", "bias": "True"}
+    same = {"n_layer": "2", "train.budget.steps": "1000", "corpus": "song.txt", "bias": "True"}
+
+    assert tidy(typed) == tidy(same)
+    assert tidy(typed) == {"n_layer": "2", "corpus": "song.txt", "bias": "True", "steps": "1000"}
+    assert RunConfig().override(tidy(typed)) == RunConfig().override(typed)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +193,7 @@ def test_every_choice_is_checked(config: Any, name: str) -> None:
 
 
 def test_json_round_trip_is_whole() -> None:
-    for config in [RunConfig(), *_changed(RunConfig())]:
+    for config in [RunConfig(), *_changed(WHOLE)]:
         back = RunConfig.from_json(config.to_json())
 
         assert back == config
@@ -161,10 +223,10 @@ def test_json_that_is_unknown_or_mistyped_is_refused(old: str, new: str, said: s
 
 
 def test_the_key_differs_for_each_field() -> None:
-    changed = list(_changed(RunConfig(model=ModelConfig(attention="fused"))))
+    changed = list(_changed(WHOLE))
     keys = {config.key for config in changed}
 
-    assert RunConfig().key not in keys
+    assert WHOLE.key not in keys
     assert len(keys) == len(changed) > 40
 
 
@@ -197,6 +259,15 @@ def test_the_cell_key_forgets_the_seed_alone() -> None:
             RunConfig(model=ModelConfig(attention="per_head", kernel="sdpa")),
             RunConfig(model=ModelConfig(attention="per_head", kernel="matmul")),
         ),
+        (
+            RunConfig(model=ModelConfig(context_bytes=64, block_size=8)),
+            RunConfig(model=ModelConfig(context_bytes=64, block_size=256)),
+        ),
+        (
+            RunConfig(model=ModelConfig(kind="bigram", context_bytes=64, block_size=8)),
+            RunConfig(model=ModelConfig(kind="bigram", context_bytes=64)),
+        ),
+        (RunConfig(model=ModelConfig(embedding_dropout=False)), RunConfig()),
         (RunConfig(optimizer=OptimizerConfig(adamw_multiplier=2.0)), RunConfig()),
         (
             RunConfig(optimizer=OptimizerConfig(schedule="constant", final_fraction=0.5)),
