@@ -12,7 +12,8 @@ from rich.console import Console
 
 from bench import identity, leaderboard
 from bench.confirm import confirmation, leading_cell, show_confirmation
-from bench.executor import Executor, LocalExecutor, cpu_count, refuse_absent_device
+from bench.cores import cpu_count
+from bench.executor import Executor, LocalExecutor, refuse_absent_device
 from bench.interrupt import Interruption
 from bench.launch import Launch, Texts, prepare_texts
 from bench.ledger import Ledger

@@ -10,7 +10,6 @@ a replacement takes milliseconds. They end when their pipe to the parent breaks.
 """
 
 import contextlib
-import os
 import signal
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -68,13 +67,6 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """End every task, at work or not, and wait until all are gone."""
-
-
-def cpu_count() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def refuse_absent_device(configs: Iterable[RunConfig], devices: Sequence[str]) -> None:

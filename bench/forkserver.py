@@ -8,7 +8,10 @@ import multiprocessing
 import signal
 import sys
 from multiprocessing import forkserver
-from multiprocessing.context import ForkServerContext, SpawnContext
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # Windows has but one of them
+    from multiprocessing.context import ForkServerContext, SpawnContext
 
 PRELOADED = ["bench.work"]
 """What is imported there, once for all workers."""
@@ -28,7 +31,7 @@ def start() -> None:
             signal.signal(signal.SIGINT, before)
 
 
-def context() -> ForkServerContext | SpawnContext:
+def context() -> "ForkServerContext | SpawnContext":
     """How workers are made; the first one starts the process, unless `start` did."""
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")

@@ -4,15 +4,20 @@ Devices compute asynchronously: a time read without `synchronize` is the time to
 not to do it.
 """
 
-import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import torch
 
 from gpt.errors import MachineError
 from gpt.malloc import return_freed_memory
+
+try:
+    import resource
+except ModuleNotFoundError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
@@ -63,7 +68,7 @@ def device_name(device: torch.device) -> str:
 
 def _cpu_model() -> str:
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
+    lines = info.read_text("utf-8").splitlines() if info.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, "unknown CPU")
 
@@ -86,7 +91,9 @@ def reset_peak_memory(device: torch.device) -> None:
     elif device.type == "cpu" and _CLEAR_REFS.exists():
         return_freed_memory()
         with suppress(OSError):  # some containers forbid it
-            _CLEAR_REFS.write_text("5")  # Linux: sets the high-water mark to what is in use now
+            _CLEAR_REFS.write_text(
+                "5", "utf-8"
+            )  # Linux: sets the high-water mark to what is in use now
 
 
 def peak_memory_bytes(device: torch.device) -> int:
@@ -101,8 +108,10 @@ def peak_memory_bytes(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     if device.type == "mps":
         return torch.mps.driver_allocated_memory()
-    lines = _STATUS.read_text().splitlines() if _STATUS.exists() else []
+    lines = _STATUS.read_text("utf-8").splitlines() if _STATUS.exists() else []
     if high_water := [line for line in lines if line.startswith("VmHWM:")]:
         return int(high_water[0].split()[1]) * 1024
+    if resource is None:
+        return int(psutil.Process().memory_info().peak_wset)  # Windows' own word for it
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

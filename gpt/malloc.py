@@ -5,10 +5,11 @@ itself, gives much of that back, and the system then fills every page with zeros
 third of a step's time (docs/speed-log.md). Workers keep it from their start, and between two runs
 give it back, so that the peak of one is not counted for the other.
 
-Elsewhere than with glibc (macOS, musl) nothing is done, and nothing is known of it.
+Elsewhere than with glibc (macOS, musl, Windows) nothing is done, and nothing is known of it.
 """
 
 import ctypes
+import sys
 from functools import cache
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
@@ -32,5 +33,7 @@ def return_freed_memory() -> None:
 
 @cache
 def _glibc() -> ctypes.CDLL | None:
+    if sys.platform == "win32":
+        return None
     libc = ctypes.CDLL(None)  # what this process has loaded already
     return libc if hasattr(libc, "gnu_get_libc_version") else None

@@ -1,8 +1,10 @@
 """Who may import whom, read from the source without running it."""
 
 import ast
+import importlib
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -112,3 +114,27 @@ def test_the_reader_of_imports_sees_them_all(
 
     absolute, relative = {"one.two", "three", "three.four", "eight"}, {"a.b", "a.b.five"}
     assert modules(path) == absolute | relative | {"a.six", "a.six.seven"}
+
+
+POSIX_ONLY = ("resource", "fcntl", "pwd", "grp", "termios", "multiprocessing.forkserver")
+
+
+def import_all() -> None:
+    for path in [*files("gpt"), *files("bench")]:
+        if path.name not in ("__init__.py", "conftest.py") and not path.name.startswith("test_"):
+            importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+
+
+def test_all_is_imported_where_posix_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows: without the modules, and the names, that Python has elsewhere alone."""
+    import_all()  # with it the libraries, which know by themselves where they are
+    for name in ("Library", "register_fake"):  # operators are registered once in a process
+        monkeypatch.setattr(f"torch.library.{name}", Mock())
+    for name in POSIX_ONLY:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delattr("multiprocessing.context.ForkServerContext")
+    for name in ("signal.SIGKILL", "signal.pthread_sigmask", "os.fork", "os.getuid"):
+        monkeypatch.delattr(name)
+    for name in [name for name in sys.modules if _is_in(name, PACKAGES)]:
+        monkeypatch.delitem(sys.modules, name)
+    import_all()

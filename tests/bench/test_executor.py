@@ -10,7 +10,7 @@ import pytest
 from streams import ends, stream, until_points
 from workplace import gone, wait_until, workers_of
 
-from bench.executor import Died, LocalExecutor, cpu_count
+from bench.executor import Died, LocalExecutor
 from bench.outcome import Outcome
 from bench.work import Finished, Prepare, Prepared, Started, Train
 from gpt.config import RunConfig
@@ -177,7 +177,3 @@ def test_preparing_a_text_says_what_it_came_to(start_executor: Pool, prepare: Pr
 
     assert isinstance(prepared, Prepared)
     assert prepared.corpus_digest
-
-
-def test_there_is_a_core_to_work_on() -> None:
-    assert 1 <= cpu_count() <= (os.cpu_count() or 1)
