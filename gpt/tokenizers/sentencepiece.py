@@ -4,10 +4,11 @@ Its defaults fold characters and white space and add a space in front; they are 
 here. What its vocabulary lacks, newlines among it, is spelled in bytes. Three things remain:
 
 - It writes a space as U+2581, and can't tell the two apart: a real U+2581 is spelled in bytes
-  here (and so is a space, if the training text had none), and kept from the trainer; so is
-  U+2047, whose lines the trainer skips.
-- The trainer skips lines that are too long: text reaches it in `sentences`, and the encoder too,
-  which merges a text of megabytes three times as fast that way.
+  here (and so is a space, if the training text had none), and kept from the trainer.
+- The trainer leaves out lines with a mark that it keeps for itself. Which of the text's characters
+  are such marks, it is asked before (`probe`); lines reach it without them.
+- The trainer leaves out lines that are too long: text reaches it in `sentences`, and the encoder
+  too, which merges a text of megabytes three times as fast that way.
 """
 
 import io
@@ -20,19 +21,27 @@ import numpy as np
 import sentencepiece as spm
 
 from gpt.config.tokenizer import TokenizerKind
-from gpt.errors import InfeasibleError
+from gpt.errors import InfeasibleError, MachineError
 from gpt.tokenizers.base import JSON_FILE, TokenArray, Tokenizer, to_json
+from gpt.tokenizers.probe import left_out
 
 MODEL_FILE = "tokenizer.model"
 SPACE_MARK = "\u2581"
-RESERVED = re.compile("[\u2047\u2581]")
 
-MAX_SENTENCE_BYTES = 4192  # SentencePiece's own default, made explicit
+LONGEST_SENTENCE = "\U0010ffff" * 1000
 SENTENCE = re.compile(
     r"[^\n]{0,999}\n"  # a line
     r"|[^\n]{1,1000}(?:\Z|(?= ))"  # the last line, or a long one's part before a space
     r"|[^\n]{1,1000}"  # 1,000 characters without a space; at most 4,000 bytes
 )
+
+COMMON: Mapping[str, Any] = {
+    "max_sentence_length": 4192,  # SentencePiece's own default, made explicit
+    # On how its sums are shared out hang a unigram model's last digits, and so some pieces.
+    "num_threads": 1,
+    "minloglevel": 2,
+}
+"""Options of every trainer, unless it has its own."""
 
 LOSSLESS: Mapping[str, Any] = {
     "normalization_rule_name": "identity",
@@ -65,9 +74,14 @@ class SentencePieceTokenizer(Tokenizer):
     def train(cls, kind: TokenizerKind, chunks: Iterable[str], *, vocab_size: int) -> Self:
         """Learn a vocabulary of `vocab_size`; in a lossless one 256 are bytes and one is unused.
 
-        Raises `InfeasibleError` if the text does not yield that many, or needs more.
+        Args:
+            chunks: of the text; read twice, so no iterator.
+
+        Raises:
+            InfeasibleError: the text does not yield that many, or needs more.
+            MachineError: this SentencePiece would leave out part of the text.
         """
-        model, trained_bytes = _train(chunks, kind, vocab_size, cls.options)
+        model, trained_bytes = _train(chunks, kind, vocab_size, {**COMMON, **cls.options})
         return cls(kind, model, trained_bytes=trained_bytes)
 
     def encode(self, text: str) -> TokenArray:
@@ -109,11 +123,8 @@ def sentences(text: str) -> list[str]:
 def _train(
     chunks: Iterable[str], kind: str, vocab_size: int, options: Mapping[str, Any]
 ) -> tuple[bytes, int]:
-    """A SentencePiece model, and the bytes of text that it was trained on.
-
-    One thread: the last digits of a unigram model, and so some pieces, depend on how its sums are
-    shared out.
-    """
+    """A SentencePiece model, and the bytes of text that it was trained on."""
+    reserved = re.compile(f"[{re.escape(''.join(_reserved(chunks, options)))}]")
     model = io.BytesIO()
     n_bytes = 0
 
@@ -122,7 +133,7 @@ def _train(
         for text in chunks:
             n_bytes += len(text.encode())
             for sentence in sentences(text):
-                yield from filter(None, RESERVED.split(sentence.removesuffix("\n")))
+                yield from filter(None, reserved.split(sentence.removesuffix("\n")))
 
     try:
         spm.SentencePieceTrainer.Train(
@@ -130,14 +141,23 @@ def _train(
             model_writer=model,
             model_type=kind.removeprefix("original-"),
             vocab_size=vocab_size,
-            max_sentence_length=MAX_SENTENCE_BYTES,
-            num_threads=1,
-            minloglevel=2,
             **options,
         )
     except (RuntimeError, ValueError) as error:
         raise _refusal(str(error), kind, vocab_size) from error
     return model.getvalue(), n_bytes
+
+
+def _reserved(chunks: Iterable[str], options: Mapping[str, Any]) -> set[str]:
+    """The characters of the text that no line may have, or the trainer would leave it out."""
+    characters = set().union(*chunks) - {"\n"}
+    skipped = left_out([*characters, LONGEST_SENTENCE], options)
+    if LONGEST_SENTENCE in skipped:
+        raise MachineError(
+            f"SentencePiece must train on lines of {len(LONGEST_SENTENCE.encode())} bytes but "
+            f"{spm.__version__} leaves them out: install another version"
+        )
+    return skipped | {SPACE_MARK}
 
 
 def _refusal(message: str, kind: str, vocab_size: int) -> InfeasibleError:

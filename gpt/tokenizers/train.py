@@ -5,7 +5,7 @@ Left out: the choice of a vocabulary size, which is the study's.
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import sentencepiece as spm
@@ -23,7 +23,7 @@ from gpt.tokenizers.sentencepiece import MODEL_FILE, SentencePieceTokenizer
 TRAINED_BYTES_LIMIT = 100_000_000
 """SentencePiece learns from about this much text at most; a tokenizer says how much it saw."""
 
-RECIPE = 1
+RECIPE = 2
 """Part of every key: raise it when the same config comes to mean another tokenizer."""
 
 
@@ -45,7 +45,7 @@ def train_tokenizer(config: TokenizerConfig, corpus: Corpus) -> Tokenizer:
             cls = OriginalUnigramTokenizer
     if config.vocab_size is None:
         raise ConfigError(f"a {config.kind} tokenizer needs a vocab_size but got None")
-    text = even_share(corpus, seen, TRAINED_BYTES_LIMIT)
+    text = EvenShare(corpus, seen, TRAINED_BYTES_LIMIT)
     return cls.train(config.kind, text, vocab_size=config.vocab_size)
 
 
@@ -82,12 +82,19 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         ) from error
 
 
-def even_share(corpus: Corpus, span: Span, limit_bytes: int) -> Iterator[str]:
+@dataclass(frozen=True)
+class EvenShare:
     """The chunks of a span, or every so many of them, so that they come to `limit_bytes`."""
-    share = min(1.0, limit_bytes / span.n_bytes)
-    for index, chunk in enumerate(corpus.chunks(span)):
-        if int((index + 1) * share) > int(index * share):
-            yield chunk
+
+    corpus: Corpus
+    span: Span
+    limit_bytes: int
+
+    def __iter__(self) -> Iterator[str]:
+        share = min(1.0, self.limit_bytes / self.span.n_bytes)
+        for index, chunk in enumerate(self.corpus.chunks(self.span)):
+            if int((index + 1) * share) > int(index * share):
+                yield chunk
 
 
 def _model(folder: Path) -> bytes:

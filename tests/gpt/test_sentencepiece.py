@@ -1,5 +1,6 @@
 """What SentencePiece is made to do: checked by hand, by brute force and against itself."""
 
+import io
 import re
 from collections.abc import Callable, Iterator
 from pydoc_data.topics import topics
@@ -9,9 +10,10 @@ import sentencepiece as spm
 
 from gpt.config import TokenizerConfig
 from gpt.corpora import Corpus
-from gpt.errors import InfeasibleError
-from gpt.tokenizers import train_tokenizer
+from gpt.errors import InfeasibleError, MachineError
+from gpt.tokenizers import sentencepiece, train_tokenizer
 from gpt.tokenizers.original import OriginalUnigramTokenizer
+from gpt.tokenizers.probe import left_out
 from gpt.tokenizers.sentencepiece import SentencePieceTokenizer, sentences
 
 PROSE = "\n".join(topics[name] for name in ("assert", "for", "import", "try", "while", "with"))
@@ -84,13 +86,77 @@ def test_a_long_line_is_cut_where_no_piece_would_span() -> None:
     "hidden",
     [
         "\n" + "zyzzyva " * 5000 + "\n",  # one line of 40 kB
-        "\n\u2047 zyzzyva" * 300 + "\n",  # lines with SentencePiece's unknown mark
+        "\n\u2585 zyzzyva" * 300 + "\n",  # lines with the mark that 0.2.3 keeps for itself
+        "\nzyzzyva zyzzyva zyzzyva\u2585" * 300 + "\n",
+        "\n\u2047 zyzzyva" * 300 + "\n",
+        "\n\u2581 zyzzyva" * 300 + "\n",
     ],
+    ids=["long line", "U+2585", "U+2585 at the end", "U+2047", "U+2581"],
 )
 def test_the_trainer_skips_nothing(kind: str, hidden: str) -> None:
     tokenizer = SentencePieceTokenizer.train(kind, [PROSE + hidden], vocab_size=500)
     without = SentencePieceTokenizer.train(kind, [PROSE], vocab_size=500)
     assert len(tokenizer.encode(" zyzzyva")) == 1 < len(without.encode(" zyzzyva"))
+    assert tokenizer.decode(tokenizer.encode(hidden)) == hidden
+
+
+def test_a_text_whose_every_other_line_has_the_reserved_mark_is_trained_on_wholly() -> None:
+    """What is learnt is what the same lines without the mark teach."""
+    lines = PROSE.splitlines()
+    marked = "\n".join(line + "\u2585" * (i % 2) for i, line in enumerate(lines))
+    tokenizer = SentencePieceTokenizer.train("bpe", [marked], vocab_size=400)
+    plain = SentencePieceTokenizer.train("bpe", ["\n".join(lines)], vocab_size=400)
+    assert tokenizer.files()["tokenizer.model"] == plain.files()["tokenizer.model"]
+    assert tokenizer.decode(tokenizer.encode(marked)) == marked
+
+
+def test_the_trainers_own_log_speaks_of_nothing_skipped(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand and a half odd characters, each in a line of its own."""
+    monkeypatch.setattr(sentencepiece, "COMMON", {**sentencepiece.COMMON, "minloglevel": 0})
+    characters = [
+        chr(i) for i in (*range(1, 0x300), *range(0x2000, 0x2100), *range(0x2500, 0x2600))
+    ]
+    text = "\n".join(f"{character} said the {character} cat" for character in characters)
+
+    def skipped(train: Callable[[], object]) -> int:
+        capfd.readouterr()
+        train()
+        log = capfd.readouterr().err.rpartition("Starts training")[2]  # of the last training
+        assert "Loaded all" in log
+        return log.count("Skipped") + ("too long" in log)
+
+    lines = text.split("\n")
+    raw = {"model_type": "bpe", "vocab_size": 1700, "minloglevel": 0}
+    assert skipped(
+        lambda: spm.SentencePieceTrainer.Train(
+            sentence_iterator=iter(lines),
+            model_writer=io.BytesIO(),
+            **raw,
+            **sentencepiece.LOSSLESS,
+        )
+    )
+    assert not skipped(lambda: SentencePieceTokenizer.train("bpe", [text], vocab_size=1700))
+    spm.set_min_log_level(2)
+
+
+def test_the_trainer_is_asked_which_lines_it_leaves_out() -> None:
+    options = {**sentencepiece.COMMON, **sentencepiece.LOSSLESS}
+    kept = ["", "a", "\t", "\0", " ", "\u2581", "\u2047", "\U000f0000", "\U0010ffff", "x" * 4188]
+    skipped = {"\u2585", "before \u2585 after", "x" * 4189}  # and a mark of 4 bytes behind it
+    assert left_out([*kept, *skipped], options) == skipped
+    many = [f"{i}" for i in range(30_000)]
+    assert left_out([*many, "\u2585"], options) == {"\u2585"}
+
+
+def test_a_trainer_that_leaves_out_the_longest_lines_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shorter = {**sentencepiece.COMMON, "max_sentence_length": 2000}
+    monkeypatch.setattr(sentencepiece, "COMMON", shorter)
+    with pytest.raises(MachineError, match=r"lines of 4000 bytes .* install another version"):
+        SentencePieceTokenizer.train("bpe", [PROSE], vocab_size=300)
 
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
@@ -116,7 +182,7 @@ def test_an_impossible_vocabulary_is_infeasible_and_its_bound_is_exact(
     assert SentencePieceTokenizer.train(kind, [PROSE], vocab_size=possible).vocab_size == possible
 
 
-@pytest.mark.parametrize("text", ["", "\n\n", "\0\0", "\u2581", "\u2047\n"])
+@pytest.mark.parametrize("text", ["", "\n\n", "\0\0", "\u2581", "\u2585\n"])
 @pytest.mark.parametrize("vocab_size", [300, 10**10])
 def test_a_text_with_nothing_to_learn_is_infeasible(text: str, vocab_size: int) -> None:
     with pytest.raises(InfeasibleError, match="one that SentencePiece can learn"):
