@@ -22,11 +22,10 @@ from bench.plausible import refuse_impossible_speed
 from gpt.canary import check_canary
 from gpt.clock import TRAINING
 from gpt.config import RunConfig
-from gpt.device import device_name
+from gpt.device import device_name, product_dtype
 from gpt.errors import DataError, DivergedError, GptBenchError, InfeasibleError, UnsoundError
 from gpt.evaluate import evaluate_split
 from gpt.generate import generate
-from gpt.native import absence
 from gpt.setup import Setup, Text, load_text, set_up
 from gpt.train import Point, has_reached, planned_steps, train
 
@@ -223,8 +222,8 @@ def _facts(setup: Setup) -> dict[str, Any]:
         "device_name": device_name(setup.device),
         "kernel": setup.config.model.kernel,
         "threads": torch.get_num_threads(),
-        "environment": identity.digest_of(identity.environment_digest(), absence() or ""),
-        "native_kernels": absence() or "here",
+        "environment": identity.environment_digest(),
+        "product_dtype": str(product_dtype(setup.device)).removeprefix("torch."),
         "canary": "passed",
         "flags": _flags(setup.config, text),
         "n_params": setup.model.n_params,

@@ -16,7 +16,7 @@ from gpt.data import sample_batch
 from gpt.errors import UnsoundError
 from gpt.heads import attention_scale
 from gpt.model import build_model
-from gpt.precision import Precision, activation_dtype
+from gpt.precision import Precision
 from gpt.setup import Setup
 
 SEQUENCES = 2
@@ -42,7 +42,7 @@ def _check_kernel(setup: Setup) -> None:
     verdict = verify(
         KERNELS[model.kernel],
         setup.device,
-        getattr(torch, activation_dtype(setup.config.train.dtype)),
+        getattr(torch, setup.config.train.dtype),
         H=model.n_head,
         T=model.block_size,
         D=model.head_size,

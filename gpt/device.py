@@ -6,6 +6,7 @@ not to do it.
 
 import sys
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -49,12 +50,20 @@ def resolve_device(requested: str) -> torch.device:
     return torch.device(requested)
 
 
-def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 in hardware, several times faster than float32."""
+@cache
+def product_dtype(device: torch.device) -> torch.dtype:
+    """The dtype in which this device multiplies matrices fastest: bfloat16 or float32.
+
+    bfloat16 where the hardware multiplies it, several times faster than float32; elsewhere it is
+    emulated, several times slower. All that may choose a precision by itself asks here:
+    `dtype="auto"`, and Muon's iteration.
+    """
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+        fast = bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    else:
+        capabilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+        fast = any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    return torch.bfloat16 if fast else torch.float32
 
 
 def device_name(device: torch.device) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gpt.attention import KERNELS
 from gpt.attention.cache import LayerCache
 from gpt.config import ModelConfig
-from gpt.layers import Linear, QueryKeyTransform, make_dropout
+from gpt.layers import QueryKeyTransform, make_dropout
 
 
 def attention_scale(config: ModelConfig) -> float:
@@ -39,20 +39,16 @@ class FusedAttention(nn.Module):
         self.scale = attention_scale(config)
         self.kernel = KERNELS[config.kernel]
         self.weight_dropout = config.dropout
-        self.qkv = Linear(C, 3 * C, bias=config.qkv_bias)
+        self.qkv = nn.Linear(C, 3 * C, bias=config.qkv_bias)
         self.transform = QueryKeyTransform(config)
-        self.projection = Linear(C, C, bias=config.bias)
+        self.projection = nn.Linear(C, C, bias=config.bias)
         self.dropout = make_dropout(config.dropout)
 
     def forward(self, x: Tensor, cache: LayerCache | None = None) -> Tensor:
         B, T, C = x.shape
         qkv = self.qkv(x).view(B, T, 3, self.n_head, C // self.n_head)  # (B, T, 3, H, D)
-        packed = self.kernel.attend_packed
-        if packed and self.transform.can_pack and cache is None and not self.weight_dropout:
-            out = packed(self.transform.packed(qkv), scale=self.scale).reshape(B, T, C)
-        else:
-            out = self._attend(*self._transformed(qkv, cache), cache)  # (B, H, T, D)
-            out = out.transpose(1, 2).reshape(B, T, C)  # -> (B, T, H, D) -> (B, T, C)
+        out = self._attend(*self._transformed(qkv, cache), cache)  # (B, H, T, D)
+        out = out.transpose(1, 2).reshape(B, T, C)  # -> (B, T, H, D) -> (B, T, C)
         projected: Tensor = self.dropout(self.projection(out))
         return projected
 

@@ -4,8 +4,7 @@ With a large vocabulary the logits outweigh all else: they are written, read by 
 and read again by the backward pass. Here a few rows at a time are multiplied, turned into their
 loss and, where gradients are wanted, into those at once, while they are still in the cache. The
 backward pass only scales what is there. (The idea is Liger's: Hsu et al. 2024, section 3.2,
-https://arxiv.org/abs/2410.10989.) With AMX, or in int8, that is one kernel (gpt/native/head.h,
-head_int8.h).
+https://arxiv.org/abs/2410.10989.)
 
 Letters: N tokens, C channels, V vocabulary.
 """
@@ -18,9 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gpt.autograd import mark_kept
-from gpt.native.cross_entropy import native_cross_entropy
-from gpt.native.head import native_head, takes_head
-from gpt.native.library import takes
 
 Reduction = Literal["mean", "sum"]
 
@@ -44,8 +40,6 @@ def chunked_cross_entropy(
     bias: Tensor | None,
     targets: Tensor,
     reduction: Reduction,
-    *,
-    int8: bool = False,
 ) -> Tensor:
     """`cross_entropy(x @ weight.T + bias, targets)`, a few rows at a time.
 
@@ -54,14 +48,13 @@ def chunked_cross_entropy(
         weight: (V, C).
         bias: (V,) or None.
         targets: (N,) int64, or `IGNORE_INDEX`.
-        int8: whether it multiplies in int8 where gradients are wanted and there is no bias.
     """
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     differentiate = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
     outputs: tuple[Tensor, ...] = _ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        x, weight, bias, targets, reduction, differentiate, int8
+        x, weight, bias, targets, reduction, differentiate
     )
     return outputs[0]
 
@@ -81,8 +74,6 @@ def _softmax(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _differentiated(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """The losses (n,), and the gradient (n, V) of their weighted sum: softmax less target."""
-    if takes(logits):
-        return native_cross_entropy(logits, targets, weights)
     losses, powers, total = _softmax(logits, targets)
     column = targets[:, None]  # (n, 1)
     factor = weights[:, None] / total
@@ -102,7 +93,6 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         targets: Tensor,
         reduction: Reduction,
         differentiate: bool,
-        int8: bool,
     ) -> tuple[Tensor, ...]:
         """The loss, and with `differentiate` its gradients to x, weight and bias."""
         predicted = targets != IGNORE_INDEX  # (N,)
@@ -110,17 +100,13 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         if reduction == "mean":
             share /= predicted.sum()
         targets = targets.where(predicted, 0)  # (N,)
-        if differentiate and takes_head(x, bias, int8=int8):
-            losses, x_grad, weight_grad = native_head(x, weight, targets, share, int8=int8)
-            return losses @ share, x_grad, weight_grad, weight_grad.new_zeros(0)
         V = len(weight)
         losses = torch.empty(len(x), device=x.device)
         if differentiate:
             x_grad = torch.empty_like(x)
             weight_grad = torch.zeros_like(weight, dtype=torch.float32)
             bias_grad = torch.zeros(V, device=x.device)
-        itemsize = 2 if differentiate and takes(x) else 4  # else they become float32
-        rows = max(1, CHUNK_BYTES[x.device.type] // (V * itemsize))
+        rows = max(1, CHUNK_BYTES[x.device.type] // (V * 4))  # the logits become float32
         for start in range(0, len(x), rows):
             part = slice(start, start + rows)
             logits = F.linear(x[part], weight, bias)  # (n, V)
@@ -148,4 +134,4 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         scale = grads[0]
         x_grad, weight_grad, bias_grad = ctx.saved_tensors
         to_bias = bias_grad * scale if ctx.has_bias else None
-        return x_grad * scale, weight_grad * scale, to_bias, None, None, None, None
+        return x_grad * scale, weight_grad * scale, to_bias, None, None, None

@@ -31,9 +31,6 @@ def build_model(config: ModelConfig, vocab_size: int) -> "LanguageModel":
 class LanguageModel(nn.Module):
     """Next-token logits from a context of at most `block_size` tokens."""
 
-    int8 = False
-    """Whether its chunked head multiplies in int8 while it is trained (`gpt.precision`)."""
-
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
         super().__init__()
         self.config = config
@@ -171,10 +168,7 @@ class GPT(LanguageModel):
             return super().loss(idx, targets, reduction)
         x = self.trunk(idx).flatten(0, 1)  # (B, T, C) -> (B·T, C)
         head = self.head
-        int8 = self.int8 and self.training
-        return chunked_cross_entropy(
-            x, head.weight, head.bias, targets.flatten(), reduction, int8=int8
-        )
+        return chunked_cross_entropy(x, head.weight, head.bias, targets.flatten(), reduction)
 
     @property
     def n_params_without_positions(self) -> int:

@@ -8,10 +8,6 @@ https://arxiv.org/abs/1710.03740).
 - `bfloat16` computes with a copy of the whole model, made anew after every step; its gradients are
   summed in float32. Autocast would cast each weight each time it is used, and keep what flows
   between the products in float32.
-- `int8` computes as `bfloat16` does, but while it trains, the linear maps of the blocks and the
-  chunked head multiply whole numbers of 8 bits, each row or column of them with a scale of its
-  own, forward and backward (gpt/native/int8.h): twice as fast on a CPU with AVX-512 but without
-  AMX. Attention is in bfloat16, and so is what is evaluated.
 - `float16` is autocast, with a scaled loss: its range is too small for a copy.
 """
 
@@ -24,18 +20,12 @@ from torch import Tensor
 from gpt.compiled import compile_gradients
 from gpt.config import Dtype
 from gpt.errors import UnsoundError
-from gpt.layers import Linear
 from gpt.model import LanguageModel
 from gpt.rng import PrivateRandomState
 
-COMPILED_TOLERANCE = {"float32": 1e-5, "bfloat16": 0.05, "float16": 0.05, "int8": 0.05}
+COMPILED_TOLERANCE = {"float32": 1e-5, "bfloat16": 0.05, "float16": 0.05}
 """How far the compiled gradients may be from the others: the norm of the difference over theirs.
 What was seen is a tenth of that, or less."""
-
-
-def activation_dtype(dtype: Dtype) -> Dtype:
-    """Of what flows between the products."""
-    return "bfloat16" if dtype == "int8" else dtype
 
 
 class Precision:
@@ -57,11 +47,8 @@ class Precision:
     ) -> None:
         self._device = device
         self._dtype = dtype
-        copied = activation_dtype(dtype) == "bfloat16"
+        copied = dtype == "bfloat16"
         self.model = copy.deepcopy(model).to(torch.bfloat16) if copied else model
-        for module in self.model.modules():
-            if isinstance(module, Linear | LanguageModel):
-                module.int8 = dtype == "int8"
         self._parameters = list(self.model.parameters())
         pairs = zip(model.parameters(), self._parameters, strict=True)
         self._pairs = list(pairs) if copied else []

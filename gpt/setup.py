@@ -26,13 +26,11 @@ from gpt.config import (
 )
 from gpt.corpora import Corpus, load_corpus
 from gpt.data import EncodedCorpus, load_or_encode
-from gpt.device import has_fast_bfloat16, resolve_device
+from gpt.device import product_dtype, resolve_device
 from gpt.errors import ConfigError, InfeasibleError
 from gpt.heads import attention_scale
 from gpt.model import LanguageModel, build_model
-from gpt.native.library import absence
-from gpt.native.linear import SIDE
-from gpt.precision import Precision, activation_dtype
+from gpt.precision import Precision
 from gpt.tokenizers import Tokenizer, load_or_train_tokenizer
 
 
@@ -126,7 +124,6 @@ def settle_on(device: torch.device, config: RunConfig, *, cache: Path) -> RunCon
     )
     train = dataclasses.replace(train, cuda_graph=resolve_cuda_graph(train, config.model, device))
     settled = config.replace(train=train)
-    refuse_int8(settled, device)
     kernel = resolve_kernel(settled, device, cache=cache)
     return settled.replace(model=dataclasses.replace(settled.model, kernel=kernel))
 
@@ -135,25 +132,7 @@ def resolve_dtype(requested: Dtype, device: torch.device) -> Dtype:
     """The precision as given; for `auto` the one that this device computes fastest in."""
     if requested != "auto":
         return requested
-    return "bfloat16" if has_fast_bfloat16(device) else "float32"
-
-
-def refuse_int8(config: RunConfig, device: torch.device) -> None:
-    """Raise `InfeasibleError` if it is asked for and some map of a block could not multiply so."""
-    reason: str | None
-    model = config.model
-    if config.train.dtype != "int8":
-        return
-    if device.type != "cpu":
-        reason = f"a {device.type} device has no kernels for it"
-    elif model.kind == "bigram" or model.attention == "per_head":
-        reason = "only fused attention and its MLP have maps that multiply so"
-    elif model.n_embd % SIDE:
-        reason = f"n_embd is {model.n_embd}, not a multiple of {SIDE}"
-    else:
-        reason = absence()
-    if reason is not None:
-        raise InfeasibleError(f"dtype must train on this {device.type} device but {reason}")
+    return "bfloat16" if product_dtype(device) is torch.bfloat16 else "float32"
 
 
 def resolve_cuda_graph(train: TrainConfig, model: ModelConfig, device: torch.device) -> CudaGraph:
@@ -182,7 +161,7 @@ def resolve_kernel(config: RunConfig, device: torch.device, *, cache: Path) -> K
     Raises:
         InfeasibleError: the kernel given can't do it, or none can.
     """
-    model, dtype = config.model, activation_dtype(config.train.dtype)
+    model, dtype = config.model, config.train.dtype
     if model.kind == "bigram" or model.attention == "per_head":
         return model.canonical().kernel
     if model.kernel == "auto":

@@ -29,7 +29,7 @@ from gpt.optim import learning_rate_at
 from gpt.recorded import RecordedStep
 from gpt.rng import PrivateRandomState
 from gpt.setup import Setup
-from gpt.update import make_update
+from gpt.update import Update
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,14 +149,9 @@ class _Run:
         self.random = PrivateRandomState(setup.device, seed)
         with self.clock.measure("warm_up"):
             reset_peak_memory(setup.device)
-            n_passes = len(self._split(torch.empty(self.config.train.batch_size)))
             recorded = self.config.train.cuda_graph == "on"
-            self.update = make_update(
-                setup.model,
-                setup.precision,
-                self.config.optimizer,
-                n_passes=n_passes,
-                recorded=recorded,
+            self.update = Update(
+                setup.model, setup.precision, self.config.optimizer, recorded=recorded
             )
             self.recorded = RecordedStep() if recorded else None
         with self.clock.measure("data"):

@@ -7,7 +7,6 @@ against itself in float64 before it is timed.
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import replace
-from functools import partial
 
 import pytest
 import torch
@@ -22,7 +21,8 @@ from bench.micro.timing import Subject
 from gpt.config import ModelConfig
 from gpt.config.model import Activation
 from gpt.config.optimizer import OptimizerKind
-from gpt.layers import ACTIVATIONS, activate, make_norm
+from gpt.device import product_dtype
+from gpt.layers import ACTIVATIONS, make_norm
 from gpt.loss import chunked_cross_entropy, cross_entropy
 from gpt.model import build_model
 from gpt.muon import Muon
@@ -34,7 +34,7 @@ N, C = NANOGPT.train.batch_size * MODEL.block_size, MODEL.n_embd
 VOCABULARIES = (65, 512, 4096)
 OPTIMIZER_SLACK = {"adamw": 1000, "muon": 10_000}
 """An update is a small difference of weights, so their rounding weighs a thousandfold; and Muon
-makes it by products in bfloat16."""
+makes it by products that may be in bfloat16."""
 
 Function = Callable[..., Tensor]
 
@@ -118,9 +118,7 @@ def test_activation(name: Activation, place: Place, timed: Timed) -> None:
     x, grad_out = numbers(place, (N, 4 * C), (N, 4 * C))
     subject = Subject(series=f"activation forward + backward, {place.dtype_name}", name=name)
     work = accounting.activation(name, x.numel(), place.dtype.itemsize)
-    time_part(
-        timed, subject, work, place, forward_backward(partial(activate, name=name), [x], grad_out)
-    )
+    time_part(timed, subject, work, place, forward_backward(ACTIVATIONS[name], [x], grad_out))
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
@@ -150,7 +148,8 @@ def test_optimizer_step(kind: OptimizerKind, place: Place, timed: Timed) -> None
         timed.refuse_wrong(subject, reason)
     optimizers = build_optimizers(model, config)
     work = _optimizer_work(optimizers)
-    dtype = torch.bfloat16 if kind == "muon" else torch.float32  # of most of the arithmetic
+    # of most of the arithmetic
+    dtype = product_dtype(place.device) if kind == "muon" else torch.float32
     timed(lambda: [o.step() for o in optimizers], subject, work, place.device, dtype)
 
 

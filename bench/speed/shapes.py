@@ -14,13 +14,11 @@ from gpt.config import (
     Budget,
     CorpusConfig,
     Device,
-    Dtype,
     ModelConfig,
     RunConfig,
     TokenizerConfig,
     TrainConfig,
 )
-from gpt.native.library import has_tiles, is_here
 from gpt.presets import NANOGPT
 
 FIRST_CHARACTER = 0x4E00
@@ -105,13 +103,8 @@ def fastest(config: RunConfig) -> RunConfig:
     return config.replace(
         model=replace(config.model, kernel="auto", loss_head="chunked"),
         optimizer=replace(config.optimizer, fused=True),
-        train=replace(config.train, dtype=_fastest_dtype(config.train.device), cuda_graph="auto"),
+        train=replace(config.train, dtype="auto", cuda_graph="auto"),
     )
-
-
-def _fastest_dtype(device: Device) -> Dtype:
-    """int8 where it has kernels, unless bfloat16 has tiles."""
-    return "int8" if device == "cpu" and is_here() and not has_tiles() else "auto"
 
 
 def compiled(config: RunConfig) -> RunConfig:

@@ -14,7 +14,7 @@ from gpt.attention.kernel import Attend, Kernel
 from gpt.attention.online import online
 from gpt.attention.plain import added_mask, matmul, per_head
 from gpt.attention.sdpa import pinned_sdpa, sdpa
-from gpt.native.attention import native, native_packed
+from gpt.native.attention import native
 
 __all__ = ["KERNELS", "Attend", "Kernel"]
 
@@ -79,7 +79,6 @@ KERNELS: dict[str, Kernel] = {
             name="native",
             description="the suite's own in C++, a head at a time in a core's cache, in bfloat16",
             attend=native,
-            attend_packed=native_packed,
             devices=("cpu",),
         ),
         Kernel(

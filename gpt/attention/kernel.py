@@ -28,14 +28,6 @@ class Attend(Protocol):
         ...
 
 
-class AttendPacked(Protocol):
-    """The same without dropout, of q, k and v in one tensor, as one matrix makes them."""
-
-    def __call__(self, qkv: Tensor, *, scale: float) -> Tensor:
-        """(B, T, 3, H, D) -> (B, T, H, D)."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class Kernel:
     """One way to compute causal attention."""
@@ -48,9 +40,6 @@ class Kernel:
 
     attend: Attend
     """The function."""
-
-    attend_packed: AttendPacked | None = None
-    """What a model may call instead, where it can do to q and k what it must in one tensor."""
 
     devices: tuple[str, ...] | None = None
     """The device types that it was written for; None: all."""

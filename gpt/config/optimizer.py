@@ -27,8 +27,7 @@ class OptimizerConfig:
     singular values, which in a small batch are mostly noise."""
 
     fused: bool = False
-    """Whether AdamW moves all weights by one kernel, instead of a pass for each operation. In
-    bfloat16 on a CPU, where the C++ kernels are here, it clips and moves Muon's weights too."""
+    """Whether AdamW moves all weights by one kernel, instead of a pass for each operation."""
 
     schedule: Schedule = "cosine"
     """What follows the warm-up: nothing, or decay to `final_fraction` of the peak."""

@@ -8,7 +8,7 @@ from gpt.config import check
 from gpt.errors import ConfigError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
-Dtype = Literal["float32", "bfloat16", "float16", "int8", "auto"]
+Dtype = Literal["float32", "bfloat16", "float16", "auto"]
 CudaGraph = Literal["on", "off", "auto"]
 
 
@@ -83,8 +83,7 @@ class TrainConfig:
 
     dtype: Dtype = "float32"
     """Precision of the computation (`gpt.precision`); the weights stay in float32. `auto` is
-    bfloat16 where the processor multiplies it faster, else float32. `int8` trains on a CPU with
-    the C++ kernels alone."""
+    bfloat16 where the device multiplies it faster, else float32."""
 
     compile: bool = False
     """Compile loss and gradients (`gpt.compiled`): faster steps, after seconds of compiling, which

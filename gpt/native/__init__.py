@@ -1,17 +1,8 @@
-"""Kernels in C++ for what torch does slowly on a CPU in bfloat16.
+"""The suite's own attention kernel in C++: causal, forward and backward, in bfloat16 on a CPU.
 
-Attention, norms, MLPs and linear maps, the head's cross-entropy, and the update of the weights:
-torch turns each bfloat16 into a float32 and back by a dozen instructions where the processor has
-one, and walks through memory once for each operation. Here a head, a row or a strip of tokens is
-done with in one go while it is in the cache, and a whole block is one call (docs/speed-log.md has
-what that is worth). Without tiles (AMX) a processor multiplies bytes twice as fast as bfloat16, so
-there are products in int8 too (`gpt.precision`).
-
-They need a processor with AVX-512's bfloat16 instructions, by tiles where it has those too, and a
-C++ compiler, by which they are compiled once for a machine. Without either they are absent,
-which is said wherever they were asked for, and all else works as before.
+It is one more row beside torch's kernels (`kernel="native"`), and what it shows is how much of
+torch's time is due to the conversions and the passes over memory that it avoids: one head at a
+time stays in the cache. It needs a processor with AVX-512's bfloat16 instructions (AMX is used
+where it is there) and a C++ compiler. It is compiled when a run or a benchmark asks for this
+kernel, and never before; where it can't be, the kernel is reported as absent, with the reason.
 """
-
-from gpt.native.library import absence
-
-__all__ = ["absence"]

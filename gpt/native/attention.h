@@ -10,8 +10,8 @@
 #pragma once
 
 #include <cmath>
+#include <cstdlib>
 
-#include "buffer.h"
 #include "product.h"
 
 namespace gpt {
@@ -22,18 +22,6 @@ struct Sizes {
 
 // One head's (T, D), its rows `stride` values apart.
 using Rows = Matrix<bf16>;
-
-// One of `n` tensors (H, D) that follow each other for each token of a text, (B, T, n, H, D).
-inline Rows head_of(bf16* data, const Sizes& s, int64_t n, int64_t which, int64_t i) {
-  const int64_t b = i / s.H, h = i % s.H, C = s.H * s.D;
-  return {data + b * s.T * n * C + which * C + h * s.D, n * C};
-}
-
-// Has n values fetched into the cache one after another: all heads of a text, since the rows of
-// one lie too far apart for the processor to foresee them.
-inline void fetch(const bf16* from, int64_t n) {
-  for (int64_t i = 0; i < n; i += 32) _mm_prefetch((const char*)(from + i), _MM_HINT_T0);
-}
 
 // One head, padded with zeros to (Tp, Dp).
 inline void copy_head(bf16* to, Rows from, const Sizes& s) {
@@ -92,9 +80,29 @@ inline void softmax(bf16* powers, float* top, float* total, const float* scores,
   }
 }
 
+// Memory for a thread's own use, aligned to a cache line.
+template <class T>
+class Buffer {
+ public:
+  explicit Buffer(int64_t n)
+      : data_(static_cast<T*>(std::aligned_alloc(64, (n * sizeof(T) + 63) / 64 * 64))),
+        next_(data_) {}
+  ~Buffer() { std::free(data_); }
+  Buffer(const Buffer&) = delete;
+
+  void reset() { next_ = data_; }
+  T* take(int64_t n) {
+    T* taken = next_;
+    next_ += n;
+    return taken;
+  }
+
+ private:
+  T *const data_, *next_;
+};
+
 struct Workspace {
   Tiles tiles;
-  int64_t text = -1;  // the one that was fetched last
   Buffer<bf16> values;
   Buffer<float> sums;
 

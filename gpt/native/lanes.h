@@ -14,53 +14,25 @@ using bf16 = uint16_t;
 
 constexpr int64_t LANES = 16;
 
-// Added to a float below 2^22, it leaves the nearest whole number in the last bits.
-constexpr float ROUNDER = 1.5f * (1 << 23);
-
 // The first n lanes of 16, or of 32.
 inline __mmask16 first(int64_t n) { return n >= 16 ? 0xffff : n <= 0 ? 0 : (1u << n) - 1; }
 inline __mmask32 first_of_32(int64_t n) { return n >= 32 ? ~0u : n <= 0 ? 0 : (1u << n) - 1; }
 
-// All lanes: said by a type, so that no mask is made.
-struct All {};
-
 inline __m512 widened(__m256i values) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(values), 16));
 }
-inline __m512 load(const bf16* from, All = {}) {
+inline __m512 load(const bf16* from) {
   return widened(_mm256_loadu_si256((const __m256i*)from));
 }
 inline __m512 load(const bf16* from, __mmask16 which) {
   return widened(_mm256_maskz_loadu_epi16(which, from));
 }
-inline __m512 load(const float* from, All = {}) { return _mm512_loadu_ps(from); }
-inline __m512 load(const float* from, __mmask16 which) {
-  return _mm512_maskz_loadu_ps(which, from);
-}
-
-inline void store(bf16* to, __m512 x, All = {}) {
+inline void store(bf16* to, __m512 x) {
   _mm256_storeu_si256((__m256i*)to, (__m256i)_mm512_cvtneps_pbh(x));
 }
 inline void store(bf16* to, __m512 x, __mmask16 which) {
   _mm256_mask_storeu_epi16(to, which, (__m256i)_mm512_cvtneps_pbh(x));
 }
-inline void store(float* to, __m512 x, All = {}) { _mm512_storeu_ps(to, x); }
-inline void store(float* to, __m512 x, __mmask16 which) { _mm512_mask_storeu_ps(to, which, x); }
-
-// x in these lanes, else another.
-inline __m512 only(All, __m512 x, __m512) { return x; }
-inline __m512 only(__mmask16 which, __m512 x, __m512 other) {
-  return _mm512_mask_mov_ps(other, which, x);
-}
-
-// Calls `use` for each 16 of n numbers, with where they start and which lanes they fill.
-template <class Use>
-void each_vector(int64_t n, Use use) {
-  int64_t i = 0;
-  for (; i + LANES <= n; i += LANES) use(i, All());
-  if (i < n) use(i, first(n - i));
-}
-
 // 2^x within 4e-6 of itself: a whole power of two times a polynomial of the rest, |t| <= 1/2, that
 // meets 2^t at Chebyshev's five points.
 inline __m512 exp2(__m512 x) {

@@ -20,13 +20,11 @@ constexpr int64_t SIDE = 32;
 
 inline int64_t round_up(int64_t n) { return (n + SIDE - 1) / SIDE * SIDE; }
 
-// A part of a matrix whose rows lie `stride` values apart; of a paired one, `stride` pairs. From a
-// value to the one 32 columns on it is 32 · step: 1 where rows are whole, SIDE where they lie in
-// blocks.
+// A part of a matrix whose rows lie `stride` values apart; of a paired one, `stride` pairs.
 template <class T>
 struct Matrix {
   T* data;
-  int64_t stride, step = 1;
+  int64_t stride;
 };
 
 // (n, K), rows `stride` apart, padded with zeros to (rows, round_up(K)).
@@ -85,8 +83,8 @@ inline void side_by_tiles(Matrix<float> c, Matrix<const bf16> a, Matrix<const bf
     _tile_zero(3);
   }
   for (int64_t k = 0; k < K; k += 32) {
-    _tile_loadd(4, a.data + k * a.step, a_bytes);
-    _tile_loadd(5, a.data + 16 * a.stride + k * a.step, a_bytes);
+    _tile_loadd(4, a.data + k, a_bytes);
+    _tile_loadd(5, a.data + 16 * a.stride + k, a_bytes);
     _tile_loadd(6, b.data + k * b.stride, b_bytes);
     _tile_loadd(7, b.data + k * b.stride + 32, b_bytes);
     _tile_dpbf16ps(0, 4, 6);
@@ -123,7 +121,7 @@ inline void side_by_lanes(Matrix<float> c, Matrix<const bf16> a, Matrix<const bf
       right[i] = add ? _mm512_loadu_ps(at + LANES) : _mm512_setzero_ps();
     }
     const bf16 *values = a.data + row * a.stride, *pairs = b.data;
-    for (int64_t k = 0; k < K; k += 32, values += 32 * a.step)
+    for (int64_t k = 0; k < K; k += 32, values += 32)
       for (int64_t j = 0; j < 32; j += 2, pairs += 2 * b.stride) {
         const auto b_left = (__m512bh)_mm512_loadu_si512(pairs);
         const auto b_right = (__m512bh)_mm512_loadu_si512(pairs + 32);
@@ -148,7 +146,7 @@ inline void product(const Tiles& tiles, Matrix<float> c, Matrix<const bf16> a,
   for (int64_t m = 0; m < M; m += SIDE)
     for (int64_t n = 0; n < N; n += SIDE) {
       const Matrix<float> to{c.data + m * c.stride + n, c.stride};
-      const Matrix<const bf16> rows{a.data + m * a.stride, a.stride, a.step},
+      const Matrix<const bf16> rows{a.data + m * a.stride, a.stride},
           columns{b.data + 2 * n, b.stride};
       if (tiles.here)
         side_by_tiles(to, rows, columns, K, add);

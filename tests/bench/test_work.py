@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import work
+from bench import identity, work
 from bench.outcome import Outcome
-from bench.work import Finished, Message, Place, Prepare, Prepared, Train, perform
+from bench.work import Finished, Message, Place, Prepare, Prepared, Started, Train, perform
 from gpt.config import Budget, CorpusConfig, ModelConfig, RunConfig, TrainConfig
 from gpt.errors import DataError, DivergedError, InfeasibleError, UnsoundError
+from gpt.native import library
 
 
 @pytest.fixture
@@ -44,6 +45,23 @@ def finish(task: Train) -> Finished:
 
 def test_a_run_that_ends_is_complete(task: Train) -> None:
     assert finish(task).outcome is Outcome.COMPLETE
+
+
+def test_the_facts_of_a_run_need_no_compiler(task: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is compiled to write them; a machine without a compiler is of the same kind."""
+    monkeypatch.setattr(library, "_run", lambda command: pytest.fail(f"it started {command}"))
+    library._load.cache_clear()
+    facts: dict[str, object] = {}
+
+    def send(message: Message) -> bool:
+        if isinstance(message, Started):
+            facts.update(message.facts)
+        return False
+
+    perform(task, send)
+
+    assert facts["environment"] == identity.environment_digest()
+    assert facts["product_dtype"] in ("float32", "bfloat16")
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ def test_override_sets_fields_by_short_and_by_dotted_name() -> None:
         ("bias", "1", "bias takes bool but got 1; write True or False"),
         ("vocab_size", "many", "vocab_size takes int or None but got many"),
         ("activation", "gell", "activation takes one of relu, gelu, relu2 but got gell"),
+        ("dtype", "int8", "dtype takes one of float32, bfloat16, float16, auto but got int8"),
         ("activation", "{[]: 1}", "activation takes one of relu, gelu, relu2 but got {[]: 1}"),
         ("learning_rate", "1e999", "learning_rate must be a finite number but got inf"),
         ("n_heads", "8", "got 'n_heads'; did you mean n_head?"),

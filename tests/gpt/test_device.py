@@ -10,6 +10,7 @@ from gpt.device import (
     available_devices,
     device_name,
     peak_memory_bytes,
+    product_dtype,
     reset_peak_memory,
     resolve_device,
     synchronize,
@@ -78,3 +79,20 @@ def test_peak_memory_where_the_system_tells_less(
 def test_the_cpu_has_a_name_and_is_always_done() -> None:
     assert device_name(CPU)
     synchronize(CPU)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({"avx2": True}, torch.float32),
+        ({"avx512_f": True, "avx512_vnni": True, "avx512_bf16": False}, torch.float32),
+        ({"avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": True}, torch.bfloat16),
+    ],
+)
+def test_products_are_in_bfloat16_only_where_hardware_multiplies_it(
+    capabilities: dict[str, bool], expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert product_dtype.__wrapped__(CPU) is expected
+    assert product_dtype.__wrapped__(torch.device("mps")) is torch.float32

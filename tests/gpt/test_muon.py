@@ -16,6 +16,19 @@ def test_enough_iterations_give_the_nearest_orthogonal_matrix() -> None:
     assert (orthogonalize(x, 9).float() - u @ v).abs().max() < 0.02
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_it_multiplies_in_the_dtype_that_the_device_multiplies_fastest(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In bfloat16 where that is emulated, a step of the sweep took 1.4 to 1.8 times as long."""
+    monkeypatch.setattr("gpt.muon.product_dtype", lambda _: dtype)
+    x = torch.randn(2, 6, 20, generator=torch.Generator().manual_seed(0))
+    before = x.clone()
+
+    assert orthogonalize(x, 3).dtype is dtype
+    assert torch.equal(x, before)
+
+
 def moved(gradients: list[torch.Tensor]) -> list[torch.Tensor]:
     """Matrices of ones after two steps of one optimizer that holds them all."""
     weights = [torch.nn.Parameter(torch.ones_like(gradient)) for gradient in gradients]
