@@ -101,9 +101,10 @@ def run_study(command: Command, console: Console) -> Result:
                 dropped = [*plan.grid.dropped, *ledger.dropped()]
                 board = leaderboard.show(plan.ledger_name, standings, dropped, executor.n_workers)
                 console.print(board, highlight=False)
+                keys = {entry.label: entry.config.cell_key for entry in standings.entries}
                 views = recorder.close(
                     _as_text(board, console),
-                    verdicts=standings.verdicts,
+                    verdicts={keys[label]: v for label, v in standings.verdicts.items()},
                     interrupted=interruption.requested,
                 )
             unsent = recorder.unsent

@@ -23,10 +23,11 @@ from bench.command import STORE
 from bench.leaderboard import TITLES, say_evidence, say_lead
 from bench.ledger import Entry, Ledger
 from bench.outcome import Outcome
+from bench.refusal import refusals
 from bench.spec import Metric
 from bench.standings import compare_entries, merit, refuse_unlike, say_gain
 from bench.stats import CellComparison, Rule
-from gpt.errors import ConfigError, GptBenchError
+from gpt.errors import ConfigError
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 99})
@@ -56,7 +57,7 @@ def main(
     Exit codes: 0 compared, whatever the verdict; 2 the cells can't be compared.
     """
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-    try:
+    with refusals():
         _compare(
             read_complete(study),
             read_complete(against) if against else None,
@@ -65,9 +66,6 @@ def main(
             Rule(alpha=alpha),
             console,
         )
-    except GptBenchError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
 
 
 def read_complete(study: str) -> list[Entry]:

@@ -18,7 +18,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
-from bench.tracking import OUTAGES, Measured, Tracker, first_line, measured, milliseconds
+from bench.tracking import Measured, Tracker, first_line, measured, milliseconds
 from gpt.cache import atomic_write
 from gpt.errors import MachineError
 
@@ -129,7 +129,7 @@ class Outbox:
             while self._waiting:
                 self._perform(self._waiting[0])
                 self._waiting.popleft()
-        except OUTAGES as error:
+        except Exception as error:
             self._outage = first_line(error)
             self._retry_at = time.monotonic() + RETRY_SECONDS
             self._keep()

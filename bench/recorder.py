@@ -13,7 +13,7 @@ from bench.ledger import Claim, Ledger
 from bench.outbox import Outbox
 from bench.outcome import Outcome
 from bench.spec import Study
-from bench.tracking import TAG_ATTEMPT, TAG_CELL, Tracker
+from bench.tracking import TAG_ATTEMPT, TAG_CELL, TAG_CELL_KEY, Tracker
 from bench.work import Started
 from gpt.train import Point
 
@@ -112,7 +112,13 @@ class Recorder:
             launch=self._launch,
             ledger=self._ledger,
             params=params,
-            tags={TAG_CELL: claim.label, TAG_ATTEMPT: claim.name, "run_key": config.key, **facts},
+            tags={
+                TAG_CELL: claim.label,
+                TAG_CELL_KEY: claim.config.cell_key,
+                TAG_ATTEMPT: claim.name,
+                "run_key": config.key,
+                **facts,
+            },
         )
         self._runs[claim.name] = run_id
         if "corpus_digest" in facts:
@@ -170,7 +176,7 @@ class Recorder:
         """Close the parent run, with the leaderboard as its note; returns views by their name.
 
         Args:
-            verdicts: by cell, for the tag `verdict` of its runs.
+            verdicts: by the cell's key, for the tag `verdict` of its runs.
         """
         for cell, verdict in verdicts.items():
             tags = {"verdict": verdict}

@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 import click
 
+from bench.refusal import refusals
 from gpt.config import Budget
-from gpt.errors import ConfigError, GptBenchError
+from gpt.errors import ConfigError
 
 
 class Seeds(click.ParamType[Any]):
@@ -64,19 +65,15 @@ def main(study: str | None, list_: bool, debug: bool, **options: Any) -> None:
     Exit codes: 0 done, 2 the command or the study is wrong, 3 the text is wrong, 4 the machine or
     a service is missing, 5 finished but not every run complete, 130 interrupted.
     """
-    try:
-        if list_:
-            _list()
-            return
-        sys.exit(_run(study, **options))
-    except KeyboardInterrupt:
-        click.echo("Stopped before anything was trained.", err=True)
-        sys.exit(130)
-    except GptBenchError as error:
-        if debug:
-            raise
-        click.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
+    with refusals(debug=debug):
+        try:
+            if list_:
+                _list()
+                return
+            sys.exit(_run(study, **options))
+        except KeyboardInterrupt:
+            click.echo("Stopped before anything was trained.", err=True)
+            sys.exit(130)
 
 
 def _list() -> None:

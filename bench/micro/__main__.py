@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gpt.errors import GptBenchError
+from bench.refusal import refusals
 from gpt.presets import PRESETS
 
 REPORT = Path(".benchmarks") / "report"
@@ -16,13 +16,8 @@ class _Group(click.Group):
     """Shows the suite's own errors in one line, and ends with their exit codes."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with refusals(debug=ctx.params["debug"]):
             return super().invoke(ctx)
-        except GptBenchError as error:
-            if ctx.params["debug"]:
-                raise
-            click.echo(f"error: {error}", err=True)
-            sys.exit(error.exit_code)
 
 
 @click.group(

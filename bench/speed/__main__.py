@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gpt.errors import GptBenchError
+from bench.refusal import refusals
 
 ROWS = ("training", "target", "sweep", "overhead", "generation", "help")
 
@@ -28,11 +28,8 @@ ROWS = ("training", "target", "sweep", "overhead", "generation", "help")
               help="Where tinyshakespeare is [env: GPT_BENCH_CORPORA].")  # fmt: skip
 def main(only: tuple[str, ...], threads: int, **options: Any) -> None:
     """Time the suite against nanoGPT, the originals and a plain loop, in turn."""
-    try:
+    with refusals():
         _measure(only or ROWS, threads, options)
-    except GptBenchError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
 
 
 def _measure(names: tuple[str, ...], threads: int, options: dict[str, Any]) -> None:

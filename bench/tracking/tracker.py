@@ -1,28 +1,19 @@
-"""What is recorded, and how a person meets it in MLflow. The only module that knows MLflow.
+"""The record of one study in an MLflow experiment: what can be written there.
 
 Runs are written by explicit id, never through MLflow's notion of an active run, and metrics in
 batches: one call a metric costs more than a training step, and MLflow's asynchronous logging
-slowed training threefold. Left out: what to do when the store is away, see `bench.outbox`.
+slowed training threefold. Filters hold ids and keys alone, for MLflow's can't hold every text.
+Left out: what to do when the store is away, see `bench.outbox`.
 """
 
-import base64
 import json
-import logging
 import math
-import os
-import re
 import sqlite3
 import time
-import zlib
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # the outbox tries again
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 
 import mlflow
 import requests
@@ -35,14 +26,12 @@ from mlflow.entities import (
     Run,
     RunTag,
 )
-from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from gpt.config import RunConfig
-from gpt.errors import ConfigError, MachineError
-
-OUTAGES = (MlflowException, OSError)
-"""What comes of a store that is away, locked, full, or not of this version."""
+from bench.redact import redacted
+from bench.tracking import views
+from bench.tracking.faults import first_line
+from gpt.errors import MachineError
 
 Measured = tuple[str, float, int, int]
 """A metric's name, its value, when it was taken (milliseconds since 1970), and its step."""
@@ -56,16 +45,13 @@ MAX_FOUND = 50_000
 ANSWER_SECONDS = 10.0
 """How long a server may take to say that it is there."""
 
-UI_ADDRESS = "http://127.0.0.1:5000"
-"""Where `mlflow ui` serves unless told otherwise."""
-
 TAG_LEDGER = "gpt_bench.ledger"
 TAG_ROLE = "gpt_bench.role"
 TAG_ATTEMPT = "gpt_bench.attempt"
 TAG_CELL = "cell"
+"""The cell's label, for people; `TAG_CELL_KEY` names it for filters."""
 
-CHART_SECTIONS = ("val", "train", "speed", "final")
-"""Prefixes of metrics, in the order in which their charts are worth looking at."""
+TAG_CELL_KEY = "gpt_bench.cell"
 
 
 class Tracker:
@@ -80,20 +66,20 @@ class Tracker:
     """
 
     def __init__(self, study: str, description: str) -> None:
-        for chatty in ("alembic", "mlflow"):
-            logging.getLogger(chatty).setLevel(logging.ERROR)
         self._uri = mlflow.get_tracking_uri()
         try:
             _probe(self._uri)
             self._client = MlflowClient(self._uri)
             self.experiment_id = self._experiment(study)
-            self._client.set_experiment_tag(self.experiment_id, "mlflow.note.content", description)
+            self._client.set_experiment_tag(
+                self.experiment_id, "mlflow.note.content", redacted(description)
+            )
         except Exception as error:
             refusal = (
                 f"the tracking store must be there and writable but {self._uri} is not "
                 f"({first_line(error)})\nset MLFLOW_TRACKING_URI or start from another folder"
             )
-            raise MachineError(_without_passwords(refusal)) from error
+            raise MachineError(redacted(refusal)) from error
 
     def _experiment(self, study: str) -> str:
         """The experiment's id; made if it is not there, restored if it was deleted."""
@@ -119,7 +105,7 @@ class Tracker:
 
     def log_text(self, run_id: str, name: str, text: str) -> None:
         """Keep a text as a file of a run."""
-        self._client.log_text(run_id, text, name)
+        self._client.log_text(run_id, redacted(text), name)
 
     def start_run(
         self,
@@ -135,7 +121,7 @@ class Tracker:
         role = {"mlflow.parentRunId": launch, TAG_LEDGER: ledger, TAG_ROLE: "run"}
         run_id = str(self._create(name, {**tags, **role}, at).info.run_id)
         self._client.log_batch(
-            run_id, params=[Param(name, str(value)) for name, value in params.items()]
+            run_id, params=[Param(name, redacted(str(value))) for name, value in params.items()]
         )
         return run_id
 
@@ -205,10 +191,14 @@ class Tracker:
                 self.finish(run.info.run_id, "KILLED", tags={"outcome": "interrupted"})
 
     def tag_cell(self, ledger: str, cell: str, tags: Mapping[str, Any]) -> None:
-        """Add tags to every run of a cell, whichever launch it was of."""
+        """Add tags to every run of a cell, whichever launch it was of.
+
+        Args:
+            cell: its key.
+        """
         runs = self._client.search_runs(
             [self.experiment_id],
-            filter_string=f"tags.`{TAG_LEDGER}` = '{ledger}' AND tags.`{TAG_CELL}` = '{cell}'",
+            filter_string=f"tags.`{TAG_LEDGER}` = '{ledger}' AND tags.`{TAG_CELL_KEY}` = '{cell}'",
         )
         for run in runs:
             self.set_tags(run.info.run_id, tags)
@@ -216,61 +206,26 @@ class Tracker:
     def save_views(
         self, name: str, *, ledger: str, order_by: str, ascending: bool, columns: Sequence[str]
     ) -> None:
-        """Save two views of a ledger's finished runs.
-
-        The first is a flat table, best run first; the second overlays the curves, one a cell, the
-        mean of its seeds. The form of a saved view is MLflow's own and undocumented: where a
-        version doesn't know it, the link opens the plain table.
-        """
-        role = f"tags.`{TAG_LEDGER}` = '{ledger}' AND tags.`{TAG_ROLE}` = 'run'"
-        table = {
-            "searchFilter": f"{role} AND attributes.status = 'FINISHED'",
-            "orderByKey": f"metrics.`{order_by}`",
-            "orderByAsc": ascending,
-            "selectedColumns": list(columns),
-        }
-        curves = {
-            **table,
-            "groupBy": {
-                "aggregateFunction": "average",
-                "groupByKeys": [{"mode": "tag", "groupByData": TAG_CELL}],
-            },
-            "runsHiddenMode": "SHOW_ALL",
-            "hideEmptyCharts": True,
-            "isAccordionReordered": True,
-            "compareRunCharts": [],
-            "compareRunSections": [
-                {"uuid": f"{key}-{section}", "name": section, "display": section != "final"}
-                | {"isReordered": False, "deleted": False, "isGenerated": True}
-                for key, section in enumerate(CHART_SECTIONS)
-            ],
-        }
-        self._save_view(f"{name}: leaderboard", f"gpt-bench-{ledger}-table", table)
-        self._save_view(f"{name}: curves", f"gpt-bench-{ledger}-curves", curves)
+        """Save the views of a ledger's finished runs, see `bench.tracking.views`."""
+        tags = views.view_tags(
+            name,
+            ledger=ledger,
+            runs=f"tags.`{TAG_LEDGER}` = '{ledger}' AND tags.`{TAG_ROLE}` = 'run'",
+            group_by=TAG_CELL,
+            order_by=order_by,
+            ascending=ascending,
+            columns=columns,
+        )
+        for key, value in tags.items():
+            self._client.set_experiment_tag(self.experiment_id, key, value)
 
     def addresses(self, ledger: str) -> dict[str, str]:
         """Where the UI shows the views of a ledger, by their name."""
-        server = _without_passwords(self._uri) if self._uri.startswith("http") else UI_ADDRESS
-        view = (
-            f"{server.rstrip('/')}/#/experiments/{self.experiment_id}/runs"
-            f"?workflowType=machine_learning&viewStateShareKey=gpt-bench-{ledger}"
-        )
-        return {
-            "leaderboard": f"{view}-table",
-            "curves": f"{view}-curves&compareRunsMode=CHART",
-        }
-
-    def _save_view(self, name: str, key: str, state: Mapping[str, Any]) -> None:
-        packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
-        now = milliseconds()
-        view = {"name": name, "createdAt": now, "updatedAt": now, "state": f"deflate;{packed}"}
-        self._client.set_experiment_tag(
-            self.experiment_id, f"mlflow.sharedViewState.{key}", json.dumps(view)
-        )
+        return views.addresses(self._uri, self.experiment_id, ledger)
 
     def _create(self, name: str, tags: Mapping[str, Any], at: int | None) -> Run:
-        texts = {k: str(v) for k, v in tags.items()}
-        return self._client.create_run(self.experiment_id, at, texts, name)
+        texts = {tag.key: tag.value for tag in _tags(tags)}
+        return self._client.create_run(self.experiment_id, at, texts, redacted(name))
 
 
 def milliseconds() -> int:
@@ -291,20 +246,6 @@ def measured(step: int, metrics: Mapping[str, float | None]) -> list[Measured]:
     ]
 
 
-def load_config(run_id: str) -> RunConfig:
-    """The config of a recorded run.
-
-    Raises:
-        ConfigError: there is no such run, or it has no config.
-    """
-    try:
-        return RunConfig.from_json(mlflow.artifacts.load_text(f"runs:/{run_id}/config.json"))
-    except MlflowException as error:
-        raise ConfigError(
-            f"--from-run takes the id of a recorded run but got {run_id} ({first_line(error)})"
-        ) from None
-
-
 def _probe(uri: str) -> None:
     """Raise at once what MLflow would raise only after minutes of trying again."""
     if uri.startswith("sqlite:///"):
@@ -316,15 +257,5 @@ def _probe(uri: str) -> None:
         requests.head(uri, timeout=ANSWER_SECONDS)
 
 
-def _without_passwords(text: str) -> str:
-    """Text without the credentials in its addresses: `//user:password@host` as `//host`."""
-    return re.sub(r"//[^/@\s]*@", "//", text)
-
-
 def _tags(tags: Mapping[str, Any]) -> list[RunTag]:
-    return [RunTag(name, str(value)[:5000]) for name, value in tags.items()]
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says first, without the credentials in it."""
-    return _without_passwords(str(error).strip().partition("\n")[0])
+    return [RunTag(name, redacted(str(value))[:5000]) for name, value in tags.items()]

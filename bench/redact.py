@@ -1,0 +1,108 @@
+"""What must not leave the process? Passwords and tokens, wherever they stand in a text.
+
+Two nets, for neither is enough alone: the forms in which credentials are written (addresses,
+query parameters, `password=`, headers), and the values of the environment's secrets, word for
+word. Too much is redacted rather than too little: a password may itself hold `/`, `@` or `:`.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from functools import lru_cache
+from typing import Any, TextIO, cast
+from urllib.parse import quote, unquote
+
+HIDDEN = "***"
+
+_SHORTEST = 6
+"""Characters of a secret that is looked for word for word; a shorter one would match words."""
+
+_SECRET_VARIABLE = re.compile(
+    r"(PASSWORD|PASSWD|TOKEN|SECRET|API_?KEY|ACCESS_KEY|PRIVATE_KEY|CREDENTIALS?)$", re.IGNORECASE
+)
+_ADDRESS_VARIABLE = re.compile(r"(URI|URL|DSN|_PROXY)$", re.IGNORECASE)
+
+_USER = re.compile(r"(\b[a-z][a-z0-9+.-]*:)?//\S*@", re.IGNORECASE)
+"""Of an address, to the last `@`: a password may hold one, and a `/`."""
+
+_NAMES = (
+    r"(?:[\w.-]*?(?:passw(?:or)?d|passphrase|pwd|secret|api[_-]?key|access[_-]?key|credential|"
+    r"signature|[_-]token)|token|key|sig|auth|pass)"
+)
+_PARAMETER = re.compile(rf"([?&;]{_NAMES}=)[^&\s'\"]+", re.IGNORECASE)
+_SETTING = re.compile(
+    r"((?<![?&;\w-])[\w-]*(?:passw(?:or)?d|passphrase|secret|api[_-]?key|access[_-]?key)\s*[=:]\s*)"
+    r"('[^']*'|\"[^\"]*\"|\S+)",
+    re.IGNORECASE,
+)
+_HEADER = re.compile(r"(\bauthorization\W+(?:bearer|basic)\s+)\S+", re.IGNORECASE)
+
+
+def redacted(text: str) -> str:
+    """Text without credentials: `//host` for `//user:password@host`, and `***` for others."""
+    for secret in _secrets(frozenset(os.environ.items())):
+        text = text.replace(secret, HIDDEN)
+    if "@" in text:
+        text = _USER.sub(lambda found: f"{found[1] or ''}//", text)
+    for pattern in (_PARAMETER, _SETTING, _HEADER):
+        text = pattern.sub(rf"\g<1>{HIDDEN}", text)
+    return text
+
+
+def redacted_all(value: Any) -> Any:
+    """A value of lists and dicts with every text in it redacted."""
+    if isinstance(value, str):
+        return redacted(value)
+    if isinstance(value, Mapping):
+        return {redacted_all(key): redacted_all(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [redacted_all(item) for item in value]
+    return value
+
+
+@contextmanager
+def redacted_output() -> Iterator[None]:
+    """Redact what the block writes to `sys.stdout` and `sys.stderr`."""
+    with ExitStack() as stack:
+        stack.enter_context(redirect_stdout(cast(TextIO, _Redacted(sys.stdout))))
+        stack.enter_context(redirect_stderr(cast(TextIO, _Redacted(sys.stderr))))
+        yield
+
+
+class _Redacted:
+    """A text stream that redacts what is written, a call at a time."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(redacted(text))
+        return len(text)
+
+    def writelines(self, lines: list[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@lru_cache(1)
+def _secrets(environment: frozenset[tuple[str, str]]) -> list[str]:
+    """The environment's secrets, longest first, as they are and as an address spells them."""
+    found = set()
+    for name, value in environment:
+        if _SECRET_VARIABLE.search(name):
+            found.add(value)
+        elif _ADDRESS_VARIABLE.search(name):
+            found |= _passwords_in(value)
+    spelled = {text for value in found for text in (value, unquote(value), quote(value, safe=""))}
+    return sorted((text for text in spelled if len(text) >= _SHORTEST), key=len, reverse=True)
+
+
+def _passwords_in(address: str) -> set[str]:
+    user = re.match(r"[^:/]+://[^:@]*:(.*)@", address)
+    parameters = re.findall(rf"[?&;]{_NAMES}=([^&]+)", address, re.IGNORECASE)
+    return {*parameters, *([user[1]] if user else [])}
