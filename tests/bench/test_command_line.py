@@ -174,8 +174,11 @@ def test_a_file_without_a_study_is_refused(bare: Workplace) -> None:
 
 
 def test_debug_shows_where_it_was_raised(bare: Workplace) -> None:
-    with pytest.raises(Exception, match="no study is called"):
-        bare.run("xyzzy", "--debug")
+    """Beside the same words, and with the same exit code."""
+    result = bare.run("xyzzy", "--debug")
+    assert result.exit_code == bare.run("xyzzy").exit_code == 2
+    assert "Traceback" in result.stderr
+    assert "error: no study is called" in result.stderr
 
 
 def test_what_a_search_ranks_must_be_fair(bare: Workplace) -> None:
