@@ -25,6 +25,7 @@ from gpt.config import RunConfig
 from gpt.device import device_name, product_dtype
 from gpt.errors import DataError, DivergedError, GptBenchError, InfeasibleError, UnsoundError
 from gpt.evaluate import evaluate_split
+from gpt.flops import flops_per_step
 from gpt.generate import generate
 from gpt.setup import Setup, Text, load_text, set_up
 from gpt.train import Point, has_reached, planned_steps, train
@@ -257,7 +258,7 @@ def summarize(setup: Setup, points: list[Point]) -> dict[str, float]:
         "n_steps": last.step,
         "n_tokens": last.n_tokens,
         "n_bytes": last.n_bytes,
-        "n_flops": last.n_tokens * setup.model.flops_per_token(setup.config.model.block_size),
+        "n_flops": last.step * flops_per_step(setup.model, setup.config),
         "context_bytes": setup.config.model.block_size * setup.text.encoded.bytes_per_token,
         "peak_memory_bytes": last.peak_memory_bytes,
         **{f"{bucket}_seconds": seconds for bucket, seconds in last.seconds.items()},

@@ -108,6 +108,16 @@ def size_of_update(weight: Tensor) -> float:
     return float(0.2 * max(weight.shape) ** 0.5)
 
 
+def product_flops(shape: tuple[int, int], n_iterations: int) -> int:
+    """Floating-point operations of the products that make a matrix of this shape orthogonal.
+
+    With a ≤ b its sides, an iteration of `approach_orthogonal` multiplies and adds a² b, a³ and
+    a² b times. That two of its results are symmetric saves nothing, for it isn't made use of.
+    """
+    a, b = sorted(shape)
+    return n_iterations * 2 * (2 * a * a * b + a**3)
+
+
 def orthogonalize(x: Tensor, n_iterations: int) -> Tensor:
     """(n, a, b) with a ≤ b -> the same shape: each matrix's singular values set near one.
 

@@ -31,7 +31,7 @@ def build_optimizers(
         decayed = [p for p in parameters.values() if p.ndim >= 2 or config.decay_all]
         spared = [p for p in parameters.values() if p.ndim < 2 and not config.decay_all]
         return [_adamw(config, decayed, spared, recorded=recorded)]
-    hidden = {n: p for n, p in parameters.items() if n.startswith("blocks.") and p.ndim == 2}
+    hidden = matrices_for_muon(model)
     others = [p for name, p in parameters.items() if name not in hidden]
     muon = Muon(
         [{"params": list(hidden.values()), "multiplier": 1.0}],
@@ -41,6 +41,15 @@ def build_optimizers(
     )
     adamw = _adamw(config, [], others, multiplier=config.adamw_multiplier, recorded=recorded)
     return [muon, adamw]
+
+
+def matrices_for_muon(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Name -> what Muon moves where it is the optimizer: the matrices inside the blocks."""
+    return {
+        name: parameter
+        for name, parameter in model.named_parameters()
+        if name.startswith("blocks.") and parameter.ndim == 2
+    }
 
 
 def _adamw(

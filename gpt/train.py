@@ -25,6 +25,7 @@ from gpt.data import near, sample_batches
 from gpt.device import peak_memory_bytes, reset_peak_memory, synchronize
 from gpt.errors import ConfigError, DivergedError
 from gpt.evaluate import Evaluation, estimate_loss, evaluate_split
+from gpt.flops import flops_per_step
 from gpt.optim import learning_rate_at
 from gpt.recorded import RecordedStep
 from gpt.rng import PrivateRandomState
@@ -90,7 +91,7 @@ def planned_steps(setup: Setup) -> int | None:
         "steps": 1,
         "tokens": tokens,
         "bytes": tokens * encoded.bytes_per_token,
-        "flops": tokens * setup.model.flops_per_token(setup.config.model.block_size),
+        "flops": flops_per_step(setup.model, setup.config),
     }[budget.unit]
     if per_step == 0:
         raise ConfigError(

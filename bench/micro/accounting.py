@@ -13,10 +13,10 @@ Letters: B batch, T time, C channels, H heads, D head size, V vocabulary, N = B 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from gpt.muon import product_flops
+
 FLOAT32_BYTES = 4
 INT64_BYTES = 8
-NEWTON_SCHULZ_STEPS = 5
-"""In an update of Muon."""
 
 
 @dataclass(frozen=True)
@@ -98,15 +98,15 @@ def adamw(n_params: int) -> Work:
     return Work(14 * n_params, 7 * n_params * FLOAT32_BYTES)
 
 
-def muon(shapes: Iterable[tuple[int, int]]) -> Work:
-    """A step of Muon for matrices of these shapes: momentum, Newton-Schulz, update.
+def muon(shapes: Iterable[tuple[int, int]], n_iterations: int) -> Work:
+    """A step of Muon for matrices of these shapes: momentum, products, update.
 
-    With a ≤ b the sides, each of five Newton-Schulz steps makes a² b, a³ and a² b multiplications
-    and additions; momentum, Nesterov's step, decay and update take 9 operations an element.
+    The products are those of `gpt.muon.product_flops`; momentum, Nesterov's step, decay and update
+    take 9 operations an element.
     """
     flops = n_bytes = 0
     for shape in shapes:
-        a, b = sorted(shape)
-        flops += NEWTON_SCHULZ_STEPS * 2 * (2 * a * a * b + a**3) + 9 * a * b
+        a, b = shape
+        flops += product_flops(shape, n_iterations) + 9 * a * b
         n_bytes += 5 * a * b * FLOAT32_BYTES
     return Work(flops, n_bytes)

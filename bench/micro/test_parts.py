@@ -158,7 +158,8 @@ def _optimizer_work(optimizers: Iterable[torch.optim.Optimizer]) -> Work:
     for optimizer in optimizers:
         params = [p for group in optimizer.param_groups for p in group["params"]]
         if isinstance(optimizer, Muon):
-            part = accounting.muon((p.shape[0], p.shape[1]) for p in params)
+            shapes = ((p.shape[0], p.shape[1]) for p in params)
+            part = accounting.muon(shapes, optimizer.param_groups[0]["n_iterations"])
         else:
             part = accounting.adamw(sum(p.numel() for p in params))
         flops, n_bytes = flops + part.flops, n_bytes + part.bytes

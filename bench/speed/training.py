@@ -32,6 +32,7 @@ from bench.speed.shapes import (
 from gpt.config import Device
 from gpt.device import resolve_device
 from gpt.errors import InfeasibleError
+from gpt.flops import flops_per_step
 from gpt.setup import Setup, set_up
 
 BASELINES = (
@@ -75,11 +76,12 @@ def training_rows(
         ways["ceiling"] = lambda: found.append(_ceiling(ours))
         seconds = interleave(ways, rounds=rounds, warm_up=2)
     ceilings = np.reshape(found[-2 * rounds :], (rounds, 2)).max(1)  # the better one of a round
-    n_tokens = 2 * shape.steps * shape.B * shape.T  # there and back
+    n_steps = 2 * shape.steps  # there and back
     if best == "compiled":
         yield _compiling_row(shape, seconds, compile_seconds)
     # A causal token sees half of the others: no code needs to multiply more.
-    least_seconds = n_tokens * ours.model.flops_per_token(shape.T // 2) / ceilings
+    least_flops = flops_per_step(ours.model, ours.config, context=shape.T // 2)
+    least_seconds = n_steps * least_flops / ceilings
     for baseline, words, target in BASELINES:
         if baseline not in seconds:
             continue
@@ -92,7 +94,7 @@ def training_rows(
             limit=float(np.median(seconds[baseline].sum(1) / least_seconds)),
         )
     yield _preset_row(shape, seconds)
-    flops = n_tokens * ours.model.flops_per_token(shape.T)
+    flops = n_steps * flops_per_step(ours.model, ours.config)
     yield Row(
         name=f"share of the matmul ceiling, shape {shape}",
         ours=how,

@@ -26,7 +26,8 @@ class Budget:
     """Bytes of training text, by the tokenizer's average over the training part."""
 
     flops: float | None = None
-    """Floating-point operations of the matrix products, forward and backward."""
+    """Floating-point operations of the matrix products: the model's, forward and backward, and
+    the optimizer's."""
 
     seconds: float | None = None
     """Seconds of training steps; evaluation and logging don't count."""

@@ -1,9 +1,13 @@
 """Work counted by hand, at sizes small enough to write down."""
 
 import pytest
+import torch
+import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from bench.micro import accounting
 from bench.micro.accounting import Work
+from gpt.muon import Muon
 
 
 @pytest.mark.parametrize(
@@ -46,13 +50,53 @@ def test_a_loss_head_of_two_tokens() -> None:
     assert head.bytes == 3 * (6 + 15) * 4 + 2 * 2 * 8
 
 
+def test_the_products_of_a_loss_head_are_those_that_torch_counts() -> None:
+    N, C, V = 7, 6, 11
+    x, weight = (torch.randn(n, C, requires_grad=True) for n in (N, V))
+
+    with FlopCounterMode(display=False) as counter:
+        F.cross_entropy(F.linear(x, weight), torch.zeros(N, dtype=torch.long)).backward()
+
+    elementwise = 6 * N * V
+    assert accounting.loss_head(N, C, V, 4).flops - elementwise == counter.get_total_flops()
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_the_products_of_attention_are_half_of_those_that_torch_counts(backward: bool) -> None:
+    """But for the diagonal: of T × T pairs, T (T + 1) / 2 are in the past."""
+    B, H, T, D = 2, 3, 5, 4
+    q, k, v = (torch.randn(B, H, T, D, requires_grad=True) for _ in range(3))
+
+    with FlopCounterMode(display=False) as counter:
+        out = torch.softmax(q @ k.mT, -1) @ v
+        if backward:
+            out.sum().backward()
+
+    work = accounting.attention(B, H, T, D, itemsize=4, backward=backward)
+    assert work.flops * 2 * T == counter.get_total_flops() * (T + 1)
+
+
 def test_elementwise_parts_count_by_the_element() -> None:
     assert accounting.activation("relu", 10, itemsize=4) == Work(20, 200)
     assert accounting.norm("rmsnorm", N=2, C=4, itemsize=2) == Work(12 * 8, (40 + 12) * 2)
 
 
-def test_optimizers() -> None:
-    """Muon for a 2 × 3 matrix: each step multiplies 2·2·3, 2·2·2 and 2·2·3 times, and adds."""
+def test_adamw_counts_by_the_element() -> None:
     assert accounting.adamw(100) == Work(1400, 2800)
-    assert accounting.muon([(3, 2)]) == Work(5 * 2 * (12 + 8 + 12) + 9 * 6, 5 * 6 * 4)
-    assert accounting.muon([(2, 3)]) == accounting.muon([(3, 2)])
+
+
+@pytest.mark.parametrize("n_iterations", [1, 3, 5])
+def test_the_products_of_muon_are_those_that_torch_counts(n_iterations: int) -> None:
+    shapes = [(3, 2), (2, 3), (8, 8), (12, 4)]
+    weights = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
+    for weight in weights:
+        weight.grad = torch.randn_like(weight)
+    optimizer = Muon(weights, lr=0.1, weight_decay=0.1, n_iterations=n_iterations)
+
+    with FlopCounterMode(display=False) as counter:
+        optimizer.step()
+
+    n_elements = 6 + 6 + 64 + 48
+    work = accounting.muon(shapes, n_iterations)
+    assert work.flops - 9 * n_elements == counter.get_total_flops()
+    assert work.bytes == 5 * n_elements * 4
