@@ -141,7 +141,8 @@ class _Run:
         self.clock = Clock(lambda: synchronize(setup.device))
         self.n_steps = planned_steps(setup)
         self.step = 0
-        self.step_seconds = 0.0
+        self.n_timed_steps = 0  # those whose time is on the clock: of the stretches that are over
+        self.step_seconds = 0.0  # the mean of the last stretch
         self.reached_target = False
         self.evaluations_done = 0
         seed = self.config.train.seed
@@ -162,12 +163,17 @@ class _Run:
 
     @property
     def progress(self) -> float:
-        """Share of the budget spent."""
+        """Share of the budget spent.
+
+        Within a stretch nothing waits for the device, so there its steps count as long as those
+        of the stretch before.
+        """
         if self.n_steps is not None:
             return self.step / self.n_steps
         budget = self.config.train.budget.amount
-        spent = sum(self.clock.seconds[bucket] for bucket in BUDGETED)
-        return min(1.0, spent / budget)
+        measured = sum(self.clock.seconds[bucket] for bucket in BUDGETED)
+        supposed = (self.step - self.n_timed_steps) * self.step_seconds
+        return min(1.0, (measured + supposed) / budget)
 
     @property
     def evaluations_due(self) -> int:
@@ -186,6 +192,7 @@ class _Run:
             x, y = self._batches(n_steps, self.batches)  # (n, B, T)
         with self.clock.measure(bucket), self.random:
             losses = self._steps(x, y)
+        self.n_timed_steps = self.step
         self.step_seconds = (self.clock.seconds[bucket] - before) / n_steps
         evaluation = estimate = None
         if self.evaluations_due > self.evaluations_done:
@@ -215,8 +222,8 @@ class _Run:
 
     def _stretch(self) -> int:
         """Steps to the next point: a multiple of the interval, an evaluation or the end."""
-        if self.step == 0:
-            return 1
+        if self.step == 0 or (self.n_steps is None and self.step == 1):
+            return 1  # after the warm-up, a single step says how long the others will take
         interval, evaluations = self.config.train.log_interval, self.config.train.evaluations
         due = self.evaluations_done + 1
         if self.n_steps is not None:

@@ -8,6 +8,8 @@ from late_device import LateDevice, watch
 
 import gpt.train
 from gpt.errors import ConfigError
+from gpt.flops import flops_per_step
+from gpt.optim import learning_rate_at
 from gpt.setup import Setup
 from gpt.train import Point, planned_steps, train
 
@@ -19,12 +21,13 @@ TOKENS_PER_STEP = 4 * 16
 @pytest.mark.parametrize(
     ("unit", "amount"), [("steps", 7), ("tokens", 1000), ("bytes", 1500), ("flops", 1e8)]
 )
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_a_budget_is_spent_to_the_nearest_step(
-    unit: str, amount: float, settle: Callable[..., Setup]
+    unit: str, amount: float, optimizer: str, settle: Callable[..., Setup]
 ) -> None:
-    setup = settle(**{unit: amount, "tokenizer": "byte"})
+    setup = settle(**{unit: amount, "tokenizer": "byte", "optimizer": optimizer})
     last = list(train(setup))[-1]
-    flops = last.n_tokens * setup.model.flops_per_token(16)
+    flops = last.step * flops_per_step(setup.model, setup.config)
     spent = {"steps": last.step, "tokens": last.n_tokens, "bytes": last.n_bytes, "flops": flops}
 
     assert last.progress == 1.0
@@ -102,6 +105,53 @@ def test_seconds_stop_within_a_step(
     assert last.progress == 1.0
     assert last.evaluation
     assert sum(p.evaluation is not None for p in points) == min(3, last.step)
+
+
+def test_an_optimizer_that_multiplies_gets_fewer_steps(settle: Callable[..., Setup]) -> None:
+    """By hand: an iteration for the matrices of one block of 16 channels, at 64 tokens a step."""
+    budget = {"flops": 1e8, "tokenizer": "byte", "muon_iterations": 5}
+    adamw, muon = (settle(**budget, optimizer=kind) for kind in ("adamw", "muon"))
+    iteration = 2 * (2 * 16**3 + 16**3)  # of the projection, 16 × 16
+    iteration += 2 * (2 * 16**2 * 48 + 16**3)  # of q, k and v together, 48 × 16
+    iteration += 2 * 2 * (2 * 16**2 * 64 + 16**3)  # of the MLP's two, 64 × 16
+    model = 64 * adamw.model.flops_per_token(16)
+
+    assert planned_steps(adamw) == round(1e8 / model)
+    assert planned_steps(muon) == round(1e8 / (model + 5 * iteration)) < planned_steps(adamw)
+
+
+def test_with_a_budget_in_seconds_the_learning_rate_moves_at_every_step(
+    late: LateDevice, settle: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step takes a second. Points come every ten, and between them nobody looks at the clock."""
+    rates = []
+
+    def noted(*args: object) -> float:
+        rates.append(learning_rate_at(*args))
+        return rates[-1]
+
+    monkeypatch.setattr(gpt.train, "learning_rate_at", noted)
+    setup = settle(seconds=40, evaluations=2, schedule="linear", warmup_fraction=0.25)
+    points = list(train(watch(setup, late)))
+
+    assert [p.step for p in points] == [1, 2, 10, 20, 30, 40]
+    expected = [learning_rate_at(setup.config.optimizer, step / 40) for step in range(40)]
+    assert rates == pytest.approx(expected)
+    assert len(set(rates)) == 40
+
+
+def test_a_slow_first_step_is_no_measure_of_the_others(
+    late: LateDevice, settle: Callable[..., Setup]
+) -> None:
+    """It compiles, records or warms up for ten seconds; the others take one each."""
+    setup = settle(seconds=30, evaluations=1, schedule="linear", warmup_fraction=0.0)
+    setup.model.register_forward_pre_hook(lambda *_: late.work(10.0 if late.now() == 0 else 0.0))
+    points = list(train(watch(setup, late)))
+    starts = [0, 11, 19, 29]  # seconds at which the last step of each stretch begins
+    expected = [learning_rate_at(setup.config.optimizer, second / 30) for second in starts]
+
+    assert [p.step for p in points] == [1, 2, 10, 20]
+    assert [p.learning_rate for p in points] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
