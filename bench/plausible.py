@@ -10,6 +10,7 @@ import torch
 
 from bench.micro.ceilings import MARGIN, measure_matmul
 from gpt.errors import UnsoundError
+from gpt.flops import flops_per_step
 from gpt.setup import Setup
 
 
@@ -17,13 +18,17 @@ def refuse_impossible_speed(setup: Setup, tokens_per_second: float) -> None:
     """Raise `UnsoundError` if training at this speed would beat the machine's matrix product.
 
     The ceiling is measured once a process, and again before anything is refused: on a busy machine
-    a single measurement may be low.
+    a single measurement may be low. It is that of the fastest precision that the step uses.
     """
-    flops = tokens_per_second * setup.model.flops_per_token(setup.config.model.block_size)
-    dtype = getattr(torch, setup.config.train.dtype)
-    ceiling = _ceiling(setup.device, dtype)
+    config = setup.config
+    tokens_per_step = config.train.batch_size * config.model.block_size
+    flops = tokens_per_second / tokens_per_step * flops_per_step(setup.model, config)
+    dtypes = {getattr(torch, config.train.dtype)}
+    if config.optimizer.kind == "muon":
+        dtypes.add(torch.bfloat16)
+    ceiling = max(_ceiling(setup.device, dtype) for dtype in dtypes)
     if flops > MARGIN * ceiling:
-        ceiling = max(ceiling, measure_matmul(setup.device, dtype))
+        ceiling = max(ceiling, *(measure_matmul(setup.device, dtype) for dtype in dtypes))
     if flops > MARGIN * ceiling:
         raise UnsoundError(
             f"training can't be faster than this machine's best matrix product, "

@@ -24,10 +24,10 @@ PROBE_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Ceilings:
-    """The best of a device, in one dtype, with the threads that were set."""
+    """The best of a device for work in one dtype, with the threads that were set."""
 
     matmul_flops_per_second: float
-    """Of the best square matrix product."""
+    """Of `measure_matmul`."""
 
     copy_bytes_per_second: Mapping[int, float]
     """Bytes read and written in a second, by the size of the working set in bytes."""
@@ -53,6 +53,17 @@ class Ceilings:
 
 
 def measure_matmul(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations a second of the best square matrix product for work in this dtype.
+
+    A CPU without arithmetic of a reduced precision emulates it, several times slower than float32;
+    then code whose tensors are in that precision does better to multiply in float32, as attention
+    kernels do. So on a CPU the ceiling is the higher one of the two.
+    """
+    allowed = {dtype, torch.float32} if device.type == "cpu" else {dtype}
+    return max(_best_product(device, one) for one in allowed)
+
+
+def _best_product(device: torch.device, dtype: torch.dtype) -> float:
     """Operations a second of the best square matrix product."""
     speeds = []
     for side in MATRIX_SIDES[device.type]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bench.micro import ceilings, timing
 from bench.micro.accounting import Work
-from bench.micro.ceilings import Ceilings, measure_ceilings
+from bench.micro.ceilings import Ceilings, measure_ceilings, measure_matmul
 from bench.micro.checks import disagreement, wrong_mean
 from bench.micro.memory import call_peak_bytes
 from bench.micro.timing import ImpossibleError, Stopwatch, Subject
@@ -56,6 +56,46 @@ def test_ceilings_of_this_machine_are_plausible(monkeypatch: pytest.MonkeyPatch)
     assert 1e8 < found.matmul_flops_per_second < 1e14
     assert list(found.copy_bytes_per_second) == [1 << 15, 1 << 19]
     assert all(1e7 < speed < 1e13 for speed in found.copy_bytes_per_second.values())
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "products", "ceiling"),
+    [
+        ("cpu", torch.bfloat16, {torch.float32: 35e9, torch.bfloat16: 5e9}, 35e9),
+        ("cpu", torch.float16, {torch.float32: 35e9, torch.float16: 1e9}, 35e9),
+        ("cpu", torch.bfloat16, {torch.float32: 300e9, torch.bfloat16: 2000e9}, 2000e9),
+        ("cpu", torch.float32, {torch.float32: 300e9, torch.bfloat16: 2000e9}, 300e9),
+        ("cuda", torch.bfloat16, {torch.float32: 35e9, torch.bfloat16: 5e9}, 5e9),
+    ],
+)
+def test_an_emulated_precision_is_bounded_by_float32(
+    device: str,
+    dtype: torch.dtype,
+    products: dict[torch.dtype, float],
+    ceiling: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ceilings, "_best_product", lambda _, dtype: products[dtype])
+
+    assert measure_matmul(torch.device(device), dtype) == ceiling
+
+
+def test_a_kernel_that_avoids_the_emulated_product_gets_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As attention does in bfloat16 on a CPU without it: faster than that product, and right."""
+    products = {torch.float32: 1e12, torch.bfloat16: 1e9}
+    monkeypatch.setattr(ceilings, "_best_product", lambda _, dtype: products[dtype])
+    monkeypatch.setattr(ceilings, "COPY_BYTES", (1 << 14,))
+    benchmark = FakeBenchmark()
+    work = Work(flops=10**8, bytes=1)
+
+    Stopwatch(0.01).time(benchmark, lambda: time.sleep(0.001), SUBJECT, work, CPU, torch.bfloat16)
+
+    info = benchmark.extra_info
+    assert info["gflop_per_second"] > 1.15  # the ceiling of the emulated product, with its margin
+    assert info["matmul_ceiling_gflop_per_second"] == 1000
+    assert info["share_of_matmul_ceiling"] == info["gflop_per_second"] / 1000
 
 
 def test_a_working_set_is_held_against_copies_of_its_size_or_more() -> None:
