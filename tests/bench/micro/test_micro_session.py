@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_benchmark.logger import PytestBenchmarkWarning
 
 from bench.micro.results import Results
 from gpt.device import available_devices
@@ -121,6 +122,35 @@ def test_a_plain_session_runs_each_once_and_keeps_nothing(tmp_path: Path) -> Non
     assert not (tmp_path / ".benchmarks").exists() or not list(
         (tmp_path / ".benchmarks").rglob("*.json")
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "words"),
+    [
+        (["-k", "nothing"], pytest.ExitCode.NO_TESTS_COLLECTED, " deselected in "),
+        (["test_broken.py"], pytest.ExitCode.INTERRUPTED, "No module named 'nobody_wrote_it'"),
+    ],
+    ids=["nothing selected", "error in collection"],
+)
+def test_a_session_without_benchmarks_says_why(
+    arguments: list[str],
+    exit_code: pytest.ExitCode,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """In this process, for neither gets as far as to time anything."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "test_broken.py").write_text("import nobody_wrote_it\n")
+    one_file = str(ROOT / "bench" / "micro" / "test_aggregation.py")
+
+    with pytest.warns(PytestBenchmarkWarning, match="Not saving anything"):
+        assert pytest.main([one_file, "--benchmark-only", *arguments]) == exit_code
+
+    shown = capfd.readouterr()
+    assert words in shown.out
+    assert "sessionfinish" not in shown.out + shown.err  # where a traceback would come from
 
 
 @pytest.mark.skipif("cuda" in available_devices(), reason="this machine has CUDA")
