@@ -9,6 +9,7 @@ from functools import cache
 import torch
 
 from bench.micro.ceilings import MARGIN, measure_matmul
+from gpt.device import product_dtype
 from gpt.errors import UnsoundError
 from gpt.flops import flops_per_step
 from gpt.setup import Setup
@@ -25,7 +26,7 @@ def refuse_impossible_speed(setup: Setup, tokens_per_second: float) -> None:
     flops = tokens_per_second / tokens_per_step * flops_per_step(setup.model, config)
     dtypes = {getattr(torch, config.train.dtype)}
     if config.optimizer.kind == "muon":
-        dtypes.add(torch.bfloat16)
+        dtypes.add(product_dtype(setup.device))
     ceiling = max(_ceiling(setup.device, dtype) for dtype in dtypes)
     if flops > MARGIN * ceiling:
         ceiling = max(ceiling, *(measure_matmul(setup.device, dtype) for dtype in dtypes))

@@ -111,7 +111,7 @@ def size_of_update(weight: Tensor) -> float:
 def product_flops(shape: tuple[int, int], n_iterations: int) -> int:
     """Floating-point operations of the products that make a matrix of this shape orthogonal.
 
-    With a ≤ b its sides, an iteration of `approach_orthogonal` multiplies and adds a² b, a³ and
+    With a ≤ b its sides, an iteration of `orthogonalize` multiplies and adds a² b, a³ and
     a² b times. That two of its results are symmetric saves nothing, for it isn't made use of.
     """
     a, b = sorted(shape)
