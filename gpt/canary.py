@@ -39,15 +39,16 @@ def _check_kernel(setup: Setup) -> None:
     model = setup.config.model
     if model.kind == "bigram" or model.attention == "per_head":
         return  # the whole model's causality says it
-    verdict = verify(
-        KERNELS[model.kernel],
-        setup.device,
-        getattr(torch, setup.config.train.dtype),
-        H=model.n_head,
-        T=model.block_size,
-        D=model.head_size,
-        scale=attention_scale(model),
-    )
+    with setup.precision.context():
+        verdict = verify(
+            KERNELS[model.kernel],
+            setup.device,
+            setup.precision.dtype,
+            H=model.n_head,
+            T=model.block_size,
+            D=model.head_size,
+            scale=attention_scale(model),
+        )
     if not verdict.right:
         raise UnsoundError(f"the kernel {verdict.kernel} must be right but {verdict.reason}")
 

@@ -28,6 +28,17 @@ COMPILED_TOLERANCE = {"float32": 1e-5, "bfloat16": 0.05, "float16": 0.05}
 What was seen is a tenth of that, or less."""
 
 
+def computing_context(dtype: str, device: torch.device) -> AbstractContextManager[object]:
+    """What forward passes in this precision run in: autocast for float16, nothing for the others.
+
+    Args:
+        dtype: as in `TrainConfig.dtype`, settled.
+    """
+    if dtype != "float16":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.float16)
+
+
 class Precision:
     """A model to compute with, and the way from its gradients to the weights.
 
@@ -57,9 +68,13 @@ class Precision:
 
     def context(self) -> AbstractContextManager[object]:
         """Where the model's forward passes belong."""
-        if self._dtype != "float16":
-            return nullcontext()
-        return torch.autocast(self._device.type, dtype=torch.float16)
+        return computing_context(self._dtype, self._device)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of what flows between the products, and of q, k and v at their kernel."""
+        dtype: torch.dtype = getattr(torch, self._dtype)
+        return dtype
 
     def backward(self, x: Tensor, y: Tensor, share: float = 1.0) -> Tensor:
         """Add the gradients of `share` times a batch's loss to those of `model`.

@@ -27,10 +27,9 @@ from gpt.errors import ConfigError, DivergedError
 from gpt.evaluate import Evaluation, estimate_loss, evaluate_split
 from gpt.flops import flops_per_step
 from gpt.optim import learning_rate_at
-from gpt.recorded import RecordedStep
 from gpt.rng import PrivateRandomState
 from gpt.setup import Setup
-from gpt.update import Update
+from gpt.step import Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,11 +150,7 @@ class _Run:
         self.random = PrivateRandomState(setup.device, seed)
         with self.clock.measure("warm_up"):
             reset_peak_memory(setup.device)
-            recorded = self.config.train.cuda_graph == "on"
-            self.update = Update(
-                setup.model, setup.precision, self.config.optimizer, recorded=recorded
-            )
-            self.recorded = RecordedStep() if recorded else None
+            self.take_step = Step(setup)
         with self.clock.measure("data"):
             self.tokens = near(setup.text.encoded.train, setup.device)
         with self.clock.measure("compile"):
@@ -238,13 +233,7 @@ class _Run:
         if not self.config.train.compile:
             return
         x, y = self._batches(1, torch.Generator().manual_seed(self.config.train.seed))
-        parts = zip(self._split(x[0]), self._split(y[0]), strict=True)
-        for part_x, part_y in {len(x): (x, y) for x, y in parts}.values():
-            self.setup.precision.rehearse(part_x, part_y)
-
-    def _split(self, batch: Tensor) -> tuple[Tensor, ...]:
-        """A batch (B, T) in the parts that are computed at a time."""
-        return torch.split(batch, self.config.train.micro_batch_size or len(batch))
+        self.take_step.rehearse(x[0], y[0])
 
     def _batches(self, n_steps: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         x, y = sample_batches(
@@ -261,10 +250,7 @@ class _Run:
         losses = []
         for x, y in zip(xs, ys, strict=True):
             self.learning_rate = learning_rate_at(self.config.optimizer, self.progress)
-            if self.recorded is None:
-                loss, self.grad_norm = self._step(x, y, self.learning_rate)
-            else:
-                loss, self.grad_norm = self.recorded(self._step, x, y, self.learning_rate)
+            loss, self.grad_norm = self.take_step(x, y, self.learning_rate)
             losses.append(loss)
             self.step += 1
         values: list[float] = torch.stack(losses).tolist()
@@ -272,20 +258,6 @@ class _Run:
             if not math.isfinite(value):
                 raise DivergedError(self.step - len(values) + i + 1, value)
         return values
-
-    def _step(self, x: Tensor, y: Tensor, learning_rate: float | Tensor) -> tuple[Tensor, Tensor]:
-        """One optimizer step for a batch (B, T); returns its loss and the gradient's norm."""
-        loss = self._gradients(x, y)
-        return loss, self.update.step(learning_rate)
-
-    def _gradients(self, x: Tensor, y: Tensor) -> Tensor:
-        """The gradients of a batch (B, T), a few sequences at a time; returns its loss."""
-        precision = self.setup.precision
-        total = torch.zeros((), device=x.device)
-        for part_x, part_y in zip(self._split(x), self._split(y), strict=True):
-            total += precision.backward(part_x, part_y, share=len(part_x) / len(x))
-            self.update.collect_gradients()
-        return total
 
     def _evaluate(self) -> tuple[Evaluation, tuple[float, float] | None]:
         text, config = self.setup.text.encoded, self.config.train

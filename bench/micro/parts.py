@@ -3,15 +3,14 @@
 A part runs the model's own modules, all layers of them, on the activations that a real forward
 pass gave them, and takes the gradients of their inputs and weights. Norms, attention, MLP and
 residual sums of a layer are separate parts; so the sum over the parts leaves out only what lies
-between them.
+between them. Model, precision and update are the step's own (`gpt.step`): in bfloat16 its copy
+computes, and the update ends with a new copy.
 """
 
 import copy
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
@@ -23,8 +22,8 @@ from gpt.data import sample_batches
 from gpt.device import synchronize
 from gpt.heads import FusedAttention
 from gpt.model import GPT
-from gpt.optim import build_optimizers
 from gpt.setup import Setup
+from gpt.step import Step
 
 
 @dataclass(kw_only=True)
@@ -82,21 +81,49 @@ class _Parts:
     def __post_init__(self) -> None:
         x, y = self._sample()
         self.x, self.y = x[0], y[0]
+        self.step = Step(self.setup)
+        self.precision = self.step.precision
+        self.model = self.precision.model
 
     def all(self) -> list[Part]:
-        model, config = self.setup.model, self.setup.config
         data = self._part("data", self._sample, repeats=self.batches)
-        clip = self._part(
-            "gradient clipping",
-            lambda: nn.utils.clip_grad_norm_(
-                model.parameters(), config.optimizer.grad_clip or math.inf
-            ),
-        )
-        # a rate of 0 takes as long as any other, and leaves the weights to the real steps
-        optimizers = build_optimizers(model, replace(config.optimizer, learning_rate=0.0))
-        step = self._part("optimizer", lambda: [optimizer.step() for optimizer in optimizers])
+        model = self.model
         inner = self._of_gpt(model) if isinstance(model, GPT) else self._of_bigram()
-        return [data, *inner, clip, step]
+        return [data, *inner, *self._of_update()]
+
+    def _of_update(self) -> list[Part]:
+        """What follows the backward pass; each part is first given the gradients that it takes."""
+        update, weights = self.step.update, list(self.setup.model.parameters())
+        computing = list(self.model.parameters())
+        for parameter in computing:
+            parameter.grad = None
+        self.precision.backward(self.x, self.y)
+        used = [i for i, parameter in enumerate(computing) if parameter.grad is not None]
+
+        def give_gradients(parameters: Sequence[Tensor]) -> None:
+            for i in used:
+                parameters[i].grad = torch.full_like(parameters[i], 1e-3)
+
+        def forget_gradients(parameters: Sequence[Tensor]) -> None:
+            for parameter in parameters:
+                parameter.grad = None
+
+        def before_collecting() -> None:
+            forget_gradients(weights)
+            give_gradients(computing)
+
+        # a rate of 0 takes as long as any other, and leaves the weights to the real steps
+        moving = self._part(
+            "clipping and optimizer",
+            lambda: update.step(0.0),
+            clear=lambda: give_gradients(weights),
+        )
+        if self.model is self.setup.model:
+            return [moving]
+        collecting = self._part(
+            "gradients to float32", update.collect_gradients, clear=before_collecting
+        )
+        return [collecting, moving]
 
     def _sample(self) -> tuple[Tensor, Tensor]:
         config = self.setup.config
@@ -110,7 +137,7 @@ class _Parts:
         return x.to(self.setup.device), y.to(self.setup.device)
 
     def _of_bigram(self) -> list[Part]:
-        table = [(self.setup.model, (self.x, self.y))]
+        table = [(self.model, (self.x, self.y))]
         return [self._differentiated("table and loss", table)]
 
     def _of_gpt(self, model: GPT) -> list[Part]:
@@ -120,7 +147,7 @@ class _Parts:
             norms.append(model.final_norm)
         attentions = [block.attention for block in blocks]
         inputs = self._captured([*norms, *attentions, *(b.mlp for b in blocks), blocks[0]])
-        with self._autocast():
+        with self.precision.context():
             trunk = model.trunk(self.x)  # (B, T, C)
         embedding = [model.token_embedding]
         if self.setup.config.model.position == "learned":
@@ -142,14 +169,6 @@ class _Parts:
     def _part(self, name: str, forward: Callable[[], Any], **more: Any) -> Part:
         return Part(name=name, device=self.setup.device, forward=forward, **more)
 
-    @contextmanager
-    def _autocast(self) -> Iterator[None]:
-        dtype = getattr(torch, self.setup.config.train.dtype)
-        with torch.autocast(
-            self.setup.device.type, dtype=dtype, enabled=dtype is not torch.float32
-        ):
-            yield
-
     def _captured(self, modules: Sequence[nn.Module]) -> dict[nn.Module, tuple[Any, ...]]:
         """What each module is given in a forward pass."""
         inputs: dict[nn.Module, tuple[Any, ...]] = {}
@@ -158,8 +177,8 @@ class _Parts:
             inputs[module] = arguments
 
         handles = [module.register_forward_pre_hook(capture) for module in modules]
-        with self._autocast():
-            self.setup.model(self.x, self.y)
+        with self.precision.context():
+            self.model(self.x, self.y)
         for handle in handles:
             handle.remove()
         return inputs
@@ -177,7 +196,7 @@ class _Parts:
         grads: list[Tensor] = []
 
         def forward() -> list[Tensor]:
-            with self._autocast():
+            with self.precision.context():
                 return [module(*arguments) for module, arguments in calls]
 
         def backward(outs: list[Tensor]) -> None:
@@ -203,11 +222,9 @@ class _Parts:
     def _kernel(self, n_layers: int) -> Part:
         """The attention kernel alone, on random q, k and v."""
         config = self.setup.config.model
-        attention = cast(
-            FusedAttention, cast(Block, cast(GPT, self.setup.model).blocks[0]).attention
-        )
+        attention = cast(FusedAttention, cast(Block, cast(GPT, self.model).blocks[0]).attention)
         shape = (*self.x.shape, config.n_head, config.head_size)
-        dtype = getattr(torch, self.setup.config.train.dtype)
+        dtype = self.precision.dtype
         calls = [
             (
                 _Kernel(config.kernel, attention.scale, config.dropout),

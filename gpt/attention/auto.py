@@ -27,6 +27,7 @@ from gpt.attention.verify import verify
 from gpt.cache import atomic_write, cache_errors, key_of
 from gpt.device import device_name, synchronize
 from gpt.errors import InfeasibleError
+from gpt.precision import computing_context
 from gpt.recorded import record
 from gpt.rng import PrivateRandomState
 
@@ -51,7 +52,7 @@ class Question:
     """All that the answer hangs on, beside the machine."""
 
     dtype: str
-    """Of q, k and v, as in `TrainConfig.dtype`; below float32, under autocast as in training."""
+    """Of q, k and v, as in `TrainConfig.dtype`; float16 is under autocast, as in training."""
 
     B: int
     H: int
@@ -150,7 +151,7 @@ def _reason_against(kernel: Kernel, question: Question, device: torch.device) ->
     reason = kernel.unavailable(device, dtype, head_size=question.D, dropout_p=question.dropout_p)
     if reason is not None:
         return reason
-    with _autocast(question, device):
+    with computing_context(question.dtype, device):
         return verify(
             kernel,
             device,
@@ -161,11 +162,6 @@ def _reason_against(kernel: Kernel, question: Question, device: torch.device) ->
             D=question.D,
             scale=question.scale,
         ).reason
-
-
-def _autocast(question: Question, device: torch.device) -> torch.autocast:
-    dtype = getattr(torch, question.dtype)
-    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32)
 
 
 Run = Callable[[], None]
@@ -185,7 +181,7 @@ def _ready(
     grad_out = torch.randn(B, H, T, D, device=device, dtype=dtype)
 
     def both_ways(kernel: Kernel) -> None:
-        with _autocast(question, device):
+        with computing_context(question.dtype, device):
             out = kernel.attend(q, k, v, scale=question.scale, dropout_p=question.dropout_p)
         torch.autograd.grad(out, (q, k, v), grad_out.to(out.dtype))
 

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from gpt.attention import KERNELS, Kernel, auto
+from gpt.attention import kernel as kernel_module
 from gpt.attention.auto import Choice, Question, choose_kernel, measure
 from gpt.attention.plain import matmul
 from gpt.config import RunConfig
 from gpt.errors import InfeasibleError
-from gpt.setup import set_up
+from gpt.setup import Setup, set_up
+from gpt.step import Step
 
 CPU = torch.device("cpu")
 QUESTION = Question(dtype="float32", B=2, H=2, T=16, D=8, scale=0.5)
@@ -64,6 +66,31 @@ def test_the_slow_lose_and_the_wrong_take_no_part() -> None:
     assert list(choice.left_out) == ["wrong", "leaking", "elsewhere", "forward"]
     assert "off by" in choice.left_out["wrong"]
     assert "leaks the future" in choice.left_out["leaking"]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_a_kernel_is_measured_under_what_it_trains_under(
+    dtype: str, settle: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its inputs in that dtype, and autocast on or off, as in a step of such a run."""
+    seen: set[tuple[torch.dtype, bool]] = set()
+
+    def watched(
+        q: Tensor, k: Tensor, v: Tensor, *, scale: float, dropout_p: float = 0.0
+    ) -> Tensor:
+        seen.add((q.dtype, torch.is_autocast_enabled("cpu")))
+        return matmul(q, k, v, scale=scale, dropout_p=dropout_p)
+
+    monkeypatch.setitem(KERNELS, "matmul", kernel("matmul", watched))
+    monkeypatch.setattr(kernel_module.Kernel, "unavailable", lambda *_, **__: None)
+    x = torch.zeros(2, 16, dtype=torch.long)
+    Step(settle(dtype=dtype, kernel="matmul"))(x, x, 0.0)
+    trained = set(seen)
+    seen.clear()
+    measure(replace(QUESTION, dtype=dtype), CPU, {"matmul": KERNELS["matmul"]})
+
+    assert len(trained) == 1
+    assert seen - {(torch.float64, False)} == trained
 
 
 def test_what_can_t_be_recorded_takes_no_part(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,13 +39,13 @@ def test_a_budget_spent_before_the_first_step_is_one_step(
     late: LateDevice, settle: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Making the optimizer is warm-up, which counts."""
-    build = gpt.train.Update
+    build = gpt.train.Step
 
     def build_slowly(*args: object, **values: object) -> object:
         late.sleep(10.0)
         return build(*args, **values)
 
-    monkeypatch.setattr(gpt.train, "Update", build_slowly)
+    monkeypatch.setattr(gpt.train, "Step", build_slowly)
     (point,) = train(watch(settle(seconds=5.0), late))
 
     assert (point.step, point.progress) == (1, 1.0)
