@@ -12,6 +12,12 @@ from bench.outcome import Outcome
 MAX_ATTEMPTS = 3
 """How often a run that fails is tried before it counts as failed for good."""
 
+INVALID, REPEAT = "invalid", "repeat"
+"""Points of a search that are no runs: of no valid config, or drawn before."""
+
+NO_RUN = (INVALID, REPEAT)
+"""How the keys of such points begin."""
+
 
 def attempts_of(study: optuna.Study, running: bool = False) -> defaultdict[str, list[FrozenTrial]]:
     """Run key -> its attempts, oldest first; those under way only if asked for."""
@@ -32,5 +38,5 @@ def is_missing(attempts: Sequence[FrozenTrial]) -> bool:
 
 
 def point_of(trial: optuna.Trial | FrozenTrial) -> dict[str, Any]:
-    """What the study asked of a trial; the seed is ours."""
-    return {name: value for name, value in trial.params.items() if name != "seed"}
+    """What a search's study asked of a trial."""
+    return dict(trial.params)

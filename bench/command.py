@@ -101,6 +101,8 @@ def run_study(command: Command, console: Console) -> Result:
                 dropped = [*plan.grid.dropped, *ledger.dropped()]
                 board = leaderboard.show(plan.ledger_name, standings, dropped, executor.n_workers)
                 console.print(board, highlight=False)
+                if changes := ledger.changes():
+                    console.print(changes, highlight=False, markup=False)
                 keys = {entry.label: entry.config.cell_key for entry in standings.entries}
                 views = recorder.close(
                     _as_text(board, console),
@@ -152,11 +154,7 @@ class _Session:
                 plan.study,
                 seeds=plan.seeds,
                 overrides=plan.overrides,
-                identity={
-                    "grid": plan.identity,
-                    "corpus": self.texts.corpus_digests,
-                    "code": identity.code_digest(),
-                },
+                identity=identity.of_runs(self.texts.corpora) | plan.space,
                 fresh=fresh,
             ) as ledger,
             Recorder(

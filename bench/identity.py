@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import platform
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,16 @@ def uncommitted_changes() -> str:
     if git_state().get("git_dirty") != "true":
         return ""
     return _git(Path(gpt.__file__).parents[1], "diff", "HEAD")
+
+
+def of_runs(corpora: Mapping[str, str]) -> dict[str, str]:
+    """What runs must share to be compared, each by its name -> twelve digits.
+
+    Args:
+        corpora: name -> SHA-256 of the raw text.
+    """
+    texts = {f"text {name}": digest[:12] for name, digest in sorted(corpora.items())}
+    return {"code": code_digest(), **texts}
 
 
 def digest_of(*parts: str) -> str:

@@ -1,7 +1,6 @@
-"""The file under a ledger: read whole or refused, repaired at its end, and never overwritten.
+"""The study under a ledger: kept from other launches, read whole or refused, never overwritten.
 
-A killed process may leave half a line at the end, which is cut off: nothing that was written whole
-is lost by it. Any other damage is for a person to look at.
+Damage is for a person to look at: see `bench.journal_file` for what is found, and how.
 """
 
 import time
@@ -13,12 +12,11 @@ from pathlib import Path
 import optuna
 from filelock import FileLock, Timeout
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
+from bench.entries import refuse_unreadable
+from bench.journal_file import JournalFile
 from bench.spec import Study
 from gpt.errors import ConfigError, MachineError
-
-_LINE_START = b'{"op_code"'
 
 
 @contextmanager
@@ -48,25 +46,25 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def open_journal(path: Path) -> JournalStorage:
-    """The storage in a journal file, which is made if it is not there.
+    """The storage in a journal file, if it is whole and every run in it can be read.
 
-    The caller holds the launch's lock, so a lock that the journal itself has left is stale.
+    Reading leaves the file as it is; who goes on to write holds the launch's lock.
 
     Raises:
-        MachineError: the file is damaged, or is no journal.
+        MachineError: the file is damaged, is no ledger or can't be read.
     """
-    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
     try:
-        _cut_torn_line(path)
-        lock = JournalFileOpenLock(str(path.absolute()))
-        storage = JournalStorage(JournalFileBackend(str(path.absolute()), lock))
-        for name in optuna.get_all_study_names(storage):
-            optuna.load_study(study_name=name, storage=storage)
-    except Exception as error:  # whatever reading damaged lines comes to
+        file = JournalFile(path)
+        storage = JournalStorage(file)
+        if file.read_logs(0):
+            refuse_unreadable(optuna.load_study(study_name="ledger", storage=storage))
+    except Exception as error:  # whatever replaying damaged lines comes to
+        kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
+        first_line = str(error).partition("\n")[0]
         raise MachineError(
-            f"the ledger {path} must be a whole journal but reading it gave "
-            f"{type(error).__name__}: {error}\n"
-            "look at its lines, or let --fresh set it aside and begin anew"
+            f"a ledger must be whole but {path} is not: {kind}{first_line}\n"
+            "bring back a copy of it, or let --fresh set it aside and begin anew; "
+            "the runs in MLflow stay"
         ) from error
     return storage
 
@@ -74,16 +72,15 @@ def open_journal(path: Path) -> JournalStorage:
 def open_study(path: Path, spec: Study) -> optuna.Study:
     """The study in a journal file, both made if they are not there; raises as `open_journal`."""
     storage = open_journal(path)
-    known = storage.get_all_studies()
-    n_trials = storage.get_n_trials(known[0]._study_id) if known else 0
+    if not storage.get_all_studies():
+        optuna.create_study(study_name="ledger", storage=storage, direction=spec.direction)
+    n_trials = storage.get_n_trials(storage.get_study_id_from_name("ledger"))
     search = spec.search
-    study = optuna.create_study(
+    study = optuna.load_study(
         study_name="ledger",
         storage=storage,
-        direction=spec.direction,
         sampler=search.sampler(n_trials) if search else optuna.samplers.RandomSampler(),
         pruner=search.pruner() if search else optuna.pruners.NopPruner(),
-        load_if_exists=True,
     )
     if "id" not in study.user_attrs:
         study.set_user_attr("id", uuid.uuid4().hex[:8])
@@ -108,27 +105,19 @@ def set_aside(path: Path) -> list[str]:
 
 
 def refuse_change(study: optuna.Study, identity: Mapping[str, str]) -> None:
-    """Raise `ConfigError` if a journal's runs are of another grid, corpus or code, by name."""
-    before = study.user_attrs.get("identity")
-    if before is None:
-        study.set_user_attr("identity", dict(identity))
-        return
-    changed = [name for name in identity if before.get(name) != identity[name]]
+    """Raise `ConfigError` if what all runs must share has changed; keep what is new of it.
+
+    Args:
+        identity: by name -> its digest.
+    """
+    before = study.user_attrs.get("identity", {})
+    changed = [what for what in identity if before.get(what, identity[what]) != identity[what]]
     if changed:
-        details = ", ".join(f"{n} was {before.get(n)} and is {identity[n]}" for n in changed)
+        names = " and ".join(f"the {what}" for what in changed)
+        details = ", ".join(f"{before[what]} then, {identity[what]} now" for what in changed)
         raise ConfigError(
-            f"a study goes on only over the same grid, corpus and code but {details}; "
-            "--fresh begins a new one (the recorded runs stay)"
+            f"all runs of a ledger must share their code and texts but {names} changed since it "
+            f"was begun ({details}); --fresh begins a new one, and what was recorded stays"
         )
-
-
-def _cut_torn_line(path: Path) -> None:
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    torn = content[whole:]
-    if not torn.startswith(_LINE_START[: len(torn)]):
-        raise ValueError("its last line is no line of a journal")
-    with path.open("r+b") as file:
-        file.truncate(whole)
+    if identity.keys() - before.keys():
+        study.set_user_attr("identity", {**before, **identity})

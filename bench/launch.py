@@ -35,10 +35,8 @@ class Texts:
     infeasible: Mapping[str, str]
     """Text key -> why the text can't be had."""
 
-    @property
-    def corpus_digests(self) -> str:
-        """The raw text, or texts, that the study is about."""
-        return " ".join(sorted({text.corpus_digest[:12] for text in self.ready.values()}))
+    corpora: Mapping[str, str]
+    """Corpus, by its name in the config -> SHA-256 of its raw bytes."""
 
 
 def text_key(config: RunConfig) -> str:
@@ -66,6 +64,7 @@ def prepare_texts(
         waiting[text_key(config)] = config  # the longest block is kept: it needs the longest text
     ready: dict[str, Prepared] = {}
     infeasible: dict[str, str] = {}
+    corpora: dict[str, str] = {}
     with progress.preparing(len(waiting)) as advance:
         for key, config in waiting.items():
             executor.submit(key, Prepare(config=config, place=place))
@@ -75,6 +74,7 @@ def prepare_texts(
             for key, event in executor.events(POLL_SECONDS):
                 if isinstance(event, Prepared):
                     ready[key] = event
+                    corpora[waiting[key].corpus.name] = event.corpus_digest
                 elif isinstance(event, Died):
                     kind = waiting[key].tokenizer.kind
                     raise DataError(f"making the {kind} tokenizer failed: {event.reason}")
@@ -87,7 +87,7 @@ def prepare_texts(
                         raise RuntimeError(event.reason)
                     del waiting[key]
                     advance()
-    return Texts(ready=ready, infeasible=infeasible)
+    return Texts(ready=ready, infeasible=infeasible, corpora=corpora)
 
 
 @dataclass(kw_only=True)

@@ -4,33 +4,30 @@ Only the parent of a launch writes here, under a lock, so no run is given out tw
 parent left running is interrupted, and is given out again. A grid's missing runs are enqueued when
 the ledger is opened, and claimed one after another; a search asks its sampler.
 
-A ledger belongs to one grid, one corpus and one version of the code. It refuses to go on over
-others, for half of its runs could not be compared with the other half.
+A ledger belongs to one version of the code and of its texts. It refuses to go on over others, for
+half of its runs could not be compared with the other half. A grid may change: its cells are known
+one by one, so what is complete is kept, what is new is run, and what is gone is left out.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from bench.attempts import attempts_of, is_missing, point_of
+from bench.attempts import INVALID, REPEAT, attempts_of, is_missing, point_of
+from bench.entries import Entry, dropped_of, entries_of, in_grid
 from bench.grid import Cell, Dropped, label, label_forms
-from bench.journal import locked, open_study, refuse_change, set_aside
+from bench.journal import locked, open_journal, open_study, refuse_change, set_aside
 from bench.outcome import Outcome
 from bench.spec import Study
 from gpt.config import RunConfig
 from gpt.errors import ConfigError, MachineError
 
-MAX_SEED = 2**31 - 1
-
-_INVALID, _REPEAT = "invalid", "repeat"
-"""Points of a search that are no runs."""
+__all__ = ["Claim", "Entry", "Ledger"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,18 +43,6 @@ class Claim:
     def name(self) -> str:
         """Unique in its ledger."""
         return str(self.trial.number)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """What the ledger says of one run: its latest attempt."""
-
-    label: str
-    config: RunConfig
-    outcome: Outcome
-    reason: str
-    summary: Mapping[str, float]
-    facts: Mapping[str, Any]
 
 
 class Ledger:
@@ -77,7 +62,8 @@ class Ledger:
         self._spec = spec
         self._seeds = seeds
         self._overrides = overrides
-        self._labels: dict[str, str] = {}
+        self._cells: dict[str, Cell] = {}
+        self._new: list[str] = []
 
     @classmethod
     @contextmanager
@@ -94,12 +80,12 @@ class Ledger:
         """Open or make the ledger at `path`, locked against other launches.
 
         Args:
-            identity: what all runs must share, by name: the grid, the corpus, the code.
+            identity: what all runs must share, such as the code: by name -> its digest.
             fresh: set an existing ledger aside (renamed, not deleted) and begin a new one.
 
         Raises:
-            ConfigError: the ledger was made for another grid, corpus or code.
-            MachineError: another launch holds it, or its file can't be read or made.
+            ConfigError: the ledger's runs are of another code or text.
+            MachineError: another launch holds it, or its file is damaged or can't be made.
         """
         with locked(path):
             replaced = set_aside(path) if fresh and path.exists() else []
@@ -117,18 +103,19 @@ class Ledger:
 
         Raises:
             ConfigError: there is no such file.
-            MachineError: it can't be read.
+            MachineError: it is damaged, holds no study, or can't be read.
         """
-        if not path.is_file():
+        try:
+            there = path.is_file()
+        except OSError:  # a name that the file system refuses, such as one that is too long
+            there = False
+        if not there:
             raise ConfigError(f"a ledger must be a file but {path} is not there")
         try:
-            storage = JournalStorage(JournalFileBackend(str(path.absolute())))
-            study = optuna.load_study(study_name="ledger", storage=storage)
-        except (ValueError, KeyError) as error:
-            raise MachineError(
-                f"the ledger {path} must be a whole journal but reading it gave {error!r}"
-            ) from error
-        return _entries(study)
+            study = optuna.load_study(study_name="ledger", storage=open_journal(path))
+        except KeyError:
+            raise MachineError(f"a ledger must hold a study but {path} is empty") from None
+        return in_grid(study, entries_of(study))[0]
 
     @property
     def id(self) -> str:
@@ -156,7 +143,7 @@ class Ledger:
         slows down, or speeds up, favours none of them.
 
         Args:
-            cells: of a grid; a search draws its own.
+            cells: of a grid, as it is now; a search draws its own.
         """
         for _ in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             self._study.tell(self._study.ask(), state=TrialState.FAIL)  # of an earlier launch
@@ -164,25 +151,36 @@ class Ledger:
         if self._spec.search:
             for tries in attempts.values():
                 if is_missing(tries):
-                    self._queue(point_of(tries[-1]), tries[-1].params["seed"])
+                    self._study.enqueue_trial(point_of(tries[-1]))
             return
         cells = list(cells)
-        self._labels = {cell.key: cell.label for cell in cells}
+        self._take_grid(cells)
         first = self._spec.first_seed
         for seed in range(first, first + self._seeds):
             for cell in cells if seed % 2 == 0 else reversed(cells):
                 if is_missing(attempts[cell.config.with_seed(seed).key]):
-                    self._queue(cell.params, seed)
+                    self._queue(cell.key, seed)
+
+    def changes(self) -> str:
+        """How the grid differs from what this ledger was begun with, in a line; "" if it doesn't.
+
+        What was left out is said each time, what is new only once.
+        """
+        gone = in_grid(self._study, entries_of(self._study))[1]
+        labels = list(dict.fromkeys(entry.label for entry in gone))
+        runs = "1 run" if len(gone) == 1 else f"{len(gone)} runs"
+        parts = [f"{_some(labels)} left out ({runs}, kept in the ledger and in MLflow)"] * bool(
+            gone
+        )
+        parts += [f"{_some(self._new)} new"] * bool(self._new)
+        return f"The grid has changed: {'; '.join(parts)}." if parts else ""
 
     def n_left(self) -> int:
         """Runs not yet claimed."""
-        waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        waiting = len(self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
         if self._spec.search is None:
-            return len(waiting)
-        begun = sum(
-            not is_missing(tries) for tries in attempts_of(self._study, running=True).values()
-        )
-        return max(len(waiting), self._spec.search.n_trials - begun)
+            return waiting
+        return waiting + max(0, self._spec.search.n_trials - len(attempts_of(self._study, True)))
 
     def claim(self) -> Claim | None:
         """Take the next run, or None if all have been claimed.
@@ -192,25 +190,24 @@ class Ledger:
         """
         while self.n_left():
             trial = self._study.ask()
-            seed = trial.suggest_int("seed", 0, 0 if self._spec.search else MAX_SEED)
+            if self._spec.search is None:
+                cell = self._cells[trial.user_attrs["cell"]]
+                config = cell.config.with_seed(trial.user_attrs["seed"])
+                return self._give_out(trial, cell.label, config)
             try:
                 config = self._spec.cell(trial).override(self._overrides)
             except ConfigError as error:
                 trial.set_user_attr("label", label(point_of(trial)))
-                self._pass_over(trial, _INVALID, Outcome.INFEASIBLE, reason=str(error))
+                self._pass_over(trial, INVALID, Outcome.INFEASIBLE, reason=str(error))
                 continue
-            config = config.canonical().with_seed(seed)
+            config = config.canonical().with_seed(self._spec.first_seed)
             before = attempts_of(self._study, running=True)[config.key]
             if not is_missing(before):
                 trial.set_user_attr("summary", before[-1].user_attrs.get("summary", {}))
                 reason = f"the same as trial {before[-1].number}"
-                self._pass_over(trial, _REPEAT, Outcome.COMPLETE, reason=reason)
+                self._pass_over(trial, REPEAT, Outcome.COMPLETE, reason=reason)
                 continue
-            name = self._labels.get(config.cell_key) or self._free_label(trial, config.key)
-            trial.set_user_attr("label", name)
-            trial.set_user_attr("config", config.to_json())
-            trial.set_user_attr("run", config.key)  # the last: what has it has all
-            return Claim(trial=trial, label=name, config=config)
+            return self._give_out(trial, self._free_label(trial, config.key), config)
         return None
 
     def _free_label(self, trial: optuna.Trial, run: str) -> str:
@@ -244,21 +241,38 @@ class Ledger:
         """Queue a failed run once more; False if it was tried often enough."""
         if not is_missing(attempts_of(self._study)[claim.config.key]):
             return False
-        self._queue(point_of(claim.trial), claim.config.train.seed)
+        if self._spec.search:
+            self._study.enqueue_trial(point_of(claim.trial))
+        else:
+            self._queue(claim.config.cell_key, claim.config.train.seed)
         return True
 
     def entries(self) -> list[Entry]:
-        """The latest attempt of each run, in the order in which runs were first begun."""
-        return _entries(self._study)
+        """The latest attempt of each run, in the order in which runs were first begun.
+
+        Of a grid, those of its cells as they are now.
+        """
+        return in_grid(self._study, entries_of(self._study))[0]
 
     def dropped(self) -> list[Dropped]:
         """The points that a search drew and that make no valid config."""
-        return [
-            Dropped(label=trial.user_attrs["label"], reason=trial.user_attrs["reason"])
-            for run, tries in attempts_of(self._study).items()
-            for trial in tries
-            if run.startswith(_INVALID)
-        ]
+        return dropped_of(self._study)
+
+    def _take_grid(self, cells: Sequence[Cell]) -> None:
+        """Keep which cells the grid has, for whoever reads the ledger."""
+        self._cells = {cell.key: cell for cell in cells}
+        before = self._study.user_attrs.get("grid")
+        now = {cell.key: cell.label for cell in cells}
+        if now != before:
+            self._study.set_user_attr("grid", now)
+        if before is not None:
+            self._new = [cell.label for cell in cells if cell.key not in before]
+
+    def _give_out(self, trial: optuna.Trial, name: str, config: RunConfig) -> Claim:
+        trial.set_user_attr("label", name)
+        trial.set_user_attr("config", config.to_json())
+        trial.set_user_attr("run", config.key)  # the last: what has it has all
+        return Claim(trial=trial, label=name, config=config)
 
     def _settle(self, trial: optuna.Trial, outcome: Outcome, *, reason: str) -> None:
         trial.set_user_attr("reason", reason)
@@ -281,8 +295,9 @@ class Ledger:
             pruned = outcome is Outcome.PRUNED
             self._study.tell(trial, state=TrialState.PRUNED if pruned else TrialState.FAIL)
 
-    def _queue(self, params: Mapping[str, Any], seed: int) -> None:
-        self._study.enqueue_trial({**params, "seed": seed})
+    def _queue(self, cell: str, seed: int) -> None:
+        """Queue a run of a grid, without parameters: Optuna forbids that their choices change."""
+        self._study.enqueue_trial({}, user_attrs={"cell": cell, "seed": seed})
 
     def _settle_running(self) -> None:
         """End what a killed launch has left: as it was about to, or else as interrupted."""
@@ -296,16 +311,6 @@ class Ledger:
                 )
 
 
-def _entries(study: optuna.Study) -> list[Entry]:
-    return [
-        Entry(
-            label=tries[-1].user_attrs["label"],
-            config=RunConfig.from_json(tries[-1].user_attrs["config"]),
-            outcome=Outcome(tries[-1].user_attrs["outcome"]),
-            reason=tries[-1].user_attrs["reason"],
-            summary=tries[-1].user_attrs.get("summary", {}),  # a killed launch wrote none
-            facts=tries[-1].user_attrs.get("facts", {}),
-        )
-        for tries in attempts_of(study).values()
-        if "config" in tries[-1].user_attrs
-    ]
+def _some(names: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -21,6 +21,9 @@ class Outcome(StrEnum):
     INFEASIBLE = "infeasible"
     """It can't exist on this text or machine."""
 
+    OUT_OF_MEMORY = "infeasible (out of memory)"
+    """Memory was short, perhaps for somebody else's sake; the next command tries it again."""
+
     FAILED = "failed"
     """It raised, or its process died, as often as it may be tried."""
 
@@ -30,7 +33,7 @@ class Outcome(StrEnum):
     @property
     def settled(self) -> bool:
         """Whether running it again would find the same."""
-        return self not in (Outcome.FAILED, Outcome.INTERRUPTED)
+        return self not in (Outcome.FAILED, Outcome.INTERRUPTED, Outcome.OUT_OF_MEMORY)
 
     @property
     def answers(self) -> bool:

@@ -90,11 +90,12 @@ class Plan:
         return f"{name}.{self.part}" if self.part else name
 
     @property
-    def identity(self) -> str:
-        """Digest of the grid: what a ledger's runs are runs of."""
-        search = self.study.search
-        count = [str(search.n_trials)] if search else []
-        return identity.digest_of(*count, *sorted(cell.key for cell in self.grid.cells))
+    def space(self) -> dict[str, str]:
+        """What a search draws from and is told, as a digest; a grid's cells are known singly."""
+        if self.study.search is None:
+            return {}
+        cells = sorted(cell.key for cell in self.grid.cells)
+        return {"search space": identity.digest_of(self.study.metric, *cells)}
 
 
 def make_plan(command: Command) -> Plan:

@@ -23,6 +23,7 @@ STATUS = {
     Outcome.DIVERGED: "FAILED",
     Outcome.UNSOUND: "FAILED",
     Outcome.INFEASIBLE: "FAILED",
+    Outcome.OUT_OF_MEMORY: "FAILED",
     Outcome.FAILED: "FAILED",
     Outcome.INTERRUPTED: "KILLED",
 }

@@ -17,13 +17,21 @@ import torch
 from safetensors.torch import save_model
 
 from bench import identity
+from bench.memory import free_memory_of, is_out_of_memory
 from bench.outcome import Outcome
 from bench.plausible import refuse_impossible_speed
 from gpt.canary import check_canary
 from gpt.clock import TRAINING
 from gpt.config import RunConfig
 from gpt.device import device_name, product_dtype
-from gpt.errors import DataError, DivergedError, GptBenchError, InfeasibleError, UnsoundError
+from gpt.errors import (
+    DataError,
+    DivergedError,
+    GptBenchError,
+    InfeasibleError,
+    MachineError,
+    UnsoundError,
+)
 from gpt.evaluate import evaluate_split
 from gpt.flops import flops_per_step
 from gpt.generate import generate
@@ -121,15 +129,21 @@ def messages_of(task: Task) -> Generator[Message, bool, None]:
         finished = Finished(outcome=Outcome.UNSOUND, reason=str(error))
     except DivergedError as error:
         finished = Finished(outcome=Outcome.DIVERGED, reason=str(error))
-    except torch.OutOfMemoryError as error:
-        torch.cuda.empty_cache()
-        reason = f"out of memory: {str(error).splitlines()[0]}"
-        finished = Finished(outcome=Outcome.INFEASIBLE, reason=reason)
     except GptBenchError as error:
         finished = Finished(outcome=Outcome.FAILED, reason=str(error), error=error)
-    except Exception:
-        finished = Finished(outcome=Outcome.FAILED, reason=traceback.format_exc())
+    except Exception as error:
+        if is_out_of_memory(error):
+            finished = _short_of_memory(error)
+        else:
+            finished = Finished(outcome=Outcome.FAILED, reason=traceback.format_exc())
     yield finished
+
+
+def _short_of_memory(error: Exception) -> Finished:
+    free_memory_of(error)
+    reason = str(error).partition("\n")[0] or "there was no memory left"
+    refusal = MachineError(f"the text must fit into memory but {reason}; free some")
+    return Finished(outcome=Outcome.OUT_OF_MEMORY, reason=reason, error=refusal)
 
 
 def _prepare(task: Prepare) -> Messages:

@@ -10,7 +10,7 @@ from bench.spec import Study, Trial, choose
 from gpt.config import RunConfig
 
 BASE = RunConfig()
-IDENTITY = {"grid": "aaa", "corpus": "bbb", "code": "ccc"}
+IDENTITY = {"text": "bbb", "code": "ccc"}
 SUMMARY = {"val_bits_per_byte": 2.0}
 
 Open = Callable[..., AbstractContextManager[Ledger]]
@@ -19,6 +19,16 @@ Open = Callable[..., AbstractContextManager[Ledger]]
 def heads(trial: Trial) -> RunConfig:
     n_head = choose(trial, "n_head", [1, 2, 4])
     return replace(BASE, model=replace(BASE.model, n_head=n_head))
+
+
+def heads_of(*n_heads: int, seeds: int = 1) -> Study:
+    """A grid of cells with so many heads."""
+
+    def cell(trial: Trial) -> RunConfig:
+        n_head = choose(trial, "n_head", n_heads)
+        return replace(BASE, model=replace(BASE.model, n_head=n_head))
+
+    return Study(cell, seeds=seeds)
 
 
 GRID = Study(heads, seeds=2)

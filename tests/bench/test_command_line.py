@@ -269,22 +269,38 @@ return replace(BASE, tokenizer=TokenizerConfig(kind="char", vocab_size=vocab_siz
     assert "2 runs = 1 cells × 2 seeds" in result.stdout
 
 
-def test_another_grid_under_the_same_name_needs_fresh(place: Workplace) -> None:
+def test_a_grid_that_changes_keeps_its_runs_and_fresh_begins_anew(place: Workplace) -> None:
     first = place.run(place.write(options="seeds=1"))
     assert first.exit_code == 0, first.output
     runs = len(place.records())
     other = place.write(cell=CELL.replace("[1, 2]", "[1, 4]"), options="seeds=1")
 
     result = place.run(other)
-    assert result.exit_code == 2
-    assert "grid was" in result.stderr
-    assert "--fresh" in result.stderr
-    assert len(result.stderr.splitlines()) == 1
-    assert len(place.records()) == runs
+    assert result.exit_code == 0
+    assert (
+        "The grid has changed: n_head 2 left out (1 run, kept in the ledger and in MLflow); "
+        "n_head 4 new." in " ".join(result.stdout.split())
+    )
+    assert len(place.records()) == runs + 1
+    assert "n_head 2" not in result.stdout.partition("The grid has changed")[0]
+    assert {entry.label for entry in place.entries()} == {"n_head 1", "n_head 4"}
 
     assert place.run(other, "--fresh").exit_code == 0
-    assert len(place.records()) == runs + 2
+    assert len(place.records()) == runs + 3
     assert {entry.label for entry in place.entries()} == {"n_head 1", "n_head 4"}
+
+
+def test_a_text_that_changed_is_refused_by_name(place: Workplace) -> None:
+    study = place.write(options="seeds=1")
+    assert place.run(study).exit_code == 0
+    song = place.folder / "song.txt"
+    song.write_text(song.read_text("utf-8") + "And that is all.\n", "utf-8")
+
+    result = place.run(study)
+    assert result.exit_code == 2
+    assert f"but the text {song} changed since it was begun" in result.stderr
+    assert "--fresh" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_a_search_prunes_what_lags_behind(place: Workplace) -> None:

@@ -1,13 +1,28 @@
 """Each run is given out once, and again only where that is due: the ledger, without training."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from ledgers import ALL, GRID, IDENTITY, SUMMARY, Open, claims, complete, name
+from ledgers import (
+    ALL,
+    GRID,
+    IDENTITY,
+    SUMMARY,
+    Open,
+    claims,
+    complete,
+    heads,
+    heads_of,
+    name,
+)
 
 from bench.attempts import MAX_ATTEMPTS
 from bench.grid import Cell, enumerate_grid
+from bench.ledger import Ledger
 from bench.outcome import Outcome
+from bench.spec import Study, Trial
+from gpt.config import RunConfig
 from gpt.errors import ConfigError
 
 
@@ -66,6 +81,20 @@ def test_what_a_killed_launch_was_at_is_run_again(open_ledger: Open) -> None:
         assert complete(ledger) == ALL
 
 
+def test_what_was_out_of_memory_is_tried_again_by_each_next_command(open_ledger: Open) -> None:
+    """Memory may have been short for somebody else's sake."""
+    for _ in range(MAX_ATTEMPTS + 1):
+        with open_ledger() as ledger:
+            first = ledger.claim()
+            assert first
+            assert name(first) == "1/0"
+            ledger.settle(first, Outcome.OUT_OF_MEMORY, reason="no memory")
+            rest = [name(claim) for claim in claims(ledger)]
+            assert "1/0" not in rest  # not in the same launch
+    with open_ledger() as ledger:
+        assert complete(ledger) == ALL
+
+
 def test_what_fails_is_tried_a_bounded_number_of_times(open_ledger: Open) -> None:
     study = replace(GRID, seeds=1)
     for attempt in range(1, MAX_ATTEMPTS + 2):
@@ -102,17 +131,76 @@ def test_within_a_launch_a_retry_comes_last_and_is_bounded(open_ledger: Open) ->
 
 
 @pytest.mark.parametrize("changed", IDENTITY)
-def test_another_grid_corpus_or_code_is_refused_and_named(open_ledger: Open, changed: str) -> None:
+def test_another_text_or_code_is_refused_in_words(open_ledger: Open, changed: str) -> None:
     with open_ledger() as ledger:
         complete(ledger)
     was = IDENTITY[changed]
     with (
-        pytest.raises(ConfigError, match=f"but {changed} was {was} and is new; --fresh"),
+        pytest.raises(ConfigError, match=rf"but the {changed} changed .* \({was} then, new now\)"),
         open_ledger(identity=IDENTITY | {changed: "new"}),
     ):
         pass
     with open_ledger() as ledger:  # the old one is as it was
         assert ledger.n_left() == 0
+
+
+def test_a_further_text_is_none_of_those_that_changed(open_ledger: Open) -> None:
+    """A grid that grows may bring texts; they too are held to what they were."""
+    with open_ledger() as ledger:
+        complete(ledger)
+    with open_ledger(identity=IDENTITY | {"text b": "ddd"}) as ledger:
+        assert ledger.n_left() == 0
+    with (
+        pytest.raises(ConfigError, match="the text b changed"),
+        open_ledger(identity=IDENTITY | {"text b": "eee"}),
+    ):
+        pass
+
+
+def test_a_grid_that_changes_keeps_what_is_complete_and_runs_what_is_new(
+    open_ledger: Open,
+) -> None:
+    """Also where Optuna would not have the choices of one name changed."""
+    with open_ledger(heads_of(1, 2, seeds=2)) as ledger:
+        complete(ledger)
+        assert ledger.changes() == ""
+        first = ledger.entries()
+    with open_ledger(heads_of(1, 2, 4, seeds=2)) as ledger:
+        assert ledger.changes() == "The grid has changed: n_head 4 new."
+        assert complete(ledger) == ["4/0", "4/1"]
+        assert ledger.entries()[: len(first)] == first
+    with open_ledger(heads_of(4, 1, seeds=2)) as ledger:
+        assert ledger.changes() == (
+            "The grid has changed: n_head 2 left out (2 runs, kept in the ledger and in MLflow)."
+        )
+        assert complete(ledger) == []
+        assert {name(entry) for entry in ledger.entries()} == {"1/0", "1/1", "4/0", "4/1"}
+    with open_ledger(heads_of(1, 2, seeds=2)) as ledger:  # what was left out is not lost
+        assert complete(ledger) == []
+        assert {name(entry) for entry in ledger.entries()} == {"1/0", "1/1", "2/0", "2/1"}
+
+
+def test_what_reads_a_ledger_sees_the_grid_as_it_is_now(
+    open_ledger: Open, ledger_path: Path
+) -> None:
+    for n_heads in ((1, 2), (2, 4)):
+        with open_ledger(heads_of(*n_heads)) as ledger:
+            complete(ledger)
+    assert [name(entry) for entry in Ledger.read(ledger_path)] == ["2/0", "4/0"]
+
+
+def test_a_cell_goes_by_its_name_of_now(open_ledger: Open, ledger_path: Path) -> None:
+    """A grid that grows may need longer names for the cells that it had."""
+
+    def renamed(trial: Trial) -> RunConfig:
+        trial.suggest_categorical("also", ["x"])
+        return heads(trial)
+
+    with open_ledger(replace(GRID, seeds=1)) as ledger:
+        complete(ledger)
+    with open_ledger(Study(renamed)) as ledger:
+        assert [entry.label for entry in ledger.entries()] == ["x 1", "x 2", "x 4"]
+    assert [entry.label for entry in Ledger.read(ledger_path)] == ["x 1", "x 2", "x 4"]
 
 
 def test_more_seeds_add_runs_and_fewer_take_none_away(open_ledger: Open) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from workplace import CELL, Workplace
+from workplace import Workplace
 
 from bench.plan import Command, Plan, make_plan
 from gpt.errors import ConfigError
@@ -47,17 +47,24 @@ def test_a_corpus_is_the_same_from_wherever_it_is_named(tiny: Workplace) -> None
     given = [{"corpus": "song.txt"}, {"corpus": str(tiny.folder / "song.txt")}]
     first, second = (plan(overrides=overrides) for overrides in given)
     assert first.ledger_name == second.ledger_name
-    assert first.identity == second.identity
+    assert [c.key for c in first.grid.cells] == [c.key for c in second.grid.cells]
 
 
-def test_a_grid_s_identity_changes_with_its_cells_alone(tiny: Workplace) -> None:
-    before = plan().identity
-    tiny.write(options="seeds=4")
-    assert plan().identity == before
-    tiny.write(cell=CELL.replace("[1, 2]", "[2, 1]"))
-    assert plan().identity == before  # another order of the same cells
-    tiny.write(cell=CELL.replace("[1, 2]", "[1, 2, 4]"))
-    assert plan().identity != before
+def test_a_search_is_held_to_its_space_and_not_to_its_number_of_trials(tiny: Workplace) -> None:
+    """Its sampler can't learn from another space; a grid's cells are known one by one."""
+    assert plan().space == {}
+    cell = """
+dropout = trial.suggest_float("dropout", 0.0, HIGH)
+return replace(BASE, model=replace(BASE.model, dropout=dropout))
+"""
+    asked = [("0.5", "n_trials=4"), ("0.5", "n_trials=8"), ("0.6", "n_trials=4")]
+    spaces = []
+    for high, trials in asked:
+        tiny.write(cell=cell.replace("HIGH", high), options=f"search=Search({trials})")
+        spaces.append(plan().space)
+    assert spaces[0] == spaces[1] != spaces[2]
+    tiny.write(cell=cell.replace("HIGH", "0.5"), options='"val_loss", search=Search(n_trials=4)')
+    assert plan().space != spaces[0]
 
 
 @pytest.mark.usefixtures("tiny")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from ledgers import BASE, SUMMARY, Open, complete, heads
 
 from bench.outcome import Outcome
@@ -74,6 +75,21 @@ def test_a_point_that_a_search_draws_again_is_not_run_again(open_ledger: Open) -
         assert ledger.dropped() == []
     with open_ledger(study) as ledger:
         assert ledger.claim() is None
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.OUT_OF_MEMORY])
+def test_a_search_whose_every_run_ends_badly_ends(open_ledger: Open, outcome: Outcome) -> None:
+    """A point that is due again is left to the next command, not replaced by another."""
+    study = Study(width_of_one, search=Search(n_trials=3))
+    for _ in range(2):
+        with open_ledger(study) as ledger:
+            given = []
+            while (claim := ledger.claim()) and len(given) < 9:
+                ledger.settle(claim, outcome, reason="no luck")
+                given.append(claim.config.key)
+            assert len(given) == len(set(given)) == 3
+    with open_ledger(replace(study, search=Search(n_trials=5))) as ledger:
+        assert ledger.n_left() == 5  # more trials add to those that there are
 
 
 def test_a_pruner_sees_each_evaluation(open_ledger: Open) -> None:

@@ -1,9 +1,11 @@
 """What a worker says of a run that fails: each kind of failure by its own name."""
 
-from collections.abc import Iterator
+import errno
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy
 import pytest
 import torch
 
@@ -11,7 +13,7 @@ from bench import identity, work
 from bench.outcome import Outcome
 from bench.work import Finished, Message, Place, Prepare, Prepared, Started, Train, perform
 from gpt.config import Budget, CorpusConfig, ModelConfig, RunConfig, TrainConfig
-from gpt.errors import DataError, DivergedError, InfeasibleError, UnsoundError
+from gpt.errors import DataError, DivergedError, InfeasibleError, MachineError, UnsoundError
 from gpt.native import library
 
 
@@ -71,7 +73,11 @@ def test_the_facts_of_a_run_need_no_compiler(task: Train, monkeypatch: pytest.Mo
         (DivergedError(1, float("nan")), Outcome.DIVERGED),
         (UnsoundError("it leaks"), Outcome.UNSOUND),
         (InfeasibleError("no room"), Outcome.INFEASIBLE),
-        (torch.OutOfMemoryError("out of memory"), Outcome.INFEASIBLE),
+        (torch.OutOfMemoryError("out of memory"), Outcome.OUT_OF_MEMORY),
+        (MemoryError("no room for 7 PiB"), Outcome.OUT_OF_MEMORY),
+        (OSError(errno.ENOMEM, "mmap"), Outcome.OUT_OF_MEMORY),
+        (OSError(errno.ENOENT, "no such file"), Outcome.FAILED),
+        (RuntimeError("mat1 and mat2 can't be multiplied"), Outcome.FAILED),
     ],
 )
 def test_rule_13_no_failure_counts_as_complete(
@@ -86,6 +92,28 @@ def test_rule_13_no_failure_counts_as_complete(
     assert finished.outcome is outcome
     assert finished.summary is None
     assert str(error).splitlines()[0] in finished.reason
+
+
+@pytest.mark.parametrize("allocate", [torch.empty, numpy.empty, bytearray])
+def test_a_cpu_without_the_memory_is_no_fault_of_the_run(
+    allocate: Callable[[int], object], task: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As torch, numpy and Python say so themselves."""
+    monkeypatch.setattr(work, "train", lambda _: allocate(10**16))
+    finished = finish(task)
+    assert finished.outcome is Outcome.OUT_OF_MEMORY
+    assert finished.outcome.value == "infeasible (out of memory)"
+    assert finished.reason
+
+
+def test_a_text_that_memory_can_not_hold_is_the_machine_s_fault(
+    task: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "load_text", lambda *_, **__: bytearray(10**16))
+    sent: list[Message] = []
+    perform(Prepare(config=task.config, place=task.place), lambda m: not sent.append(m))  # type: ignore[func-returns-value]
+    assert isinstance(sent[-1], Finished)
+    assert isinstance(sent[-1].error, MachineError)
 
 
 @pytest.mark.parametrize("name", ["corpus_digest", "tokenizer_digest"])

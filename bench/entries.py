@@ -1,0 +1,98 @@
+"""What does a ledger say of its runs? Their latest attempts, checked as they are read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from bench.attempts import INVALID, NO_RUN, REPEAT, attempts_of
+from bench.grid import Dropped
+from bench.outcome import Outcome
+from gpt.config import RunConfig
+from gpt.errors import ConfigError
+
+_WORDS = {outcome.value for outcome in Outcome}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What the ledger says of one run: its latest attempt."""
+
+    label: str
+    config: RunConfig
+    outcome: Outcome
+    reason: str
+    summary: Mapping[str, float]
+    facts: Mapping[str, Any]
+
+
+def refuse_unreadable(study: optuna.Study) -> None:
+    """Raise `ValueError`, naming the trial, if one lacks what its run needs to be counted."""
+    for trial in study.get_trials(deepcopy=False):
+        outcome = trial.user_attrs.get("outcome")
+        if outcome is not None and outcome not in _WORDS:
+            raise ValueError(f"trial {trial.number} has the unknown outcome {outcome!r}")
+        if missing := _needs(trial) - trial.user_attrs.keys():
+            raise ValueError(f"trial {trial.number} lacks its {', '.join(sorted(missing))}")
+        if "config" in trial.user_attrs:
+            _config_of(trial)
+
+
+def _needs(trial: FrozenTrial) -> set[str]:
+    run = trial.user_attrs.get("run")
+    if run is None or run.startswith(REPEAT):  # or its launch was killed as the run began
+        return set()
+    if run.startswith(INVALID):
+        return {"label", "reason"}
+    settled = {"outcome", "reason"} if trial.state.is_finished() else set()
+    return {"label", "config"} | settled
+
+
+def entries_of(study: optuna.Study) -> list[Entry]:
+    """The latest attempt of each run that was settled, in the order in which runs were begun."""
+    return [
+        Entry(
+            label=tries[-1].user_attrs["label"],
+            config=_config_of(tries[-1]),
+            outcome=Outcome(tries[-1].user_attrs["outcome"]),
+            reason=tries[-1].user_attrs["reason"],
+            summary=tries[-1].user_attrs.get("summary", {}),  # a killed launch wrote none
+            facts=tries[-1].user_attrs.get("facts", {}),
+        )
+        for run, tries in attempts_of(study).items()
+        if not run.startswith(NO_RUN)
+    ]
+
+
+def in_grid(study: optuna.Study, entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """The runs of cells that the grid has, named as it names them now, and the runs of others."""
+    grid = study.user_attrs.get("grid")
+    if grid is None:  # a search's, or an earlier version's
+        return list(entries), []
+    kept, gone = [], []
+    for entry in entries:
+        name = grid.get(entry.config.cell_key)
+        if name is None:
+            gone.append(entry)
+        else:
+            kept.append(replace(entry, label=name))
+    return kept, gone
+
+
+def dropped_of(study: optuna.Study) -> list[Dropped]:
+    """The points that a search drew and that make no valid config."""
+    return [
+        Dropped(label=trial.user_attrs["label"], reason=trial.user_attrs["reason"])
+        for run, tries in attempts_of(study).items()
+        for trial in tries
+        if run.startswith(INVALID)
+    ]
+
+
+def _config_of(trial: FrozenTrial) -> RunConfig:
+    try:
+        return RunConfig.from_json(trial.user_attrs["config"])
+    except (ConfigError, TypeError) as error:
+        raise ValueError(f"trial {trial.number} has {error}") from None
