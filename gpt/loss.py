@@ -6,6 +6,11 @@ loss and, where gradients are wanted, into those at once, while they are still i
 backward pass only scales what is there. (The idea is Liger's: Hsu et al. 2024, section 3.2,
 https://arxiv.org/abs/2410.10989.)
 
+Gradients that are formed before the backward pass don't know by which factor the loss is scaled
+there. In float16 that matters: a token's share of a mean over thousands is too small for it, and
+a scale of 65,536 too large. So gradients are formed `_lift` times as large as the mean's, and the
+two factors meet in float32. The lift is a power of two: it changes no bit in other precisions.
+
 Letters: N tokens, C channels, V vocabulary.
 """
 
@@ -53,10 +58,22 @@ def chunked_cross_entropy(
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     differentiate = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
-    outputs: tuple[Tensor, ...] = _ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        x, weight, bias, targets, reduction, differentiate
-    )
+    with torch.autocast(x.device.type, enabled=False):  # or the loss would be in its dtype
+        outputs: tuple[Tensor, ...] = _ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+            x, weight, bias, targets, reduction, differentiate
+        )
     return outputs[0]
+
+
+MAX_LIFT = 1024.0
+
+
+def _lift(n_tokens: int, reduction: Reduction) -> float:
+    """By which power of two gradients are larger than the mean's, so that float16 can hold them.
+
+    A sum over all tokens is then at most `MAX_LIFT` times the largest of their terms.
+    """
+    return 1.0 if reduction == "sum" else min(MAX_LIFT, 2.0 ** (n_tokens - 1).bit_length())
 
 
 def _softmax(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -94,11 +111,12 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         reduction: Reduction,
         differentiate: bool,
     ) -> tuple[Tensor, ...]:
-        """The loss, and with `differentiate` its gradients to x, weight and bias."""
+        """The loss, and with `differentiate` its gradients to x, weight and bias, lifted."""
         predicted = targets != IGNORE_INDEX  # (N,)
         share = predicted.float()
         if reduction == "mean":
             share /= predicted.sum()
+        lifted = share * _lift(len(x), reduction)
         targets = targets.where(predicted, 0)  # (N,)
         V = len(weight)
         losses = torch.empty(len(x), device=x.device)
@@ -113,7 +131,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             if not differentiate:
                 losses[part] = _softmax(logits, targets[part])[0]
                 continue
-            losses[part], grad = _differentiated(logits, targets[part], share[part])
+            losses[part], grad = _differentiated(logits, targets[part], lifted[part])
             torch.mm(grad, weight, out=x_grad[part])  # (n, V) @ (V, C)
             weight_grad += grad.T @ x[part]  # (V, n) @ (n, C)
             if bias is not None:
@@ -121,17 +139,22 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         loss = losses @ share
         if not differentiate:
             return (loss,)
-        return loss, x_grad, weight_grad.to(weight.dtype), bias_grad.to(weight.dtype)
+        return loss, x_grad, weight_grad, bias_grad
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        ctx.has_bias = inputs[2] is not None
+        x, _weight, bias, _targets, reduction, _ = inputs
+        ctx.has_bias, ctx.dtype, ctx.lift = bias is not None, x.dtype, _lift(len(x), reduction)
         ctx.save_for_backward(*output[1:])
         mark_kept(ctx, *output[1:])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        scale = grads[0]
-        x_grad, weight_grad, bias_grad = ctx.saved_tensors
-        to_bias = bias_grad * scale if ctx.has_bias else None
-        return x_grad * scale, weight_grad * scale, to_bias, None, None, None
+        (scale, *_), dtype = grads, ctx.dtype
+        if scale is None:
+            return (None,) * 6
+        factor = scale.float() / ctx.lift
+        x_grad, weight_grad, bias_grad = (
+            (grad.float() * factor).to(dtype) for grad in ctx.saved_tensors
+        )
+        return x_grad, weight_grad, bias_grad if ctx.has_bias else None, None, None, None

@@ -60,6 +60,33 @@ def test_value_and_gradients_are_those_of_the_plain_head(
         assert (mine.double() - true).norm() <= ROUNDING[dtype] * true.norm()
 
 
+@pytest.mark.parametrize("n_tokens", [N, 5000])
+@pytest.mark.parametrize("scale", [1.0, 65536.0])
+def test_gradients_of_a_scaled_loss_in_float16_are_those_of_float64(
+    scale: float, n_tokens: int, inputs: dict[str, Tensor]
+) -> None:
+    """65,536, GradScaler's first scale, is no float16: nothing may become infinite, nor lost."""
+    x = torch.randn(n_tokens, C, generator=torch.Generator().manual_seed(1)).half()
+    weight, bias = inputs["weight"].half(), inputs["bias"].half()
+    targets = torch.arange(n_tokens) % V
+    # by a module that learns in float32, so that only the head's own gradients are float16's
+    leaves = [t.float().requires_grad_() for t in (x, weight, bias)]
+    exact_leaves = [t.double().requires_grad_() for t in (x, weight, bias)]
+
+    with torch.autocast("cpu", dtype=torch.float16):
+        loss = chunked_cross_entropy(*leaves, targets, "mean")
+    assert loss.dtype == torch.float32
+    (scale * loss).backward()
+    exact_x, exact_weight, exact_bias = exact_leaves
+    logits = torch.nn.functional.linear(exact_x, exact_weight, exact_bias)
+    (scale * torch.nn.functional.cross_entropy(logits, targets)).backward()
+
+    for mine, true in zip(leaves, exact_leaves, strict=True):
+        # what a float16 can't hold once the loss is not scaled is no fault of the head's
+        unheld = 2**-25 * true.grad.numel() ** 0.5
+        assert (mine.grad.double() - true.grad).norm() <= 5e-3 * true.grad.norm() + unheld
+
+
 def test_large_logits_neither_overflow_nor_vanish(inputs: dict[str, Tensor]) -> None:
     x, weight = 1e3 * inputs["x"], inputs["weight"]
     found = chunked_cross_entropy(x, weight, None, inputs["targets"], "mean")

@@ -84,6 +84,20 @@ def test_the_loss_in_bfloat16_agrees_within_the_noise_of_seeds(
     assert_within_noise_of_seeds(final, "float32", "bfloat16")
 
 
+@pytest.mark.parametrize("loss_head", ["plain", "chunked"])
+def test_float16_trains_from_its_first_step_on_as_float32_does(
+    loss_head: str, run: Callable[..., tuple[Setup, list[Point]]]
+) -> None:
+    """A first gradient that is not finite would be skipped, and every later one lag behind."""
+    settings = {"loss_head": loss_head, "steps": 20, "log_interval": 1, "batch_size": 64}
+    exact, found = (run(dtype=dtype, **settings)[1] for dtype in ("float32", "float16"))
+
+    assert all(math.isfinite(point.grad_norm) for point in found)
+    for one, other in zip(exact, found, strict=True):
+        assert other.train_loss == pytest.approx(one.train_loss, rel=2e-3)
+        assert other.grad_norm == pytest.approx(one.grad_norm, rel=2e-2)
+
+
 def test_weights_and_optimizer_stay_in_float32(
     run: Callable[..., tuple[Setup, list[Point]]],
 ) -> None:
