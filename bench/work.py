@@ -32,7 +32,7 @@ from gpt.errors import (
     MachineError,
     UnsoundError,
 )
-from gpt.evaluate import evaluate_split
+from gpt.evaluate import Split, evaluate_split
 from gpt.flops import flops_per_step
 from gpt.generate import generate
 from gpt.setup import Setup, Text, load_text, set_up
@@ -168,11 +168,9 @@ def _train(task: Train) -> Messages:
     if not (yield Started(config=setup.config, facts=_facts(setup), n_steps=planned_steps(setup))):
         return Finished(outcome=Outcome.INTERRUPTED, reason="stopped before its first step")
     points: list[Point] = []
-    best = float("inf")
     for point in train(setup):
         points.append(point)
-        if point.evaluation is not None and point.evaluation.loss < best:
-            best = point.evaluation.loss
+        if point.evaluation is not None:  # the last one's weights stay: those of the final numbers
             _save_weights(setup, task.folder / "model.safetensors")
         if not (yield point):
             return Finished(outcome=Outcome.INTERRUPTED, reason=f"stopped at step {point.step}")
@@ -181,7 +179,23 @@ def _train(task: Train) -> Messages:
     refuse_impossible_speed(setup, summary["tokens_per_second"])
     if setup.config.train.measure_test:
         summary["test_bits_per_byte"] = evaluate_split(setup, "test").bits_per_byte
-    return Finished(outcome=Outcome.COMPLETE, summary=summary)
+    return Finished(outcome=Outcome.COMPLETE, summary=summary | _of_saved_weights(setup))
+
+
+def _of_saved_weights(setup: Setup) -> dict[str, float]:
+    """Bits per byte in float32, where the run computes in another precision.
+
+    The weights in the run's file are float32: whoever evaluates them finds these numbers.
+    """
+    train = setup.config.train
+    if train.dtype == "float32":
+        return {}
+    exact = setup.in_float32()
+    splits: tuple[Split, ...] = ("val", "test") if train.measure_test else ("val",)
+    return {
+        f"{split}_bits_per_byte_float32": evaluate_split(exact, split).bits_per_byte
+        for split in splits
+    }
 
 
 def _refuse_another(found: Prepared, wanted: Prepared) -> None:

@@ -28,6 +28,9 @@ from gpt.setup import Setup
 
 Autocast = Callable[[], AbstractContextManager[object]]
 
+Split = Literal["val", "test"]
+"""A held-out part of a corpus."""
+
 MAX_LOGITS = 1 << 22
 """Logits held at once, B · T · V: 16 MiB in float32, about a last-level cache."""
 
@@ -93,7 +96,7 @@ def evaluate(
     return Evaluation(nats=nats, n_tokens=len(tokens), n_bytes=n_bytes)
 
 
-def evaluate_split(setup: Setup, split: Literal["val", "test"]) -> Evaluation:
+def evaluate_split(setup: Setup, split: Split) -> Evaluation:
     """`evaluate` a run's model on one of its held-out splits, in the run's precision.
 
     Raises:

@@ -84,6 +84,22 @@ class Setup:
         train = self.config.train
         return Precision(self.model, train.dtype, self.device, compiled=train.compile)
 
+    def in_float32(self) -> "Setup":
+        """The same weights computing plainly in float32: a copy, not trained along.
+
+        It is eager, and its attention kernel is torch's own, for a kernel may exist in another
+        precision alone.
+        """
+        model, train = self.config.model, self.config.train
+        config = self.config.replace(
+            model=dataclasses.replace(model, kernel="sdpa").canonical(),
+            train=dataclasses.replace(train, dtype="float32", compile=False, cuda_graph="off"),
+        )
+        with torch.random.fork_rng(devices=[]):
+            copy = build_model(config.model, self.model.vocab_size)
+        copy.load_state_dict(self.model.state_dict())
+        return dataclasses.replace(self, config=config, model=copy.to(self.device))
+
 
 def set_up(
     config: RunConfig, *, corpora_dir: Path | None = None, cache: Path | None = None

@@ -124,7 +124,7 @@ def test_the_files_of_a_run(run: Run) -> None:
 
 
 def test_the_weights_load_and_evaluate_as_recorded(finished: Finished, run: Run) -> None:
-    """The best weights are kept; in this run the last evaluation is the best."""
+    """The weights of the last evaluation, whose numbers are the run's."""
     folder = artifacts(run)
     config = load_config_in(folder)
     setup = set_up(config, cache=finished.place.folder / "cache")

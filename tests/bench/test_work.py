@@ -8,13 +8,17 @@ from pathlib import Path
 import numpy
 import pytest
 import torch
+from safetensors.torch import load_model
 
 from bench import identity, work
 from bench.outcome import Outcome
 from bench.work import Finished, Message, Place, Prepare, Prepared, Started, Train, perform
 from gpt.config import Budget, CorpusConfig, ModelConfig, RunConfig, TrainConfig
 from gpt.errors import DataError, DivergedError, InfeasibleError, MachineError, UnsoundError
+from gpt.evaluate import evaluate_split
 from gpt.native import library
+from gpt.setup import set_up
+from gpt.train import Point
 
 
 @pytest.fixture
@@ -47,6 +51,35 @@ def finish(task: Train) -> Finished:
 
 def test_a_run_that_ends_is_complete(task: Train) -> None:
     assert finish(task).outcome is Outcome.COMPLETE
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_the_saved_weights_give_the_recorded_numbers(dtype: str, task: Train) -> None:
+    """Those of the last evaluation, though an earlier one was better; in float32, as they lie."""
+    settings = {"learning_rate": "0.3", "schedule": "constant", "init": "torch", "dtype": dtype}
+    config = task.config.override({**settings, "steps": "4", "evaluations": "2"})
+    config = config.override({"measure_test": "True", "test_fraction": "0.1", "n_embd": "32"})
+    messages: list[Message] = []
+
+    perform(replace(task, config=config), lambda message: messages.append(message) or True)
+
+    finished = messages[-1]
+    assert isinstance(finished, Finished)
+    assert finished.summary is not None
+    losses = [m.evaluation.loss for m in messages if isinstance(m, Point) and m.evaluation]
+    assert min(losses) < losses[-1]
+    plain = set_up(config.override({"dtype": "float32"}), cache=task.place.cache)
+    load_model(plain.model, task.folder / "model.safetensors")
+    for split in ("val", "test"):
+        found = evaluate_split(plain, split).bits_per_byte
+        recorded = finished.summary[f"{split}_bits_per_byte"]
+        if dtype == "float32":
+            assert f"{split}_bits_per_byte_float32" not in finished.summary
+            assert found == recorded
+        else:
+            assert found == finished.summary[f"{split}_bits_per_byte_float32"]
+            assert found != recorded
+            assert found == pytest.approx(recorded, rel=0.02)
 
 
 def test_the_facts_of_a_run_need_no_compiler(task: Train, monkeypatch: pytest.MonkeyPatch) -> None:
