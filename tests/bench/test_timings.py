@@ -73,6 +73,20 @@ def test_each_way_is_charged_its_own_work_whatever_was_queued() -> None:
     assert times["b"].tolist() == [[3.0, 3.0], [3.0, 3.0]]
 
 
+def test_what_the_warm_up_left_queued_is_charged_to_nobody() -> None:
+    machine = Machine()
+    ways = {name: machine.way(name, 1.0) for name in "ab"}
+
+    times = interleave(
+        ways, rounds=1, warm_up=3, synchronize=machine.synchronize, now=lambda: machine.seconds
+    )
+
+    assert {name: seconds.tolist() for name, seconds in times.items()} == {
+        "a": [[1.0, 1.0]],
+        "b": [[1.0, 1.0]],
+    }
+
+
 def test_rounds_are_at_least_one() -> None:
     with pytest.raises(ConfigError, match="rounds"):
         interleave({}, rounds=0)

@@ -86,6 +86,18 @@ def test_rule_06_on_the_real_clock_the_buckets_sum_to_the_wall(
     assert all(seconds[b] > 0 for b in BUCKETS if b != "compile")
 
 
+def test_the_peak_of_memory_is_the_run_s_own(
+    settle: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the process used before it is forgotten, once, before the first step."""
+    peak = [10**12]
+    monkeypatch.setattr(gpt.train, "reset_peak_memory", lambda _: peak.append(0))
+    monkeypatch.setattr(gpt.train, "peak_memory_bytes", lambda _: peak[-1] + 7)
+
+    assert {p.peak_memory_bytes for p in train(settle())} == {7}
+    assert len(peak) == 2
+
+
 def test_totals_only_grow(run: Callable[..., list[Point]]) -> None:
     for before, after in pairwise(run(log_interval=2)):
         assert all(before.seconds[b] <= after.seconds[b] for b in BUCKETS)

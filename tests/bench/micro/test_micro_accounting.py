@@ -1,8 +1,13 @@
 """Work counted by hand, at sizes small enough to write down."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.micro import accounting
@@ -76,13 +81,90 @@ def test_the_products_of_attention_are_half_of_those_that_torch_counts(backward:
     assert work.flops * 2 * T == counter.get_total_flops() * (T + 1)
 
 
-def test_elementwise_parts_count_by_the_element() -> None:
-    assert accounting.activation("relu", 10, itemsize=4) == Work(20, 200)
-    assert accounting.norm("rmsnorm", N=2, C=4, itemsize=2) == Work(12 * 8, (40 + 12) * 2)
+def test_elementwise_parts_move_each_number_once() -> None:
+    """Forward x and out, backward x, out's gradient and x's; and a norm's weight likewise."""
+    assert accounting.activation("relu", 10, itemsize=4).bytes == 5 * 10 * 4
+    assert accounting.norm("rmsnorm", N=2, C=4, itemsize=2).bytes == (5 * 8 + 3 * 4) * 2
 
 
-def test_adamw_counts_by_the_element() -> None:
-    assert accounting.adamw(100) == Work(1400, 2800)
+class Elementwise(TorchDispatchMode):
+    """Counts an operation for each number that a formula's operations make, or sum up."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if "sum" in str(func):
+            self.count += args[0].numel()
+        elif not any(word in str(func) for word in ("view", "expand", "detach", "aten.t.")):
+            self.count += out.numel()
+        return out
+
+
+def gelu(x: Tensor) -> Tensor:
+    return 0.5 * x * (1 + torch.erf(x / 2**0.5))
+
+
+def layernorm(x: Tensor, weight: Tensor) -> Tensor:
+    return rmsnorm(x - x.sum(-1, keepdim=True) / x.shape[-1], weight)
+
+
+def rmsnorm(x: Tensor, weight: Tensor) -> Tensor:
+    return x / ((x * x).sum(-1, keepdim=True) / x.shape[-1]).sqrt() * weight
+
+
+@pytest.mark.parametrize(
+    ("formula", "count"),
+    [
+        (torch.relu, accounting.activation("relu", 64 * 128, 4).flops),
+        (
+            lambda x: torch.relu(x) * torch.relu(x),
+            accounting.activation("relu2", 64 * 128, 4).flops,
+        ),
+        (gelu, accounting.activation("gelu", 64 * 128, 4).flops),
+        (rmsnorm, accounting.norm("rmsnorm", 64, 128, 4).flops),
+        (layernorm, accounting.norm("layernorm", 64, 128, 4).flops),
+    ],
+    ids=["relu", "relu2", "gelu", "rmsnorm", "layernorm"],
+)
+def test_the_least_is_no_more_than_the_formula_written_out_does(
+    formula: Callable[..., Tensor], count: int
+) -> None:
+    """Step by step, forward and backward, with whatever autograd computes twice; nor far less."""
+    n_weights = 2 if "norm" in formula.__name__ else 1
+    shapes = [(64, 128), (128,)][:n_weights]
+    inputs = [torch.rand(shape, requires_grad=True) for shape in shapes]
+
+    with Elementwise() as counter:
+        formula(*inputs).backward(torch.rand(64, 128))
+
+    assert counter.count / 2 < count <= counter.count
+
+
+def test_adamw_counts_its_formula_by_the_element() -> None:
+    """Loshchilov and Hutter 2019, algorithm 2, whose corrections are numbers, not tensors."""
+    weight, gradient, first, second = torch.rand(4, 100)
+
+    with Elementwise() as counter:
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.99 * second + 0.01 * gradient * gradient
+        weight = 0.999 * weight - 1e-3 * first / (1.05 * second.sqrt() + 1e-8)
+
+    work = accounting.adamw(100)
+    assert work.flops == counter.count
+    assert work.bytes == 7 * 100 * 4  # weight, moments and gradient in, the first three out
+
+
+def test_muon_counts_its_formula_by_the_element() -> None:
+    """Without iterations: the average, a step ahead of it, and the update."""
+    weight, gradient, average, orthogonal = torch.rand(4, 10, 10)
+
+    with Elementwise() as counter:
+        average = average + 0.05 * (gradient - average)
+        gradient + 0.95 * (average - gradient)
+        weight = 0.999 * weight - 0.02 * orthogonal
+
+    assert accounting.muon([(10, 10)], n_iterations=0).flops == counter.count
 
 
 @pytest.mark.parametrize("n_iterations", [1, 3, 5])
@@ -96,7 +178,6 @@ def test_the_products_of_muon_are_those_that_torch_counts(n_iterations: int) -> 
     with FlopCounterMode(display=False) as counter:
         optimizer.step()
 
-    n_elements = 6 + 6 + 64 + 48
-    work = accounting.muon(shapes, n_iterations)
-    assert work.flops - 9 * n_elements == counter.get_total_flops()
-    assert work.bytes == 5 * n_elements * 4
+    work, rest = (accounting.muon(shapes, n) for n in (n_iterations, 0))
+    assert work.flops - rest.flops == counter.get_total_flops()
+    assert work.bytes == 5 * (6 + 6 + 64 + 48) * 4

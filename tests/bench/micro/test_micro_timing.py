@@ -1,6 +1,7 @@
 """Ceilings, memory and the edges of a timed region, on work whose cost is known."""
 
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -98,6 +99,46 @@ def test_a_kernel_that_avoids_the_emulated_product_gets_its_time(
     assert info["share_of_matmul_ceiling"] == pytest.approx(info["gflop_per_second"] / 1000)
 
 
+def test_the_ceiling_is_of_the_side_that_multiplies_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here 3 GFLOP/s, at a side of 32; 1 at the others, the smallest and the largest."""
+    best = {16: 1e9, 32: 3e9, 64: 1e9}
+
+    def seconds(multiply: Callable[[], Tensor], _: torch.device) -> float:
+        side = len(multiply())
+        return 2 * side**3 / best[side]
+
+    monkeypatch.setattr(ceilings, "MATRIX_SIDES", {"cpu": tuple(best)})
+    monkeypatch.setattr(ceilings, "_fastest", seconds)
+
+    assert measure_matmul(CPU, torch.float32) == pytest.approx(3e9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_copy_reads_and_writes_each_byte(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand bytes in a millisecond are two megabytes a second."""
+    monkeypatch.setattr(ceilings, "COPY_BYTES", (1000,))
+    monkeypatch.setattr(ceilings, "measure_matmul", lambda *_: 1.0)
+    monkeypatch.setattr(ceilings, "_fastest", lambda copy, _: copy().nbytes * 1e-6)
+
+    assert measure_ceilings(CPU, dtype).copy_bytes_per_second == {2000: pytest.approx(2e6)}
+
+
+def test_a_probe_takes_the_fastest_of_its_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first is warm-up; a probe's time is up with the fourth of the others."""
+    took = iter([0.0001, 0.03, 0.01, 0.005, 0.02])
+    clock = SimpleNamespace(now=0.0)
+
+    def call() -> None:
+        clock.now += next(took)
+
+    monkeypatch.setattr(ceilings.time, "perf_counter", lambda: clock.now)
+
+    assert ceilings._fastest(call, CPU) == pytest.approx(0.005)
+    assert next(took, None) is None
+
+
 def test_a_working_set_is_held_against_copies_of_its_size_or_more() -> None:
     assert MODEST.copy_bytes_per_second_at(10) == 4e9
     assert MODEST.copy_bytes_per_second_at(2000) == 4e9
@@ -136,6 +177,55 @@ def test_a_throughput_above_a_ceiling_is_refused(work: Work, name: str) -> None:
 
     assert benchmark.has_error
     assert not benchmark.extra_info
+
+
+@pytest.mark.parametrize("second", [1e9, 1e12])
+def test_a_throughput_above_a_ceiling_has_that_measured_again(
+    second: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy machine's ceiling came out too low the first time; the better one stays."""
+    measured = iter([Ceilings(1e9, {10: 1e12}), Ceilings(second, {10: 1e12})])
+    monkeypatch.setattr(timing, "measure_ceilings", lambda *_: next(measured))
+    stopwatch, work = Stopwatch(0.0), Work(10**8, 1)
+
+    def take() -> float:
+        benchmark = FakeBenchmark()
+        stopwatch.time(benchmark, lambda: time.sleep(0.001), SUBJECT, work, CPU, torch.float32)
+        return float(benchmark.extra_info["matmul_ceiling_gflop_per_second"])
+
+    if second == 1e9:
+        with pytest.raises(ImpossibleError):
+            take()
+    else:
+        assert take() == take() == 1000
+    assert next(measured, None) is None
+
+
+@pytest.mark.usefixtures("modest")
+@pytest.mark.parametrize(
+    ("seconds", "warm_up", "rounds"),
+    [
+        (0.2, [5.0, 0.02, 0.01], 20),  # the quickest call of the warm-up says how many fit
+        (0.2, [1.0, 1.0, 1.0], 5),  # and five at least
+        (1.0, [1e-6, 1e-6, 1e-6], 500),
+    ],
+)
+def test_rounds_fill_the_time_after_a_warm_up(
+    seconds: float, warm_up: list[float], rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    took = iter(warm_up)
+    asked: list[int] = []
+
+    class Counting(FakeBenchmark):
+        def pedantic(self, run: Any, setup: Any, rounds: int) -> None:
+            asked.append(rounds)
+            super().pedantic(run, setup, 1)
+
+    monkeypatch.setattr(timing, "_seconds_of", lambda _: next(took))
+    Stopwatch(seconds).time(Counting(), lambda: None, SUBJECT, Work(0, 0), CPU, None)
+
+    assert asked == [rounds]
+    assert next(took, None) is None
 
 
 @pytest.mark.usefixtures("modest")
