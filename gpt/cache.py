@@ -3,16 +3,22 @@
 Everything in the cache can be made again from the corpus and the configs, so it is safe to delete.
 A write goes to a temporary name in the same folder and is renamed when it is whole: a reader, a
 second process doing the same work, a full disk or a kill leave the last good version in place.
-There is no lock (two processes may both do the work, and one result stays) and no eviction.
+
+Nor is what is read back trusted: an entry holds the SHA-256 of each of its files, and one that is
+not as it was written is made again, with a word. There is no lock (two processes may both do the
+work, and one result stays) and no eviction.
 """
 
 import hashlib
 import json
+import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import BinaryIO
 from uuid import uuid4
 
@@ -21,6 +27,11 @@ from platformdirs import user_cache_path
 from gpt.errors import MachineError
 
 CACHE_VARIABLE = "GPT_BENCH_CACHE"
+
+DIGESTS_FILE = "sha256.json"
+"""In every entry: the SHA-256 of each other file, by its name."""
+
+log = logging.getLogger(__name__)
 
 
 def default_cache() -> Path:
@@ -33,6 +44,60 @@ def key_of(*parts: object) -> str:
     """A name for what these JSON-able parts determine: 32 hexadecimal digits."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def entry(folder: Path, make: Callable[[Path], None]) -> Path:
+    """`folder` with the files that `make` writes into the folder it is given.
+
+    They are made on the first call, and again if one of them is not what was written: the same
+    name stands for the same content. A file that did not change since this process last looked is
+    not read again.
+
+    Raises:
+        MachineError: the file system refuses.
+    """
+    if not folder.is_dir():
+        with atomic_folder(folder) as partial:
+            _fill(partial, make)
+    elif (damage := _damage(folder)) is not None:
+        log.warning("the cache entry %s is damaged (%s): it is made again", folder, damage)
+        with (
+            cache_errors(folder),
+            TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch,
+        ):
+            _fill(Path(scratch), make)
+            for file in Path(scratch).iterdir():  # one by one: no reader ever misses one
+                file.replace(folder / file.name)
+    return folder
+
+
+def _fill(folder: Path, make: Callable[[Path], None]) -> None:
+    make(folder)
+    digests = {file.name: _sha256_of(file) for file in sorted(folder.iterdir())}
+    (folder / DIGESTS_FILE).write_text(json.dumps(digests, indent=1), "utf-8")
+
+
+def _damage(folder: Path) -> str | None:
+    """What is wrong with an entry; None: it is as it was written."""
+    try:
+        digests = json.loads((folder / DIGESTS_FILE).read_bytes())
+        wrong = [name for name, digest in digests.items() if _sha256_of(folder / name) != digest]
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        return f"{type(error).__name__}: {error}"
+    if wrong or not digests:
+        return f"other content in {', '.join(wrong) or DIGESTS_FILE}"
+    return None
+
+
+def _sha256_of(file: Path) -> str:
+    status = file.stat()
+    return _sha256(file, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _sha256(file: Path, *_status: int) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 @contextmanager

@@ -8,19 +8,20 @@ trained on it. The order of evaluation is not decided here.
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from gpt.cache import atomic_folder, key_of
+from gpt.cache import entry, key_of
 from gpt.corpora import Corpus, Split
 from gpt.errors import DataError
 from gpt.tokenizers import TokenArray, Tokenizer
 
 METADATA_FILE = "metadata.json"
 
-RECIPE = 2
+RECIPE = 3
 """Part of every key: raise it when the same text and tokenizer come to give other ids."""
 
 
@@ -74,18 +75,15 @@ class EncodedCorpus:
 
 
 def load_or_encode(corpus: Corpus, tokenizer: Tokenizer, cache: Path) -> EncodedCorpus:
-    """The encoded corpus from the cache, encoded and put there on the first call.
+    """The encoded corpus from the cache: encoded on the first call, and again if it is damaged.
 
     Raises `DataError` if the tokenizer loses text that it claims to keep, or refuses it.
     """
     key = key_of(RECIPE, corpus.digest, dict(corpus.splits), tokenizer.digest)
-    folder = cache / "encoded" / key
-    if not folder.is_dir():
-        with atomic_folder(folder) as partial:
-            _encode(corpus, tokenizer, partial)
+    folder = entry(cache / "encoded" / key, partial(_encode, corpus, tokenizer))
     metadata = json.loads((folder / METADATA_FILE).read_bytes())
-    tokens = {
-        split: _mapped(folder, split, metadata["n_tokens"][split], tokenizer)
+    tokens: dict[Split, TokenArray] = {
+        split: np.memmap(_ids_file(folder, split), dtype=tokenizer.dtype, mode="r")
         for split in corpus.splits
     }
     n_bytes = {split: span.n_bytes for split, span in corpus.splits.items()}
@@ -151,16 +149,15 @@ def sample_batches(
 def _encode(corpus: Corpus, tokenizer: Tokenizer, folder: Path) -> None:
     written = {split: _write(corpus, split, tokenizer, folder) for split in corpus.splits}
     metadata = {
-        "n_tokens": {split: n_tokens for split, (n_tokens, _) in written.items()},
-        "round_trip": all(holds for split, (_, holds) in written.items() if split != "train"),
+        "round_trip": all(holds for split, holds in written.items() if split != "train"),
         "corpus": corpus.digest,
         "tokenizer": tokenizer.digest,
     }
     (folder / METADATA_FILE).write_text(json.dumps(metadata, indent=1), "utf-8")
 
 
-def _write(corpus: Corpus, split: Split, tokenizer: Tokenizer, folder: Path) -> tuple[int, bool]:
-    """Write the ids of a split; how many they are, and whether they hold the text."""
+def _write(corpus: Corpus, split: Split, tokenizer: Tokenizer, folder: Path) -> bool:
+    """Write the ids of a split; whether they hold the text."""
     n_tokens, holds = 0, True
     with _ids_file(folder, split).open("wb") as file:
         for text in corpus.chunks(corpus.split(split)):
@@ -175,7 +172,7 @@ def _write(corpus: Corpus, split: Split, tokenizer: Tokenizer, folder: Path) -> 
             f"each split must have tokens but {corpus.name}'s {split} part has none for a "
             f"{tokenizer.kind} tokenizer: give a longer text"
         )
-    return n_tokens, holds
+    return holds
 
 
 def _holds(ids: TokenArray, text: str, tokenizer: Tokenizer, split: Split) -> bool:
@@ -198,11 +195,3 @@ def _loss(ids: TokenArray, text: str, tokenizer: Tokenizer) -> DataError:
 
 def _ids_file(folder: Path, split: Split) -> Path:
     return folder / f"{split}.bin"
-
-
-def _mapped(folder: Path, split: Split, n_tokens: int, tokenizer: Tokenizer) -> TokenArray:
-    path = _ids_file(folder, split)
-    n_bytes = n_tokens * tokenizer.dtype.itemsize
-    if not path.is_file() or path.stat().st_size != n_bytes:
-        raise DataError(f"{path} must have {n_bytes} bytes but is damaged: delete {folder}")
-    return np.memmap(path, dtype=tokenizer.dtype, mode="r")

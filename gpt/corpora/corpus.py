@@ -7,10 +7,11 @@ are; and in a stream, so that its size does not matter. What a token is, is not 
 
 import codecs
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 from gpt.config.corpus import CorpusConfig
 from gpt.errors import ConfigError, DataError
@@ -55,6 +56,9 @@ class Corpus:
     degenerate: bool
     """Whether the text is one distinct character, over and over."""
 
+    stamp: tuple[int, int] | None = None
+    """Size and time of the last change of the file that was read through; None: not kept."""
+
     def split(self, name: Split) -> Span:
         """The byte range of a split."""
         return self.splits[name]
@@ -67,21 +71,35 @@ class Corpus:
         """The text of a span, at most `n_bytes` at a time; joined, the chunks are the text.
 
         A chunk ends after its last newline, or between two characters where it has none.
+
+        Raises `DataError` if the file can't be read, or is not the one that was read through.
         """
         if n_bytes < LONGEST_CHARACTER_BYTES:
             raise ConfigError(
                 f"a chunk must hold {LONGEST_CHARACTER_BYTES} bytes or more but got {n_bytes}"
             )
-        with self.path.open("rb") as file:
-            start = span.start
-            while start < span.stop:
-                file.seek(start)
-                block = file.read(min(n_bytes + 1, span.stop - start))
-                if len(block) > n_bytes:
-                    newline = block.rfind(b"\n", 0, n_bytes)
-                    block = block[: newline + 1 or character_start(block, n_bytes)]
-                yield block.decode()
-                start += len(block)
+        try:
+            with self.path.open("rb") as file:
+                self._refuse_changed(file)
+                start = span.start
+                while start < span.stop:
+                    file.seek(start)
+                    block = file.read(min(n_bytes + 1, span.stop - start))
+                    if len(block) > n_bytes:
+                        newline = block.rfind(b"\n", 0, n_bytes)
+                        block = block[: newline + 1 or character_start(block, n_bytes)]
+                    self._refuse_changed(file)
+                    yield block.decode()
+                    start += len(block)
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
+
+    def _refuse_changed(self, file: BinaryIO) -> None:
+        if self.stamp not in (None, _stamp(file)):
+            raise DataError(
+                f"a corpus must stay as it is while it is in use but {self.path} was changed: "
+                "run the command again"
+            )
 
 
 def open_corpus(name: str, path: Path, config: CorpusConfig) -> Corpus:
@@ -90,13 +108,15 @@ def open_corpus(name: str, path: Path, config: CorpusConfig) -> Corpus:
     Raises `DataError` if the file can't be read, is not UTF-8, or has no text in it.
     """
     try:
+        with path.open("rb") as file:
+            stamp = _stamp(file)
         digest, n_bytes, degenerate = _scan(path)
         test = _character_start_in(path, int(n_bytes * (1 - config.test_fraction)))
         val = _character_start_in(
             path, int(n_bytes * (1 - config.val_fraction - config.test_fraction))
         )
     except OSError as error:
-        raise DataError(f"a corpus must be a readable file but got {path}: {error}") from error
+        raise _unreadable(path, error) from error
     splits: dict[Split, Span] = {"train": Span(0, val), "val": Span(val, test)}
     if config.test_fraction:
         splits["test"] = Span(test, n_bytes)
@@ -104,7 +124,16 @@ def open_corpus(name: str, path: Path, config: CorpusConfig) -> Corpus:
         raise DataError(
             f"each split must hold text but {path} has {n_bytes} bytes: give a longer text"
         )
-    return Corpus(name, path, digest, n_bytes, splits, degenerate)
+    return Corpus(name, path, digest, n_bytes, splits, degenerate, stamp)
+
+
+def _stamp(file: BinaryIO) -> tuple[int, int]:
+    status = os.fstat(file.fileno())
+    return status.st_size, status.st_mtime_ns
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return DataError(f"a corpus must be a readable file but got {path}: {error}")
 
 
 def character_start(block: bytes, index: int) -> int:
@@ -129,12 +158,12 @@ def _scan(path: Path) -> tuple[str, int, bool]:
     with path.open("rb") as file:
         while block := file.read(BLOCK_BYTES):
             sha256.update(block)
-            text = _decode(decoder, block, n_bytes, path)
+            text = decode(decoder, block, n_bytes, path)
             n_bytes += len(block)
             first = first or text[:1]
             blank = blank and not text.strip()
             degenerate = degenerate and text.count(first) == len(text)
-        _decode(decoder, b"", n_bytes, path)
+        decode(decoder, b"", n_bytes, path)
     if blank:
         raise DataError(
             f"a corpus must hold text but {path} has {n_bytes} bytes, "
@@ -143,9 +172,13 @@ def _scan(path: Path) -> tuple[str, int, bool]:
     return sha256.hexdigest(), n_bytes, degenerate
 
 
-def _decode(
+def decode(
     decoder: codecs.IncrementalDecoder, block: bytes, n_bytes_before: int, path: Path
 ) -> str:
+    """The next block of a file's text, an empty one being its end.
+
+    Raises `DataError`, with the offset in the file, where it is not UTF-8.
+    """
     carried = len(decoder.getstate()[0])  # bytes of a character that the last block began
     try:
         return decoder.decode(block, final=not block)

@@ -20,6 +20,8 @@ from gpt.errors import DataError
 
 TIMEOUT_SECONDS = 30
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Source:
@@ -62,6 +64,8 @@ def fetch(source: Source, *, corpora_dir: Path | None, cache: Path) -> Path:
     path = cache / "corpora" / source.file
     with cache_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_file() and _sha256_of(path) != source.sha256:
+            log.warning("the cached corpus %s is damaged: it is downloaded again", path)
         pooch.retrieve(
             source.url,
             known_hash=source.sha256,
@@ -91,14 +95,18 @@ def _download(source: Source, url: str, output_file: str, _: pooch.Pooch | None)
 
 
 def _check(path: Path, source: Source, *, came_from: str) -> None:
+    found = _sha256_of(path)
+    if found == source.sha256:
+        return
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found == source.sha256:
-            return
-        file.seek(0)
         is_page = file.read(256).lstrip().lower().startswith((b"<!doctype html", b"<html"))
     raise DataError(
         f"{source.file} must have SHA-256 {source.sha256} but {came_from} has {found}"
         f"{' (it is an HTML page)' if is_page else ''}\n"
         "it was not used: put the right file into a folder and name it with --corpora-dir"
     )
+
+
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

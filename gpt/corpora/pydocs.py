@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from pydoc_data.topics import topics
 
-from gpt.cache import atomic_write, key_of
+from gpt.cache import entry, key_of
 from gpt.errors import DataError
 
 NAME = f"pydocs-{sys.version_info.major}.{sys.version_info.minor}"
@@ -32,17 +32,19 @@ LEFT_OUT = {
     "dist-packages",
 }
 LEAST_BYTES = 1_000_000
+FILE = "text.txt"
 
 
 def pydocs(cache: Path) -> Path:
-    """The file with the text of the running Python, made on the first call.
+    """The file with the text of the running Python, from the cache.
 
     Raises `DataError` where this Python came without its source.
     """
     recipe = key_of(sys.version, Path(__file__).read_text("utf-8"))
-    path = cache / "corpora" / f"{NAME}-{recipe}.txt"
-    if path.is_file():
-        return path
+    return entry(cache / "corpora" / f"{NAME}-{recipe}", _make) / FILE
+
+
+def _make(folder: Path) -> None:
     stdlib = Path(sysconfig.get_path("stdlib"))
     text = "\n\n".join(_distinct(stdlib)).encode("utf-8", errors="replace") + b"\n"
     if len(text) < LEAST_BYTES:
@@ -50,9 +52,7 @@ def pydocs(cache: Path) -> Path:
             f"pydocs needs the source of the standard library but {stdlib} gave only "
             f"{len(text)} bytes of text: name another corpus"
         )
-    with atomic_write(path) as file:
-        file.write(text)
-    return path
+    (folder / FILE).write_bytes(text)
 
 
 def _distinct(stdlib: Path) -> Iterator[str]:

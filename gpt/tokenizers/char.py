@@ -51,7 +51,8 @@ class CharTokenizer(Tokenizer):
         if not self._byte_fallback:
             raise DataError(
                 f"a char tokenizer without byte_fallback must have seen every character but got "
-                f"{spelled[0]!r} (U+{ord(spelled[0]):04X}), which the training text lacks"
+                f"{spelled[0]!r} (U+{ord(spelled[0]):04X}), which the training text lacks\n"
+                "--set byte_fallback=True spells such characters in bytes"
             )
         lengths = np.where(unseen, _utf8_length(code_points), 1)
         spelled_out = np.repeat(unseen, lengths)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import sentencepiece as spm
 
-from gpt.cache import atomic_folder, key_of
+from gpt.cache import entry, key_of
 from gpt.config.tokenizer import TokenizerConfig
 from gpt.corpora import Corpus, Span
 from gpt.errors import ConfigError, DataError
@@ -50,14 +50,14 @@ def train_tokenizer(config: TokenizerConfig, corpus: Corpus) -> Tokenizer:
 
 
 def load_or_train_tokenizer(config: TokenizerConfig, corpus: Corpus, cache: Path) -> Tokenizer:
-    """The tokenizer from the cache, trained and put there on the first call."""
+    """The tokenizer from the cache: trained on the first call, and again if it is damaged."""
     seen = None if config.sees_validation else corpus.split("train")
     key = key_of(RECIPE, corpus.digest, seen, asdict(config.canonical()), spm.__version__)
-    folder = cache / "tokenizers" / key
-    if not folder.is_dir():
-        with atomic_folder(folder) as partial:
-            train_tokenizer(config, corpus).save(partial)
-    return load_tokenizer(folder)
+    return load_tokenizer(
+        entry(
+            cache / "tokenizers" / key, lambda folder: train_tokenizer(config, corpus).save(folder)
+        )
+    )
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
@@ -69,14 +69,18 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         fields = json.loads((folder / JSON_FILE).read_bytes())
         match fields.pop("kind"):
             case "byte":
-                return ByteTokenizer()
+                return ByteTokenizer(**fields)
             case "char":
                 return CharTokenizer(**fields)
             case "original-unigram" as kind:
                 return OriginalUnigramTokenizer(kind, _model(folder), **fields)
-            case kind:
+            case "unigram" | "bpe" as kind:
                 return SentencePieceTokenizer(kind, _model(folder), **fields)
-    except (OSError, ValueError, LookupError, TypeError, RuntimeError) as error:
+            case kind:
+                raise ValueError(f"its kind is {kind!r}")
+    except (
+        OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError,
+    ) as error:  # fmt: skip
         raise DataError(
             f"{folder} must hold a saved tokenizer but it can't be read ({error}): delete it"
         ) from error

@@ -1,9 +1,13 @@
+import errno
+import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from gpt.cache import atomic_folder, atomic_write, default_cache, key_of
+from gpt import cache as module
+from gpt.cache import atomic_folder, atomic_write, default_cache, entry, key_of
 from gpt.errors import MachineError
 
 
@@ -64,3 +68,70 @@ def test_a_file_system_that_refuses_is_the_machine_s_fault(tmp_path: Path) -> No
         pass
     with pytest.raises(MachineError, match="GPT_BENCH_CACHE"), atomic_folder(in_the_way):
         pass
+
+
+def make_two(folder: Path) -> None:
+    (folder / "a").write_bytes(b"one")
+    (folder / "b").write_bytes(b"two")
+
+
+def never(_: Path) -> None:
+    raise AssertionError("it is there")
+
+
+def full(folder: Path) -> None:
+    (folder / "a").write_bytes(b"on")
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_an_entry_is_made_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = entry(tmp_path / "new" / "entry", make_two)
+    assert (folder / "a").read_bytes() + (folder / "b").read_bytes() == b"onetwo"
+    module._sha256.cache_clear()  # as in another process
+    assert entry(folder, never) == folder
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "a").write_bytes(b"\0\0\0"),
+        lambda folder: (folder / "a").write_bytes(b""),
+        lambda folder: (folder / "a").unlink(),
+        lambda folder: (folder / "sha256.json").unlink(),
+        *(
+            lambda folder, content=content: (folder / "sha256.json").write_bytes(content)
+            for content in (b"", b"{", b"[]", b"{}", b"5", b"\xff", b'{"a": 5}', b'{"../x": "1"}')
+        ),
+    ],
+)
+def test_a_damaged_entry_is_made_again_with_a_word(
+    damage: Callable[[Path], object], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = entry(tmp_path / "entry", make_two)
+    module._sha256.cache_clear()
+    damage(folder)
+    assert entry(folder, make_two) == folder
+    (word,) = caplog.messages
+    assert word.startswith(f"the cache entry {folder} is damaged (")
+    assert (folder / "a").read_bytes() + (folder / "b").read_bytes() == b"onetwo"
+    assert list(tmp_path.iterdir()) == [folder]
+    entry(folder, never)
+
+
+def test_a_full_disk_is_named_and_leaves_what_was_there(tmp_path: Path) -> None:
+    folder = tmp_path / "entry"
+    with pytest.raises(MachineError, match=r"must .* have room but got: .*No space left"):
+        entry(folder, full)
+    assert list(tmp_path.iterdir()) == []
+    entry(folder, make_two)
+    (folder / "b").write_bytes(b"x")
+    with pytest.raises(MachineError, match="No space left"):
+        entry(folder, full)
+    assert list(tmp_path.iterdir()) == [folder]
+    assert (folder / "a").read_bytes() == b"one"
+    with pytest.raises(MachineError, match="No space left"), atomic_write(folder / "a"):
+        full(tmp_path)
+    (tmp_path / "a").unlink()
+    assert (folder / "a").read_bytes() == b"one"
+    assert sorted(path.name for path in folder.iterdir()) == ["a", "b", "sha256.json"]

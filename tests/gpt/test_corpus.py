@@ -145,3 +145,45 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path: Path, cache: Path) -> Non
     (tmp_path / "folder" / "link.txt").symlink_to(tmp_path / "secret.txt")
     with pytest.raises(DataError, match=r"leads to .*secret\.txt"):
         load(tmp_path / "folder", cache)
+
+
+def test_a_damaged_copy_of_a_folder_is_made_again_with_a_word(
+    tmp_path: Path, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.txt").write_text("the text")
+    corpus = load(tmp_path / "folder", cache)
+    corpus.path.write_bytes(b"the test")
+    assert load(tmp_path / "folder", cache).digest == corpus.digest
+    assert corpus.path.read_bytes() == b"the text"
+    assert "damaged" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content", "offset"), [(b"caf\xe9 au lait", 3), (b"x" * (1 << 20) + b"\xff", 1 << 20)]
+)
+def test_a_file_of_a_folder_that_is_not_utf8_is_named_with_its_own_offset(
+    content: bytes, offset: int, tmp_path: Path, cache: Path
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a.txt").write_text("first, and fine\n" * 100)
+    (folder / "b.txt").write_bytes(content)
+    with pytest.raises(DataError, match=rf"but {folder}/b\.txt is not at byte offset {offset} "):
+        load(folder, cache)
+    (folder / "b.txt").write_bytes("né".encode()[:-1])  # which the next file would not make whole
+    (folder / "c.txt").write_bytes("é".encode()[1:])
+    with pytest.raises(DataError, match=r"b\.txt is not at byte offset 1 "):
+        load(folder, cache)
+    assert list((cache / "corpora").iterdir()) == []
+
+
+def test_hidden_files_and_folders_are_no_part_of_the_text(tmp_path: Path, cache: Path) -> None:
+    folder = tmp_path / ".folder"  # its own name does not count
+    for name in (".hidden.txt", ".git/a.txt", "b/.c/d.txt", "b/e.txt"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    assert load(folder, cache).path.read_bytes() == b"b/e.txt"
+    (folder / "b" / "e.txt").unlink()
+    with pytest.raises(DataError, match=r"\.txt files that are not hidden"):
+        load(folder, cache)

@@ -1,4 +1,5 @@
 import json
+import os
 import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from gpt.config import TokenizerConfig
-from gpt.corpora import Corpus
+from gpt.corpora import Corpus, Split
 from gpt.data import EncodedCorpus, load_or_encode, sample_batch, sample_batches
 from gpt.errors import DataError
 from gpt.tokenizers import TokenArray, train_tokenizer
@@ -81,8 +82,8 @@ def test_text_split_and_tokenizer_each_have_their_own_ids(
 ) -> None:
     corpus = make_corpus(TEXT)
     load_or_encode(corpus, ByteTokenizer(), cache)
-    load_or_encode(make_corpus(TEXT, val_fraction=0.2), ByteTokenizer(), cache)
-    load_or_encode(make_corpus(TEXT + "more"), ByteTokenizer(), cache)
+    load_or_encode(make_corpus(TEXT, name="2", val_fraction=0.2), ByteTokenizer(), cache)
+    load_or_encode(make_corpus(TEXT + "more", name="3"), ByteTokenizer(), cache)
     load_or_encode(corpus, CharTokenizer("abc", byte_fallback=True), cache)
     assert len(list((cache / "encoded").iterdir())) == 4
 
@@ -138,13 +139,65 @@ def test_an_unseen_character_without_the_fallback_is_refused(
         load_or_encode(corpus, tokenizer, cache)
 
 
-def test_a_damaged_cache_is_refused(make_corpus: MakeCorpus, cache: Path) -> None:
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+@pytest.mark.parametrize("damage", ["zeroed", "altered", "cut", "gone"])
+def test_damaged_ids_are_made_again_with_a_word(
+    make_corpus: MakeCorpus,
+    cache: Path,
+    split: Split,
+    damage: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    corpus = make_corpus(TEXT, test_fraction=0.2)
+    first = load_or_encode(corpus, ByteTokenizer(), cache)
+    whole = {name: np.array(getattr(first, name)) for name in corpus.splits}
+    path = next((cache / "encoded").glob(f"*/{split}.bin"))
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "gone":
+        path.write_bytes(
+            {
+                "zeroed": bytes(len(content)),
+                "altered": content[:-2] + b"a\0",
+                "cut": content[:-1],
+            }[damage]
+        )
+    again = load_or_encode(corpus, ByteTokenizer(), cache)
+    for name, ids in whole.items():
+        assert np.array_equal(getattr(again, name), ids)
+    (word,) = caplog.messages
+    assert f"{split}.bin" in word
+    assert "made again" in word
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"round_trip": 5}', "\0"])
+def test_damaged_metadata_is_made_again(
+    make_corpus: MakeCorpus, cache: Path, content: str, caplog: pytest.LogCaptureFixture
+) -> None:
     corpus = make_corpus(TEXT)
     load_or_encode(corpus, ByteTokenizer(), cache)
-    path = next((cache / "encoded").glob("*/val.bin"))
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(DataError, match=r"val\.bin must have \d+ bytes but is damaged: delete"):
+    metadata = next((cache / "encoded").glob("*/metadata.json"))
+    good = metadata.read_text()
+    metadata.write_text(content)
+    assert load_or_encode(corpus, ByteTokenizer(), cache).round_trip is True
+    assert metadata.read_text() == good
+    assert "metadata.json" in caplog.text
+
+
+def test_a_text_that_changes_while_it_is_in_use_is_refused(
+    make_corpus: MakeCorpus, cache: Path
+) -> None:
+    """Or other text would be kept under its digest, for ever."""
+    corpus = make_corpus(TEXT)
+    for text in (TEXT[:-300], TEXT.replace("one", "two")):
+        corpus.path.write_bytes(text.encode())
+        os.utime(corpus.path, ns=(1, 1))
+        with pytest.raises(DataError, match="must stay as it is while it is in use"):
+            load_or_encode(corpus, ByteTokenizer(), cache)
+    corpus.path.unlink()
+    with pytest.raises(DataError, match=r"must be a readable file but got .*No such file"):
         load_or_encode(corpus, ByteTokenizer(), cache)
+    assert list((cache / "encoded").iterdir()) == []
 
 
 def test_one_distinct_character_is_flagged(make_corpus: MakeCorpus, cache: Path) -> None:

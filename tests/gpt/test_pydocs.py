@@ -62,4 +62,17 @@ def test_every_docstring_once_tests_and_tools_left_out(
 def test_a_python_without_its_source_is_refused(cache: Path) -> None:
     with pytest.raises(DataError, match="source of the standard library"):
         pydocs(cache)
-    assert not cache.exists()
+    assert list((cache / "corpora").iterdir()) == []
+
+
+@pytest.mark.usefixtures("library")
+def test_a_damaged_text_is_made_again(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "LEAST_BYTES", 0)
+    path = pydocs(cache)
+    text = path.read_bytes()
+    path.write_bytes(text.replace(b"Said", b"Sung"))
+    assert pydocs(cache) == path
+    assert path.read_bytes() == text
+    assert "is damaged (other content in text.txt): it is made again" in caplog.text

@@ -177,6 +177,26 @@ def test_a_tokenizer_is_trained_once(
     assert load_or_train_tokenizer(EVERY[name], corpus, cache).digest == first.digest
 
 
+@pytest.mark.parametrize("name", ["char", "bpe"])
+@pytest.mark.parametrize("file", ["tokenizer.json", "tokenizer.model"])
+def test_a_damaged_tokenizer_is_trained_again_with_a_word(
+    name: str,
+    file: str,
+    make_corpus: MakeCorpus,
+    cache: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One character for another, as a JSON file or a model may well have it."""
+    corpus = make_corpus(PROSE)
+    first = load_or_train_tokenizer(EVERY[name], corpus, cache)
+    if file not in first.files():
+        return
+    path = next((cache / "tokenizers").glob(f"*/{file}"))
+    path.write_bytes(path.read_bytes().replace(b"a", b"b", 1))
+    assert load_or_train_tokenizer(EVERY[name], corpus, cache).digest == first.digest
+    assert f"other content in {file}" in caplog.text
+
+
 def test_an_infeasible_tokenizer_leaves_nothing_in_the_cache(
     make_corpus: MakeCorpus, cache: Path
 ) -> None:
@@ -193,6 +213,20 @@ def test_a_folder_without_a_tokenizer_is_refused(
         load_tokenizer(tmp_path)
     tokenizers["bpe"].save(tmp_path)
     (tmp_path / "tokenizer.model").write_bytes(b"damaged")
+    with pytest.raises(DataError, match="must hold a saved tokenizer"):
+        load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "{", "[]", "5", "{}", '{"kind": "morse"}', '{"kind": ["bpe"]}', '{"kind": "char"}'),
+        '{"kind": "char", "characters": 5, "byte_fallback": true}',
+        '{"kind": "byte", "more": 1}',
+    ],
+)
+def test_a_file_that_is_no_tokenizer_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text(content)
     with pytest.raises(DataError, match="must hold a saved tokenizer"):
         load_tokenizer(tmp_path)
 
