@@ -11,13 +11,14 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import identity, leaderboard
+from bench.beside import beside
 from bench.confirm import confirmation, leading_cell, show_confirmation
 from bench.cores import cpu_count
 from bench.executor import Executor, LocalExecutor, refuse_absent_device
 from bench.interrupt import Interruption
 from bench.launch import Launch, Texts, prepare_texts
 from bench.ledger import Ledger
-from bench.outbox import Outbox
+from bench.outbox import HURRIED_SECONDS, PATIENCE_SECONDS, Outbox
 from bench.plan import Command, Plan, make_plan
 from bench.progress import Progress
 from bench.recorder import Recorder
@@ -91,6 +92,7 @@ def run_study(command: Command, console: Console) -> Result:
             interruption=interruption,
             folder=Path(folder),
         )
+        missing: list[str] = []
         for seeds in plan.looks:
             plan = dataclasses.replace(plan, seeds=seeds)
             fresh = command.fresh and seeds == plan.looks[0]  # a further look adds to the first
@@ -109,28 +111,29 @@ def run_study(command: Command, console: Console) -> Result:
                     verdicts={keys[label]: v for label, v in standings.verdicts.items()},
                     interrupted=interruption.requested,
                 )
-            unsent = recorder.unsent
-            if unsent or standings.settled or interruption.requested:
+            missing += recorder.missing
+            if missing or standings.settled or interruption.requested:
                 break
         leader = leading_cell(plan, standings)
-        if leader is not None and not unsent and not interruption.requested:
+        if leader is not None and not missing and not interruption.requested:
             again = confirmation(plan, leader)
             with session.run(again, fresh=command.fresh) as (ledger, recorder):
                 entries = [*standings.entries, *ledger.entries()]
                 sentence = show_confirmation(plan, leader, entries)
                 console.print(sentence, highlight=False)
                 recorder.close(sentence, verdicts={}, interrupted=interruption.requested)
-            unsent = recorder.unsent
+            missing += recorder.missing
     console.print("\nBrowse it: mlflow ui")
     for name, address in views.items():
         console.print(f"  {name:<12} {address}", highlight=False, soft_wrap=True)
+    for why in missing:
+        text = f"Not all is recorded: {why}."
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
     if interruption.requested:
         console.print("Stopped. The same command goes on from here.")
         return Result(standings=standings, exit_code=interruption.exit_code)
-    if unsent:
-        console.print(f"Not all is recorded: {unsent}.", highlight=False, soft_wrap=True)
     answered = all(entry.outcome.answers for entry in standings.entries)
-    complete = answered and not dropped and not unsent
+    complete = answered and not dropped and not missing
     return Result(standings=standings, exit_code=0 if complete else EXIT_INCOMPLETE)
 
 
@@ -158,7 +161,7 @@ class _Session:
                 fresh=fresh,
             ) as ledger,
             Recorder(
-                Outbox(Tracker(plan.name, plan.description), STORE / "unsent" / plan.ledger_name),
+                self._outbox(plan),
                 plan.ledger_name,
                 plan.study,
                 ledger=ledger,
@@ -177,6 +180,17 @@ class _Session:
                 folder=self.folder,
             ).run(self.interruption)
             yield ledger, recorder
+
+    def _outbox(self, plan: Plan) -> Outbox:
+        """Open a plan's record; raises `SystemExit` if a signal says stop meanwhile."""
+        tracker = beside(lambda: Tracker(plan.name, plan.description), self.interruption)
+        return Outbox(tracker, STORE / "unsent" / plan.ledger_name, patience=self._patience)
+
+    def _patience(self) -> float:
+        """How many seconds a store that says nothing is waited for."""
+        if self.interruption.now:
+            return 0.0
+        return HURRIED_SECONDS if self.interruption.requested else PATIENCE_SECONDS
 
 
 def _start_executor(command: Command, plan: Plan, configs: Sequence[RunConfig]) -> Executor:

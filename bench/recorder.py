@@ -88,8 +88,8 @@ class Recorder:
         self._runs: dict[str, str] = {}
         self._launch: str | None = None
         for earlier in ledger.replaced:
-            outbox.tracker.close_stale(earlier)
-        outbox.tracker.close_stale(ledger.id, ledger.interrupted())
+            outbox.put(Tracker.close_stale, earlier)
+        outbox.put(Tracker.close_stale, ledger.id, sorted(ledger.interrupted()))
 
     def start(self, claim: Claim, started: Started | None) -> None:
         """Open the child run: its params, tags and dataset; before the first, the parent run."""
@@ -147,17 +147,23 @@ class Recorder:
         if summary:
             final = {f"final/{name}": value for name, value in summary.items()}
             self._outbox.log(run_id, 0, final)  # one value at one step: MLflow draws bars
-        if folder.exists():
-            _write_json(folder / "environment.json", self._environment)
-            if points:
-                rows = [{"step": p.step, **point_metrics(p)} for p in points]
-                pd.DataFrame(rows).to_csv(folder / "curve.csv", index=False)
         tags = {"outcome": outcome.value}
         if reason:
             tags["reason"] = reason
+        if folder.exists():
+            try:
+                self._write_files(folder, points)
+            except OSError as error:  # a full disk: the run's numbers are recorded all the same
+                tags["files_missing"] = str(error)
         if (sample := folder / "sample.txt").exists():
             tags["mlflow.note.content"] = _quoted(sample.read_text("utf-8"))
         self._outbox.finish(run_id, STATUS[outcome], tags=tags, folder=folder)
+
+    def _write_files(self, folder: Path, points: Sequence[Point]) -> None:
+        _write_json(folder / "environment.json", self._environment)
+        if points:
+            rows = [{"step": p.step, **point_metrics(p)} for p in points]
+            pd.DataFrame(rows).to_csv(folder / "curve.csv", index=False)
 
     def __enter__(self) -> "Recorder":
         return self
@@ -170,6 +176,8 @@ class Recorder:
     ) -> None:
         if error is not None and self._launch is not None:
             self._outbox.finish(self._launch, "FAILED", tags={"reason": repr(error)})
+            self._outbox.flush()
+        self._outbox.close()
 
     def close(
         self, leaderboard: str, *, verdicts: Mapping[str, str], interrupted: bool
@@ -194,13 +202,13 @@ class Recorder:
             ascending=self._study.direction == "minimize",
             columns=LEADERBOARD_COLUMNS,
         )
-        self._outbox.send()
+        self._outbox.flush()
         return self._outbox.tracker.addresses(self._ledger)
 
     @property
-    def unsent(self) -> str:
-        """Why the record is not whole yet, in one line; "" if it is."""
-        return self._outbox.unsent
+    def missing(self) -> list[str]:
+        """Why the record is not whole, in a line each; none if it is."""
+        return [why for why in (self._outbox.unsent, self._outbox.refused) if why]
 
 
 def _quoted(text: str) -> str:

@@ -82,6 +82,7 @@ def overhead_row(config: RunConfig, tracker: Tracker, *, rounds: int, folder: Pa
             shares.append(1 - (summary["train_seconds"] + summary["evaluation_seconds"]) / wall)
     finally:
         executor.close()
+        outbox.close()
     return Row(
         name=f"overhead of a run of {config.train.budget}",
         ours="wall − training − evaluation",
@@ -120,6 +121,7 @@ def _record(
                 outbox.log(run_id, event.step, point_metrics(event))
             elif isinstance(event, Finished):
                 outbox.finish(run_id, "FINISHED", tags={"outcome": event.outcome}, folder=folder)
+                outbox.flush()
                 if event.summary is None:
                     raise RuntimeError(event.reason)
                 return event.summary

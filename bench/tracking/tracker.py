@@ -23,7 +23,6 @@ from mlflow.entities import (
     InputTag,
     Metric,
     Param,
-    Run,
     RunTag,
 )
 from mlflow.tracking import MlflowClient
@@ -52,6 +51,9 @@ TAG_CELL = "cell"
 """The cell's label, for people; `TAG_CELL_KEY` names it for filters."""
 
 TAG_CELL_KEY = "gpt_bench.cell"
+
+TAG_OWN = "gpt_bench.own"
+"""Our name of a run, which it has before the store gives it one."""
 
 
 class Tracker:
@@ -93,15 +95,24 @@ class Tracker:
         return str(found.experiment_id)
 
     def start_launch(
-        self, name: str, *, ledger: str, tags: Mapping[str, Any], at: int | None = None
+        self,
+        name: str,
+        *,
+        ledger: str,
+        tags: Mapping[str, Any],
+        at: int | None = None,
+        own: str = "",
+        again: bool = False,
     ) -> str:
         """The parent run of one start of the command.
 
         Args:
             at: when it began, in milliseconds since 1970, if not now.
+            own: the caller's name for it, unique for ever.
+            again: it may have been begun before, under that name; then it is found.
         """
-        run = self._create(name, {**tags, TAG_LEDGER: ledger, TAG_ROLE: "launch"}, at)
-        return str(run.info.run_id)
+        role = {TAG_LEDGER: ledger, TAG_ROLE: "launch"}
+        return self._create(name, {**tags, **role}, at, own, again)
 
     def log_text(self, run_id: str, name: str, text: str) -> None:
         """Keep a text as a file of a run."""
@@ -116,10 +127,12 @@ class Tracker:
         params: Mapping[str, Any],
         tags: Mapping[str, Any],
         at: int | None = None,
+        own: str = "",
+        again: bool = False,
     ) -> str:
-        """The run of one cell and seed, begun now or then."""
+        """The run of one cell and seed, begun now or then; as `start_launch`."""
         role = {"mlflow.parentRunId": launch, TAG_LEDGER: ledger, TAG_ROLE: "run"}
-        run_id = str(self._create(name, {**tags, **role}, at).info.run_id)
+        run_id = self._create(name, {**tags, **role}, at, own, again)
         self._client.log_batch(
             run_id, params=[Param(name, redacted(str(value))) for name, value in params.items()]
         )
@@ -223,9 +236,40 @@ class Tracker:
         """Where the UI shows the views of a ledger, by their name."""
         return views.addresses(self._uri, self.experiment_id, ledger)
 
-    def _create(self, name: str, tags: Mapping[str, Any], at: int | None) -> Run:
-        texts = {tag.key: tag.value for tag in _tags(tags)}
-        return self._client.create_run(self.experiment_id, at, texts, redacted(name))
+    def find(self, own: str) -> str | None:
+        """The run that was begun under a caller's name."""
+        return next(iter(self._all_of(own)), None)
+
+    def keep_one(self, run_id: str, own: str) -> None:
+        """Delete the runs that were begun under a name besides this one.
+
+        A server that was stopped may perform, when it goes on, what was long taken for lost.
+        """
+        for other in self._all_of(own):
+            if other != run_id:
+                self._client.delete_run(other)
+
+    def answers(self) -> bool:
+        """Whether the store is there and would take a message for this experiment."""
+        try:
+            return bool(
+                self._client.get_experiment(self.experiment_id).lifecycle_stage == "active"
+            )
+        except Exception:
+            return False
+
+    def _all_of(self, own: str) -> list[str]:
+        found = self._client.search_runs([self.experiment_id], f"tags.`{TAG_OWN}` = '{own}'")
+        return [str(run.info.run_id) for run in found]
+
+    def _create(
+        self, name: str, tags: Mapping[str, Any], at: int | None, own: str, again: bool
+    ) -> str:
+        if again and (found := self.find(own)):
+            return found
+        texts = {tag.key: tag.value for tag in _tags({**tags, TAG_OWN: own} if own else tags)}
+        run = self._client.create_run(self.experiment_id, at, texts, redacted(name))
+        return str(run.info.run_id)
 
 
 def milliseconds() -> int:

@@ -11,7 +11,7 @@ import os
 import re
 import shlex
 import subprocess
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,13 +19,12 @@ from typing import Any
 import torch
 from filelock import FileLock
 
-from gpt.cache import cache_errors, default_cache, entry, key_of
+from gpt.cache import atomic_write, cache_errors, default_cache, key_of
 from gpt.errors import GptBenchError, InfeasibleError
 
 FOLDER = Path(__file__).parent
 SOURCE = FOLDER / "attention.cpp"
 PROCESSOR = "-march=native"
-LIBRARY_FILE = "kernel.so"
 FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fopenmp")
 
 REQUIRED_MACRO = "__AVX512BF16__"
@@ -92,18 +91,22 @@ def _build(folder: Path) -> Path:
         raise InfeasibleError("this processor, or its compiler, has no AVX-512 bfloat16")
     sources = sorted(path for path in FOLDER.iterdir() if path.suffix in (".cpp", ".h"))
     key = key_of(torch.__version__, compiler, FLAGS, macros, *(p.read_text() for p in sources))
-    library = folder / key
-    with cache_errors(library):
+    path = folder / f"{key}.so"
+    with cache_errors(path):
         folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(library.with_suffix(".lock")):
-        return entry(library, partial(_compile, compiler)) / LIBRARY_FILE
+    with FileLock(path.with_suffix(".lock")):
+        if not path.is_file():
+            _compile(compiler, path)
+    return path
 
 
-def _compile(compiler: list[str], folder: Path) -> None:
+def _compile(compiler: list[str], path: Path) -> None:
     with TemporaryDirectory(prefix="gpt-bench-") as scratch:
-        compiled = str(Path(scratch, "kernel.o"))
+        compiled, linked = (str(Path(scratch, name)) for name in ("kernel.o", "kernel.so"))
         _run([*compiler, PROCESSOR, *FLAGS, "-c", str(SOURCE), "-o", compiled])
-        _run([*compiler, "-shared", compiled, "-o", str(folder / LIBRARY_FILE)])
+        _run([*compiler, "-shared", compiled, "-o", linked])
+        with atomic_write(path) as file:
+            file.write(Path(linked).read_bytes())
 
 
 def _run(command: list[str]) -> str:

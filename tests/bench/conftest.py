@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import optuna
 import pytest
@@ -23,6 +24,9 @@ from bench.ledger import Ledger
 from bench.spec import Study
 from bench.work import Place, Prepare, Train
 from gpt.config import Budget, CorpusConfig, ModelConfig, RunConfig, TrainConfig
+
+if TYPE_CHECKING:
+    from servers import Server
 
 SONG = "".join(map(VERSE.format, range(40, 0, -1)))
 SECRET = "xyzzy-4711-plugh"
@@ -65,6 +69,15 @@ def place(bare: Workplace, empty_store: Path) -> Workplace:
     """The same with a database, which is then not made anew."""
     shutil.copy(empty_store, bare.folder / "mlflow.db")
     return bare
+
+
+@pytest.fixture
+def server(place: Workplace) -> Iterator["Server"]:
+    """A tracking server over the database of `place`; imported by those who need it alone."""
+    from servers import serving
+
+    with serving(place.folder) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

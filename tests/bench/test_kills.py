@@ -6,14 +6,11 @@ and at its first evaluation; then the same command goes on.
 
 import os
 import signal
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import psutil
 import pytest
-from workplace import Workplace, gone, wait_until, workers_of
+from workplace import Workplace, gone, meanwhile, wait_until, workers_of
 
 from bench.attempts import MAX_ATTEMPTS
 
@@ -45,24 +42,6 @@ def workers_in_mid_run(place: Workplace, pid: int) -> list[psutil.Process]:
     """The workers of a launch, once one of them has evaluated its run and goes on with it."""
     wait_until(place.at_work)
     return workers_of(pid)
-
-
-@contextmanager
-def meanwhile(work: Callable[[], None]) -> Iterator[None]:
-    """Do this beside a command; if it fails, end the command."""
-
-    def guarded() -> None:
-        try:
-            work()
-        except BaseException:
-            for _ in range(2):
-                os.kill(os.getpid(), signal.SIGINT)
-            raise
-
-    thread = threading.Thread(target=guarded)
-    thread.start()
-    yield
-    thread.join()
 
 
 def test_a_killed_worker_s_run_is_repeated(place: Workplace) -> None:

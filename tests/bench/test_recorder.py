@@ -59,7 +59,10 @@ def test_an_error_closes_the_launch_with_its_reason(place: Workplace) -> None:
 def test_what_a_killed_launch_left_open_is_closed_by_a_fresh_one_too(place: Workplace) -> None:
     """The new ledger knows those that it replaced."""
     with ExitStack() as stack:
-        begin(place, stack)  # and nothing more is heard of it
+        _, recorder = begin(place, stack)
+        recorder.close("", verdicts={}, interrupted=False)  # when all is sent, it is killed
+        [launch] = place.records("launch")
+        place.client.set_terminated(launch.info.run_id, "RUNNING")
     assert {run.info.status for run in place.records()} == {"RUNNING"}
 
     for _ in range(2):  # the first could have been killed before it looked

@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -144,6 +146,24 @@ class Workplace:
 def workers_of(pid: int) -> list[psutil.Process]:
     """The workers of a launch: the processes that its fork server made."""
     return [worker for server in psutil.Process(pid).children() for worker in server.children()]
+
+
+@contextlib.contextmanager
+def meanwhile(work: Callable[[], None]) -> Iterator[None]:
+    """Do this beside a command; if it fails, end the command."""
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException:
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+            raise
+
+    thread = threading.Thread(target=guarded)
+    thread.start()
+    yield
+    thread.join()
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
