@@ -2,7 +2,8 @@
 
 Everything in the cache can be made again from the corpus and the configs, so it is safe to delete.
 A write goes to a temporary name in the same folder and is renamed when it is whole: a reader, a
-second process doing the same work, a full disk or a kill leave the last good version in place.
+second process doing the same work, a full disk or a kill leave the last good version in place, and
+what a killed process had begun is removed by the next that writes there.
 
 Nor is what is read back trusted: an entry holds the SHA-256 of each of its files, and one that is
 not as it was written is made again, with a word. There is no lock (two processes may both do the
@@ -13,15 +14,16 @@ import hashlib
 import json
 import logging
 import os
+import platform
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import BinaryIO
 from uuid import uuid4
 
+import psutil
 from platformdirs import user_cache_path
 
 from gpt.errors import MachineError
@@ -61,12 +63,9 @@ def entry(folder: Path, make: Callable[[Path], None]) -> Path:
             _fill(partial, make)
     elif (damage := _damage(folder)) is not None:
         log.warning("the cache entry %s is damaged (%s): it is made again", folder, damage)
-        with (
-            cache_errors(folder),
-            TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch,
-        ):
-            _fill(Path(scratch), make)
-            for file in Path(scratch).iterdir():  # one by one: no reader ever misses one
+        with cache_errors(folder), _partial_folder(folder) as partial:
+            _fill(partial, make)
+            for file in partial.iterdir():  # one by one: no reader ever misses one
                 file.replace(folder / file.name)
     return folder
 
@@ -124,17 +123,13 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     If another process has made `folder` meanwhile, that one stays: the same name stands for the
     same content. Raises `MachineError` where the file system refuses.
     """
-    partial = _partial(folder)
-    with cache_errors(folder):
-        partial.mkdir(parents=True)
+    with cache_errors(folder), _partial_folder(folder) as partial:
         try:
             yield partial
             partial.replace(folder)
         except OSError:
             if not folder.is_dir():
                 raise
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextmanager
@@ -149,5 +144,23 @@ def cache_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def _partial_folder(folder: Path) -> Iterator[Path]:
+    partial = _partial(folder)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{uuid4().hex}")
+    """A name beside `path` that nobody has; what killed processes left beside it is removed."""
+    machine = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+    for left in path.parent.glob(f".*.{machine}-*-*"):
+        process = left.name.rpartition(f".{machine}-")[2].partition("-")[0]
+        if not psutil.pid_exists(int(process)):
+            shutil.rmtree(left, ignore_errors=True)
+            with suppress(OSError):  # it was a folder
+                left.unlink()
+    return path.with_name(f".{path.name}.{machine}-{os.getpid()}-{uuid4().hex[:8]}")

@@ -1,5 +1,7 @@
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -135,3 +137,22 @@ def test_a_full_disk_is_named_and_leaves_what_was_there(tmp_path: Path) -> None:
     (tmp_path / "a").unlink()
     assert (folder / "a").read_bytes() == b"one"
     assert sorted(path.name for path in folder.iterdir()) == ["a", "b", "sha256.json"]
+
+
+def test_what_killed_processes_left_is_removed_by_the_next_who_writes_there(
+    tmp_path: Path,
+) -> None:
+    begin = """
+import os, sys
+from pathlib import Path
+from gpt.cache import atomic_folder, atomic_write
+with atomic_write(Path(sys.argv[1], "file")) as file, atomic_folder(Path(sys.argv[1], "a")) as a:
+    file.write(b"half")
+    (a / "b").write_bytes(b"half")
+    os._exit(9)
+"""
+    assert subprocess.run([sys.executable, "-c", begin, str(tmp_path)]).returncode == 9
+    assert len(list(tmp_path.iterdir())) == 2
+    with atomic_write(tmp_path / "mine"), atomic_write(tmp_path / "beside it"):
+        assert len(list(tmp_path.iterdir())) == 2  # those of a living process stay
+    assert {path.name for path in tmp_path.iterdir()} == {"mine", "beside it"}
