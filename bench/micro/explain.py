@@ -193,7 +193,8 @@ def show(explanation: Explanation, preset: str) -> Table:
     """The parts as a table that ends with the step."""
     e = explanation
     caption = (
-        f"means over the quieter half of {e.rounds} rounds; spread of the step {e.spread:.0%}"
+        f"means over the quieter half of {e.rounds} rounds; interquartile range of the step "
+        f"{e.spread:.0%} of its median"
     )
     table = Table(
         title=f"A training step of {preset}\n{e.where}",

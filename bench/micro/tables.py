@@ -13,8 +13,8 @@ UNSTABLE = 0.2
 """A spread (interquartile range) of more than this share of the median is marked."""
 
 NOTE = (
-    "of matmul, of copy: share of the fastest matrix product and copy measured here, at the "
-    "largest T, as the peak memory"
+    "times: the median over rounds; of matmul, of copy: share of the fastest matrix product and "
+    "copy measured here, at the largest T, as the peak memory"
 )
 
 
@@ -43,7 +43,10 @@ def tables(results: Results) -> list[RenderableType]:
     if any(_unstable(row) for row in results.rows):
         share = f"{UNSTABLE:.0%}"
         parts.append(
-            Text(f"~ spread over {share} of the median: measure again on a quieter machine")
+            Text(
+                f"~ interquartile range over {share} of the median: measure again on a quieter "
+                "machine"
+            )
         )
     parts.append(Text(NOTE))
     parts += [Text(line) for line in _left_out(results.left_out)]

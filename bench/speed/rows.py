@@ -61,6 +61,13 @@ class Row:
         return self.ratio <= self.target if self.at_most else self.ratio >= self.target
 
 
+CAPTION = (
+    "ratio: the median over rounds; spread: the smallest to the largest of them; A/A: the largest "
+    "difference between one way's two timings of a round"
+)
+"""What the numbers of `as_table` are."""
+
+
 def ratios(slower: Any, faster: Any) -> list[float]:
     """One a round of `bench.interleave`: seconds (rounds, 2) over seconds (rounds, 2)."""
     return [float(r) for r in slower.sum(1) / faster.sum(1)]
@@ -78,7 +85,9 @@ def compared(slower: NDArray[np.float64], faster: NDArray[np.float64]) -> dict[s
 
 def as_table(rows: Iterable[Row]) -> Table:
     """The rows as they are shown."""
-    table = Table("row", "ours", "baseline", header_style="bold")
+    table = Table(
+        "row", "ours", "baseline", header_style="bold", caption=CAPTION, caption_justify="left"
+    )
     for heading in ("ratio", "spread", "A/A", "target", "met", "limit"):
         table.add_column(heading, justify="right")
     for row in rows:

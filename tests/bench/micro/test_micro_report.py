@@ -107,7 +107,15 @@ def test_an_unstable_time_is_marked(saved: dict[str, Any], tmp_path: Path) -> No
     saved["benchmarks"][0]["stats"]["iqr"] = 1.0
 
     page = write_report(Results.from_saved(saved), tmp_path)
-    assert "~8 ms" in page.read_text("utf-8")
+    text = page.read_text("utf-8")
+    assert text.count("~8 ms") == 1
+    assert "~ interquartile range over 20% of the median" in text
+
+
+def test_a_stable_time_is_not(saved: dict[str, Any], tmp_path: Path) -> None:
+    saved["benchmarks"][0]["stats"]["iqr"] = 0.2 * saved["benchmarks"][0]["stats"]["median"]
+
+    assert "~" not in write_report(Results.from_saved(saved), tmp_path).read_text("utf-8")
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"benchmarks": [{}]}'])
