@@ -1,6 +1,6 @@
 """Did the compared runs get the same? By what they spent, not by what they were promised."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from gpt.clock import BUDGETED
 from gpt.errors import ConfigError
@@ -18,11 +18,12 @@ SPENT = {
 """A budget's unit -> the numbers of a run's summary whose sum says how much of it was spent."""
 
 
-def require_equal_budgets(runs: Mapping[str, Mapping[str, float]], unit: str) -> None:
+def require_equal_budgets(runs: Iterable[tuple[str, Mapping[str, float]]], unit: str) -> None:
     """Refuse to compare runs that spent unlike amounts.
 
     Args:
-        runs: name -> the summary of a complete run (`bench.work.summarize`).
+        runs: of each complete run its name, for people, and its summary
+            (`bench.work.summarize`). Two runs may have one name.
         unit: steps, tokens, bytes, flops or seconds.
 
     Raises:
@@ -30,13 +31,14 @@ def require_equal_budgets(runs: Mapping[str, Mapping[str, float]], unit: str) ->
     """
     if unit not in SPENT:
         raise ConfigError(f"a budget's unit must be one of {', '.join(SPENT)} but got {unit}")
-    silent = [name for name, run in runs.items() if not all(part in run for part in SPENT[unit])]
+    runs = list(runs)
+    silent = [name for name, run in runs if not all(part in run for part in SPENT[unit])]
     if silent:
         raise ConfigError(f"compared runs must record their {unit} but {silent[0]} has none")
-    spent = {name: sum(run[part] for part in SPENT[unit]) for name, run in runs.items()}
-    least, most = min(spent, key=spent.__getitem__), max(spent, key=spent.__getitem__)
-    if spent[most] > spent[least] * (1 + TOLERANCE):
+    spent = sorted((sum(run[part] for part in SPENT[unit]), name) for name, run in runs)
+    (least, lean), (most, rich) = spent[0], spent[-1]
+    if most > least * (1 + TOLERANCE):
         raise ConfigError(
-            f"compared runs must match in {unit} within {TOLERANCE:.0%} but {least} had "
-            f"{spent[least]:,.6g} and {most} {spent[most]:,.6g}"
+            f"compared runs must match in {unit} within {TOLERANCE:.0%} but {lean} had "
+            f"{least:,.6g} and {rich} {most:,.6g}"
         )

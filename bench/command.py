@@ -18,11 +18,14 @@ from bench.executor import Executor, LocalExecutor, refuse_absent_device
 from bench.interrupt import Interruption
 from bench.launch import Launch, Texts, prepare_texts
 from bench.ledger import Ledger
+from bench.looks import look_at
+from bench.metrics import RELATIVE
 from bench.outbox import HURRIED_SECONDS, PATIENCE_SECONDS, Outbox
 from bench.plan import Command, Plan, make_plan
 from bench.progress import Progress
 from bench.recorder import Recorder
-from bench.standings import RELATIVE, Standings
+from bench.standings import Standings
+from bench.store import STORE, ledger_path
 from bench.tracking import Tracker
 from bench.work import Place
 from gpt.cache import default_cache
@@ -30,8 +33,8 @@ from gpt.config import RunConfig
 from gpt.device import available_devices
 from gpt.errors import MachineError
 
-STORE = Path("mlruns")
-"""Everything that a study leaves lies here, but MLflow's database, which lies beside it."""
+RECORDED_WIDTH = 140
+"""Characters in a line of a board in MLflow's notes."""
 
 EXIT_INCOMPLETE = 5
 
@@ -93,35 +96,36 @@ def run_study(command: Command, console: Console) -> Result:
             folder=Path(folder),
         )
         missing: list[str] = []
+        shown = None
         for seeds in plan.looks:
             plan = dataclasses.replace(plan, seeds=seeds)
             fresh = command.fresh and seeds == plan.looks[0]  # a further look adds to the first
             with session.run(plan, fresh=fresh) as (ledger, recorder):
-                standings = Standings(
-                    entries=ledger.entries(), metric=plan.study.metric, rule=plan.rule
-                )
+                standings = look_at(ledger, plan.study.metric)
                 dropped = [*plan.grid.dropped, *ledger.dropped()]
-                board = leaderboard.show(plan.ledger_name, standings, dropped, executor.n_workers)
-                console.print(board, highlight=False)
+                board = leaderboard.show(plan.ledger_name, standings, dropped)
+                if standings != shown:  # an earlier command may have gone further than this look
+                    console.print(board, highlight=False)
+                shown = standings
                 if changes := ledger.changes():
                     console.print(changes, highlight=False, markup=False)
-                keys = {entry.label: entry.config.cell_key for entry in standings.entries}
                 views = recorder.close(
-                    _as_text(board, console),
-                    verdicts={keys[label]: v for label, v in standings.verdicts.items()},
+                    _as_text(board),
+                    verdicts=standings.words,
                     interrupted=interruption.requested,
                 )
             missing += recorder.missing
             if missing or standings.settled or interruption.requested:
                 break
+        entries = list(standings.entries)
         leader = leading_cell(plan, standings)
         if leader is not None and not missing and not interruption.requested:
             again = confirmation(plan, leader)
             with session.run(again, fresh=command.fresh) as (ledger, recorder):
-                entries = [*standings.entries, *ledger.entries()]
-                sentence = show_confirmation(plan, leader, entries)
-                console.print(sentence, highlight=False)
+                sentence = show_confirmation(plan, leader, entries, ledger.entries())
+                console.print(sentence, highlight=False, markup=False)
                 recorder.close(sentence, verdicts={}, interrupted=interruption.requested)
+                entries += ledger.entries()
             missing += recorder.missing
     console.print("\nBrowse it: mlflow ui")
     for name, address in views.items():
@@ -132,7 +136,7 @@ def run_study(command: Command, console: Console) -> Result:
     if interruption.requested:
         console.print("Stopped. The same command goes on from here.")
         return Result(standings=standings, exit_code=interruption.exit_code)
-    answered = all(entry.outcome.answers for entry in standings.entries)
+    answered = all(entry.outcome.answers for entry in entries)
     complete = answered and not dropped and not missing
     return Result(standings=standings, exit_code=0 if complete else EXIT_INCOMPLETE)
 
@@ -153,7 +157,7 @@ class _Session:
         """Open a plan's ledger and record, run what is left of it, and hand both over."""
         with (
             Ledger.open(
-                STORE / "ledger" / f"{plan.ledger_name}.journal",
+                ledger_path(plan.ledger_name),
                 plan.study,
                 seeds=plan.seeds,
                 overrides=plan.overrides,
@@ -222,7 +226,9 @@ def _default_workers(plan: Plan, configs: Sequence[RunConfig]) -> int:
     return min(cpu_count(), plan.n_runs) if devices == {"cpu"} else 1
 
 
-def _as_text(board: object, console: Console) -> str:
+def _as_text(board: object) -> str:
+    """As it is recorded: whole, however narrow the terminal is."""
+    console = Console(width=RECORDED_WIDTH)
     with console.capture() as captured:
         console.print(board, highlight=False)
     return captured.get()

@@ -7,70 +7,81 @@ numbers are shown.
 
 import dataclasses
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 
 from bench.grid import Cell, Grid
 from bench.ledger import Entry
 from bench.outcome import Outcome
 from bench.plan import Plan
-from bench.spec import Study, Trial, choose
+from bench.spec import Study
 from bench.standings import Standings
-from gpt.config import RunConfig
 
-FRESH_SEED = 1_000_000
-"""No sweep counts this far."""
+FRESH = 1_000_000
+"""The fresh seeds lie this far from those of the sweep: no sweep has as many."""
 
 
 def leading_cell(plan: Plan, standings: Standings) -> Cell | None:
     """The cell that leads, if there is something to confirm: a ranking, and a test part."""
     if plan.study.search or standings.metric != "val_bits_per_byte" or not standings.leads:
         return None
-    best = next(cell for cell in plan.grid.cells if cell.label == standings.order[0])
+    best = next(cell for cell in plan.grid.cells if cell.key == standings.order[0])
     return best if best.config.corpus.test_fraction else None
 
 
 def confirmation(plan: Plan, leader: Cell) -> Plan:
-    """The plan of one cell, on fresh seeds, that is measured on the test part."""
+    """The plan of one cell, on fresh seeds, that is measured on the test part.
+
+    Its runs carry a name of their own, for whoever groups recorded runs by cell.
+    """
     config = leader.config.replace(
         train=dataclasses.replace(leader.config.train, measure_test=True)
     )
-
-    def cell(trial: Trial) -> RunConfig:
-        for name, value in leader.params.items():
-            choose(trial, name, [value])  # so that the ledger keeps the leader's choices
-        return config
-
+    cell = Cell(params=leader.params, config=config, label=f"{leader.label} (confirmation)")
     return dataclasses.replace(
         plan,
         part=f"test-{leader.key}",
-        study=Study(cell, seeds=plan.seeds, first_seed=FRESH_SEED),
-        grid=Grid(
-            cells=[
-                Cell(params=leader.params, config=config, label=f"{leader.label} (confirmation)")
-            ],
-            dropped=[],
+        study=Study(
+            lambda trial: config,  # noqa: ARG005
+            seeds=plan.seeds,
+            first_seed=plan.study.first_seed + FRESH,
         ),
+        grid=Grid(cells=[cell], dropped=[]),
     )
 
 
-def show_confirmation(plan: Plan, leader: Cell, entries: Sequence[Entry]) -> str:
-    """The sweep's number of the leader beside the test's, in a sentence."""
+def show_confirmation(
+    plan: Plan, leader: Cell, swept: Sequence[Entry], fresh: Sequence[Entry]
+) -> str:
+    """The sweep's number of the leader beside the test's, in a sentence.
+
+    Args:
+        swept: the sweep's runs.
+        fresh: the confirmation's.
+    """
     sweep = [
         entry.summary["val_bits_per_byte"]
-        for entry in entries
-        if entry.config.cell_key == leader.key and entry.outcome is Outcome.COMPLETE
+        for entry in swept
+        if entry.cell == leader.key and entry.outcome is Outcome.COMPLETE
     ]
-    again = [
-        entry.summary
-        for entry in entries
-        if entry.config.train.measure_test and entry.outcome is Outcome.COMPLETE
-    ]
+    again = [entry.summary for entry in fresh if entry.outcome is Outcome.COMPLETE]
+    missing = Counter(str(entry.outcome) for entry in fresh)
+    missing.pop(str(Outcome.COMPLETE), None)
+    lost = ", ".join(f"{n} {outcome}" for outcome, n in missing.items())
     if not again:
-        return f"The best, {leader.label}, could not be measured on the test part."
+        why = f" ({lost})" if lost else ""
+        return f"The best, {leader.label}, could not be measured on the test part{why}."
+    n_seeds = f"{len(again)} fresh seed{'s' * (len(again) != 1)}" + (f" ({lost})" if lost else "")
+    val = [summary["val_bits_per_byte"] for summary in again]
     test = [summary["test_bits_per_byte"] for summary in again]
-    val = statistics.mean(summary["val_bits_per_byte"] for summary in again)
     return (
         f"Best of {len(plan.grid.cells)} on the validation part: {leader.label}, "
-        f"{statistics.mean(sweep):.3f} bits/byte. With {len(again)} fresh seeds: {val:.3f} there, "
-        f"and {statistics.mean(test):.3f} ± {(max(test) - min(test)) / 2:.3f} on the test part."
+        f"{_mean_and_spread(sweep)} bits/byte. With {n_seeds}: {_mean_and_spread(val)} there, "
+        f"and {_mean_and_spread(test)} on the test part."
     )
+
+
+def _mean_and_spread(values: Sequence[float]) -> str:
+    """The mean, and after a ± the standard deviation, which one value doesn't have."""
+    spread = f" ±{statistics.stdev(values):.3f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.3f}{spread}"

@@ -27,6 +27,21 @@ class Entry:
     summary: Mapping[str, float]
     facts: Mapping[str, Any]
 
+    @property
+    def cell(self) -> str:
+        """Key of its cell, which identifies it; the label is for people."""
+        return self.config.cell_key
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What a ledger says to those who only read it."""
+
+    entries: list[Entry]
+
+    looks: list[str]
+    """What was seen at each look, see `bench.looks`."""
+
 
 def refuse_unreadable(study: optuna.Study) -> None:
     """Raise `ValueError`, naming the trial, if one lacks what its run needs to be counted."""
@@ -73,12 +88,17 @@ def in_grid(study: optuna.Study, entries: Sequence[Entry]) -> tuple[list[Entry],
         return list(entries), []
     kept, gone = [], []
     for entry in entries:
-        name = grid.get(entry.config.cell_key)
+        name = grid.get(entry.cell)
         if name is None:
             gone.append(entry)
         else:
             kept.append(replace(entry, label=name))
     return kept, gone
+
+
+def looks_of(study: optuna.Study) -> list[str]:
+    """What was seen at each look at verdicts."""
+    return list(study.user_attrs.get("looks", []))
 
 
 def dropped_of(study: optuna.Study) -> list[Dropped]:

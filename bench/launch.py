@@ -6,6 +6,7 @@ ledger and to the tracker.
 """
 
 import shutil
+import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +14,10 @@ from pathlib import Path
 from bench.executor import Died, Event, Executor
 from bench.interrupt import Interruption
 from bench.ledger import Claim, Ledger
+from bench.metrics import Metric
 from bench.outcome import Outcome
 from bench.progress import Progress
 from bench.recorder import Recorder
-from bench.spec import Metric
 from bench.work import Finished, Place, Prepare, Prepared, Started, Train
 from gpt.config import RunConfig
 from gpt.errors import DataError
@@ -98,6 +99,9 @@ class _Active:
     folder: Path
     started: Started | None = None
     points: list[Point] = field(default_factory=list)
+    runs_side_by_side: list[int] = field(default_factory=list)
+    """At each point, itself counted."""
+
     n_evaluations: int = 0
     pruned: bool = False
 
@@ -190,6 +194,7 @@ class Launch:
 
     def _on_point(self, run: _Active, point: Point) -> None:
         run.points.append(point)
+        run.runs_side_by_side.append(len(self._active))
         self._recorder.log(run.claim, point)
         self._progress.update(run.claim.name, point, run.started.n_steps if run.started else None)
         if point.evaluation is None or run.pruned:
@@ -218,7 +223,9 @@ class Launch:
         recorded and then not settled is run again, and its first record closed as interrupted.
         """
         del self._active[run.claim.name]
-        facts = run.started.facts if run.started else {}
+        found = {}  # at most points, for the speed of a run is the median over them
+        if run.points:
+            found["runs_side_by_side"] = statistics.median_high(run.runs_side_by_side)
         self._recorder.finish(
             run.claim,
             outcome,
@@ -226,7 +233,9 @@ class Launch:
             points=run.points,
             summary=summary,
             folder=run.folder,
+            facts=found,
         )
+        facts = {**(run.started.facts if run.started else {}), **found}
         self._ledger.settle(run.claim, outcome, reason=reason, facts=facts, summary=summary)
         self._progress.end(run.claim.name, outcome)
         shutil.rmtree(run.folder, ignore_errors=True)

@@ -19,7 +19,7 @@ import optuna
 from optuna.trial import TrialState
 
 from bench.attempts import INVALID, REPEAT, attempts_of, is_missing, point_of
-from bench.entries import Entry, dropped_of, entries_of, in_grid
+from bench.entries import Entry, Reading, dropped_of, entries_of, in_grid, looks_of
 from bench.grid import Cell, Dropped, label, label_forms
 from bench.journal import locked, open_journal, open_study, refuse_change, set_aside
 from bench.outcome import Outcome
@@ -98,8 +98,8 @@ class Ledger:
             yield ledger
 
     @classmethod
-    def read(cls, path: Path) -> list[Entry]:
-        """The `entries` of the ledger at `path`, which is left as it is, even under a launch.
+    def read(cls, path: Path) -> "Reading":
+        """What the ledger at `path` says; it is left as it is, even under a launch.
 
         Raises:
             ConfigError: there is no such file.
@@ -115,7 +115,7 @@ class Ledger:
             study = optuna.load_study(study_name="ledger", storage=open_journal(path))
         except KeyError:
             raise MachineError(f"a ledger must hold a study but {path} is empty") from None
-        return in_grid(study, entries_of(study))[0]
+        return Reading(entries=in_grid(study, entries_of(study))[0], looks=looks_of(study))
 
     @property
     def id(self) -> str:
@@ -126,6 +126,16 @@ class Ledger:
     def replaced(self) -> list[str]:
         """Ids of the ledgers that `fresh` set aside for this one."""
         return list(self._study.user_attrs.get("replaced", []))
+
+    @property
+    def looks(self) -> list[str]:
+        """Names of the evidence at each look at verdicts, see `bench.looks`."""
+        return looks_of(self._study)
+
+    def keep_look(self, evidence: str) -> None:
+        """Write down a look, unless it was the same before."""
+        if evidence not in self.looks:
+            self._study.set_user_attr("looks", [*self.looks, evidence])
 
     def interrupted(self) -> set[str]:
         """Names of the attempts that a stop or a kill cut short."""

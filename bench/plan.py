@@ -14,7 +14,6 @@ from bench.catalog import StudyFile, find_study
 from bench.grid import Grid, draw_cells, enumerate_grid
 from bench.spec import Study
 from bench.standings import refuse_unfair_metric
-from bench.stats import Rule
 from bench.tracking import load_config
 from gpt.corpora import KNOWN
 from gpt.errors import ConfigError
@@ -57,15 +56,6 @@ class Plan:
 
     part: str = ""
     """Names what is run apart from the study's own grid, in a ledger of its own."""
-
-    @property
-    def rule(self) -> Rule:
-        """How much evidence a verdict takes.
-
-        Each further look is a further chance of a false difference, so alpha is shared out among
-        them (Bonferroni).
-        """
-        return Rule(alpha=Rule().alpha / len(self.looks))
 
     @property
     def n_runs(self) -> int:

@@ -139,15 +139,20 @@ class Recorder:
         points: Sequence[Point],
         summary: Mapping[str, float] | None,
         folder: Path,
+        facts: Mapping[str, Any],
     ) -> None:
-        """Close the child run with its final metrics, files and outcome."""
+        """Close the child run with its final metrics, files, outcome, and what it was found to be.
+
+        Args:
+            facts: that were not yet known at its start; kept as tags.
+        """
         if claim.name not in self._runs:
             self.start(claim, None)
         run_id = self._runs.pop(claim.name)
         if summary:
             final = {f"final/{name}": value for name, value in summary.items()}
             self._outbox.log(run_id, 0, final)  # one value at one step: MLflow draws bars
-        tags = {"outcome": outcome.value}
+        tags = {**facts, "outcome": outcome.value}
         if reason:
             tags["reason"] = reason
         if folder.exists():

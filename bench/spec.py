@@ -19,6 +19,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import BaseTrial as Trial
 from optuna.trial import FixedTrial
 
+from bench.metrics import LARGER_IS_BETTER, Metric
 from gpt.config import RunConfig
 from gpt.errors import ConfigError
 
@@ -38,8 +39,6 @@ __all__ = [
 ]
 
 Choice = TypeVar("Choice")
-
-Metric = Literal["val_bits_per_byte", "val_loss", "tokens_per_second", "seconds_to_target"]
 
 
 def choose(trial: Trial, name: str, choices: Sequence[Choice]) -> Choice:
@@ -96,4 +95,4 @@ class Study:
     @property
     def direction(self) -> Literal["minimize", "maximize"]:
         """Which end of the metric is better."""
-        return "maximize" if self.metric == "tokens_per_second" else "minimize"
+        return "maximize" if self.metric in LARGER_IS_BETTER else "minimize"

@@ -1,32 +1,29 @@
 """Who leads, and is that shown? The runs of a ledger, made into comparisons between cells.
 
-Runs that may not be compared are refused here, whoever asks: a rank is a claim. Lossy tokenizers
-stand outside, for they threw text away.
+Cells go by their keys; labels are for people. Runs that may not be compared are refused here,
+whoever asks: a rank is a claim. Outside stand lossy tokenizers, for they threw text away, and
+cells of which a run diverged, for the runs that are left are those that happened to survive.
 """
 
-import math
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from bench.budgets import require_equal_budgets
 from bench.ledger import Entry
+from bench.metrics import RELATIVE, Metric, merit
 from bench.outcome import Outcome
-from bench.spec import Metric
 from bench.stats import CellComparison, Rule, Verdict, compare_cells
 from gpt.config import RunConfig
 from gpt.errors import ConfigError
 
-RELATIVE: tuple[Metric, ...] = ("tokens_per_second", "seconds_to_target")
-"""Metrics of time: their differences are ratios, so they are compared by their logarithms."""
-
-LARGER_IS_BETTER: tuple[Metric, ...] = ("tokens_per_second",)
-
-UNITS: dict[Metric, str] = {"val_bits_per_byte": " bits per byte", "val_loss": " nats per token"}
-
-ENVIRONMENT = ("device_name", "threads", "environment")
+ENVIRONMENT = ("device_name", "threads", "runs_side_by_side", "environment")
 """Facts that runs on one device must share for their times to be compared."""
+
+RULED_OUT = (Outcome.DIVERGED, Outcome.UNSOUND)
+"""Outcomes of one run that take its cell out of the ranking."""
 
 
 def refuse_unfair_metric(metric: Metric, configs: Iterable[RunConfig]) -> None:
@@ -58,7 +55,7 @@ def refuse_unlike(entries: Sequence[Entry], metric: Metric) -> None:
     if metric != "seconds_to_target":  # a race to a loss ends when it is won
         units = {entry.config.train.budget.unit: entry for entry in entries}
         _refuse_two("unit of budget", units)
-        require_equal_budgets({_name(entry): entry.summary for entry in entries}, *units)
+        require_equal_budgets([(_name(entry), entry.summary) for entry in entries], *units)
     if metric in RELATIVE:
         for device in {entry.config.train.device for entry in entries}:
             machines = {
@@ -69,33 +66,41 @@ def refuse_unlike(entries: Sequence[Entry], metric: Metric) -> None:
             _refuse_two("environment", machines)
 
 
-def merit(metric: Metric, value: float) -> float:
-    """The metric's value on a scale where larger is better, and a difference has a meaning."""
-    scaled = (math.log(value) if value > 0 else -math.inf) if metric in RELATIVE else value
-    return scaled if metric in LARGER_IS_BETTER else -scaled
-
-
-def say_gain(metric: Metric, gain: float) -> str:
-    """A difference of merits in the metric's own terms: `+0.0123`, or `+5.1%` faster."""
-    if metric not in RELATIVE:
-        return f"{gain:+.4f}"
-    return f"{math.expm1(gain):+.1%}" if gain < 700 else "+inf%"
-
-
-def compare_entries(
-    entries: Sequence[Entry], metric: Metric, rule: Rule
-) -> dict[tuple[str, str], CellComparison]:
-    """Every ordered pair of cells -> the one against the other, by their complete runs."""
+def merits_of(entries: Iterable[Entry], metric: Metric) -> dict[str, dict[int, float]]:
+    """Cell -> seed -> what its complete run is worth, larger is better."""
     merits: dict[str, dict[int, float]] = {}
     for entry in entries:
         value = merit(metric, entry.summary[metric])
-        merits.setdefault(entry.label, {})[entry.config.train.seed] = value
-    return compare_cells(merits, rule)
+        merits.setdefault(entry.cell, {})[entry.config.train.seed] = value
+    return merits
+
+
+def names_of(entries: Iterable[Entry]) -> dict[str, str]:
+    """Cell -> its label, with its key where another cell has the same one."""
+    labels = {entry.cell: entry.label for entry in entries}
+    n_cells = Counter(labels.values())
+    return {
+        cell: label if n_cells[label] == 1 else f"{label} {cell}" for cell, label in labels.items()
+    }
+
+
+def flaws_of(entries: Iterable[Entry]) -> dict[str, str]:
+    """Cell -> what rules it out, whatever its other runs say: `diverged in 3 of 8 seeds`."""
+    outcomes: dict[str, Counter[Outcome]] = {}
+    for entry in entries:
+        if entry.outcome.settled:
+            outcomes.setdefault(entry.cell, Counter())[entry.outcome] += 1
+    return {
+        cell: f"{outcome} in {counts[outcome]} of {counts.total()} seeds"
+        for cell, counts in outcomes.items()
+        for outcome in RULED_OUT
+        if counts[outcome]
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standings:
-    """The ranked cells of a ledger: its complete runs with lossless tokenizers."""
+    """The ranked cells of a ledger: those with lossless tokenizers of which no run diverged."""
 
     entries: Sequence[Entry]
     """All of the ledger, whatever became of them."""
@@ -104,10 +109,25 @@ class Standings:
     rule: Rule = field(default_factory=Rule)
 
     @cached_property
+    def names(self) -> dict[str, str]:
+        """Cell -> how it is called."""
+        return names_of(self.entries)
+
+    @cached_property
+    def flaws(self) -> dict[str, str]:
+        """Cell -> what rules it out."""
+        return flaws_of(self.entries)
+
+    @cached_property
+    def complete(self) -> list[Entry]:
+        """Runs that have numbers."""
+        return [entry for entry in self.entries if entry.outcome is Outcome.COMPLETE]
+
+    @cached_property
     def ranked(self) -> list[Entry]:
         """Runs that count."""
-        complete = (entry for entry in self.entries if entry.outcome is Outcome.COMPLETE)
-        return [entry for entry in complete if entry.config.tokenizer.lossless]
+        lossless = (entry for entry in self.complete if entry.config.tokenizer.lossless)
+        return [entry for entry in lossless if entry.cell not in self.flaws]
 
     @cached_property
     def refusal(self) -> str | None:
@@ -120,21 +140,19 @@ class Standings:
 
     @cached_property
     def order(self) -> list[str]:
-        """Cells, best mean first; as they were begun if they can't be ranked."""
-        values: dict[str, list[float]] = {}
-        for entry in self.ranked:
-            value = merit(self.metric, entry.summary[self.metric])
-            values.setdefault(entry.label, []).append(value)
+        """Cells that count, best mean first; as they were begun if they can't be ranked."""
+        merits = merits_of(self.ranked, self.metric)
         if self.refusal is not None:
-            return list(values)
-        return sorted(values, key=lambda cell: statistics.fmean(values[cell]), reverse=True)
+            return list(merits)
+        means = {cell: statistics.fmean(values.values()) for cell, values in merits.items()}
+        return sorted(means, key=means.__getitem__, reverse=True)
 
     @cached_property
     def leads(self) -> dict[str, CellComparison]:
         """Each cell but the best -> the best against it; empty if they can't be ranked."""
         if self.refusal is not None or len(self.order) < 2:
             return {}
-        comparisons = compare_entries(self.ranked, self.metric, self.rule)
+        comparisons = compare_cells(merits_of(self.ranked, self.metric), self.rule)
         best, *rivals = self.order
         return {rival: comparisons[best, rival] for rival in rivals}
 
@@ -142,16 +160,31 @@ class Standings:
     def verdicts(self) -> Mapping[str, Verdict]:
         """Cell -> what may be said of it: of the best against all others, of those against it.
 
-        The best is better if it is better than every other; else it stands as against the first
-        that it does not beat. Empty where nothing can be compared.
+        The best is better if it is better than every other, and a tie if it ties with those that
+        it does not beat; while one of them is undetermined, it is too. Empty where nothing can be
+        compared.
         """
         if not self.leads:
             return {}
-        of_best = [lead.verdict for lead in self.leads.values()]
-        unbeaten = [verdict for verdict in of_best if verdict is not Verdict.BETTER]
-        best = unbeaten[0] if unbeaten else Verdict.BETTER
+        of_best = {lead.verdict for lead in self.leads.values()}
+        best = Verdict.UNDETERMINED
+        if of_best <= {Verdict.BETTER, Verdict.TIE}:
+            best = Verdict.TIE if Verdict.TIE in of_best else Verdict.BETTER
         rivals = {cell: lead.verdict.mirrored for cell, lead in self.leads.items()}
         return {self.order[0]: best, **rivals}
+
+    @cached_property
+    def words(self) -> Mapping[str, str]:
+        """Cell -> its verdict, or why it has none: what is recorded of it. Empty for one alone."""
+        if len(self.names) < 2 and not self.flaws:
+            return {}
+        said = {cell: str(verdict) for cell, verdict in self.verdicts.items()}
+        return {cell: said.get(cell, self.flaws.get(cell, "not ranked")) for cell in self.names}
+
+    @property
+    def can_judge(self) -> bool:
+        """Whether there is evidence enough for some verdict, whichever."""
+        return any(lead.differences.n >= self.rule.min_seeds for lead in self.leads.values())
 
     @property
     def settled(self) -> bool:

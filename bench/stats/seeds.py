@@ -106,35 +106,37 @@ class CellComparison:
 
     @cached_property
     def interval(self) -> tuple[float, float]:
-        """Of the mean gain, at level 1 − alpha."""
-        return self.differences.interval(self.rule.alpha)
+        """Of the mean gain, at the rule's level."""
+        return self.differences.interval(self.rule.level)
 
     @cached_property
     def verdict(self) -> Verdict:
         """What may be said of the one."""
         if self.differences.n < self.rule.min_seeds:
             return Verdict.UNDETERMINED
-        return judge(self.interval, self.p_adjusted, self.floor.sd, self.rule.alpha)
+        return judge(self.interval, self.p_adjusted, self.floor.sd, self.rule.level)
 
     @cached_property
     def detectable(self) -> float:
         """The smallest true gain that as many seeds call better, with the rule's power.
 
-        It must clear the noise floor at alpha, and zero at alpha over all comparisons: Holm's
-        correction at its strictest.
+        It must clear the noise floor at the rule's level, and zero at that over all comparisons:
+        Holm's correction at its strictest.
         """
         n, sd = self.differences.n, self.differences.sd
         if n < self.rule.min_seeds or math.isnan(sd):
             return math.inf
-        beyond_floor = detectable_effect(n, self.rule.alpha, self.rule.power)
-        beyond_zero = detectable_effect(n, self._strictest_alpha, self.rule.power)
+        beyond_floor = detectable_effect(n, self.rule.level, self.rule.power)
+        strictest = self.rule.level / self.n_comparisons
+        beyond_zero = detectable_effect(n, strictest, self.rule.power)
         return max(self.floor.sd + sd * beyond_floor, sd * beyond_zero)
 
     @cached_property
     def seeds_needed(self) -> int | None:
         """Paired seeds that would settle it if the gain and its spread stay what they seem.
 
-        None where a thousand would not, or where there is no spread to go by.
+        At the next look, which has a level of its own. None where a thousand would not, or where
+        there is no spread to go by.
         The floor is taken as known, so with few cells the power is a little less than the rule's.
         """
         gain, sd, floor = abs(self.differences.mean), self.differences.sd, self.floor.sd
@@ -142,15 +144,12 @@ class CellComparison:
             return None
         if sd == 0:
             return self.rule.min_seeds
-        needed = [repeats_needed(abs(gain - floor) / sd, self.rule.alpha, self.rule.power)]
+        level, power = self.rule.at_next_look.level, self.rule.power
+        needed = [repeats_needed(abs(gain - floor) / sd, level, power)]
         if gain > floor:
-            needed.append(repeats_needed(gain / sd, self._strictest_alpha, self.rule.power))
+            needed.append(repeats_needed(gain / sd, level / self.n_comparisons, power))
         counts = [count for count in needed if count is not None]
         return max(self.rule.min_seeds, *counts) if len(counts) == len(needed) else None
-
-    @property
-    def _strictest_alpha(self) -> float:
-        return self.rule.alpha / self.n_comparisons
 
 
 def compare_cells(

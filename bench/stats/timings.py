@@ -48,7 +48,7 @@ class TimingComparison:
 
     @cached_property
     def interval(self) -> tuple[float, float]:
-        """Of the gain, at level 1 − alpha or a little more, by order statistics (Conover 1999).
+        """Of the gain, at the rule's level or a little more, by order statistics (Conover 1999).
 
         Infinite where there are too few rounds for that level.
         """
@@ -78,12 +78,12 @@ class TimingComparison:
     @cached_property
     def verdict(self) -> Verdict:
         """Whether this way is faster (better) than the reference."""
-        return judge(self.interval, self.p_adjusted, self.noise_floor, self.rule.alpha)
+        return judge(self.interval, self.p_adjusted, self.noise_floor, self.rule.level)
 
     @property
     def _rank(self) -> int:
         """The interval reaches from so many log-ratios from below to as many from above."""
-        return int(stats.binom.ppf(self.rule.alpha / 2, len(self.log_ratios), 0.5))
+        return int(stats.binom.ppf(self.rule.level / 2, len(self.log_ratios), 0.5))
 
 
 def compare_timings(

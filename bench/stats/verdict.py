@@ -8,7 +8,7 @@ All else is undetermined.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -38,7 +38,10 @@ class Rule:
     """How much evidence a verdict takes."""
 
     alpha: float = 0.01
-    """Chance of any false difference among all comparisons; intervals have level 1 − alpha."""
+    """Chance of any false difference among all comparisons, at all looks together."""
+
+    look: int = 0
+    """How often growing data were looked at, this time counted; 0: once, and never again."""
 
     min_seeds: int = 5
     """Fewer paired seeds than this are always undetermined."""
@@ -46,10 +49,25 @@ class Rule:
     power: float = 0.9
     """How surely a difference is found that is called detectable."""
 
+    @property
+    def level(self) -> float:
+        """The chance that this look may spend; intervals have level 1 − it.
+
+        The k-th look gets alpha / k(k + 1): the sum over all looks there may ever be is alpha.
+        """
+        return self.alpha / (self.look * (self.look + 1)) if self.look else self.alpha
+
+    @property
+    def at_next_look(self) -> "Rule":
+        """The same for the look after this one; a rule for one look stays as it is."""
+        return replace(self, look=self.look + 1) if self.look else self
+
     def __post_init__(self) -> None:
         for name in ("alpha", "power"):
             if not 0 < getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be between 0 and 1 but got {getattr(self, name)}")
+        if self.look < 0:
+            raise ConfigError(f"look must be at least 0 but got {self.look}")
         if self.min_seeds < 2:
             raise ConfigError(
                 f"min_seeds must be at least 2, for one seed shows no spread, but got "

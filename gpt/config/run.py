@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -77,7 +77,7 @@ class RunConfig:
         content = json.dumps(_plain(dataclasses.asdict(self.canonical())), sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
-    @property
+    @cached_property
     def cell_key(self) -> str:
         """The key that the runs of one cell share, whatever their seed."""
         return self.with_seed(0).key

@@ -6,13 +6,20 @@ from bench.budgets import require_equal_budgets
 from gpt.errors import ConfigError
 
 
-def runs(**n_bytes: float) -> dict[str, dict[str, float]]:
-    return {name: {"n_bytes": value, "n_steps": 100} for name, value in n_bytes.items()}
+def runs(**n_bytes: float) -> list[tuple[str, dict[str, float]]]:
+    return [(name, {"n_bytes": value, "n_steps": 100}) for name, value in n_bytes.items()]
 
 
 def test_rule_04_unequal_budgets_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"bytes within 1% but char had 500,000 and bpe 506,000"):
         require_equal_budgets(runs(byte=502_000, char=500_000, bpe=506_000), "bytes")
+
+
+def test_rule_04_two_runs_of_one_name_are_two_runs() -> None:
+    with pytest.raises(ConfigError, match=r"n_head 1 had 500,000 and n_head 1 506,000"):
+        require_equal_budgets(
+            [*runs(**{"n_head 1": 500_000}), *runs(**{"n_head 1": 506_000})], "bytes"
+        )
 
 
 @pytest.mark.parametrize("more", [0, 1_000, 5_000])
@@ -32,7 +39,7 @@ def test_seconds_are_those_that_the_budget_counts() -> None:
     fast = {"compile_seconds": 0, "warm_up_seconds": 1, "step_seconds": 9, "data_seconds": 0.1}
     slow = {"compile_seconds": 3, "warm_up_seconds": 2, "step_seconds": 5, "data_seconds": 3}
 
-    require_equal_budgets({"fast": fast, "slow": slow}, "seconds")
+    require_equal_budgets([("fast", fast), ("slow", slow)], "seconds")
 
 
 @pytest.mark.parametrize(("unit", "message"), [("flops", "char has none"), ("hours", "got hours")])

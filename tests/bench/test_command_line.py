@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 
 import click
 import pytest
@@ -9,6 +10,7 @@ from click.testing import Result
 from workplace import CELL, Finished, Workplace
 
 from bench.catalog import all_studies
+from bench.stats import Rule
 from bench.study import main
 from gpt.corpora import CORPORA_VARIABLE
 from gpt.device import available_devices
@@ -68,7 +70,7 @@ def test_a_whole_study_ends_with_its_board_and_where_to_browse_it(finished: Fini
     result = finished.result
     assert result.exit_code == 0, result.output
     assert result.stderr == ""  # no terminal, no progress
-    for words in ("bits/byte", "n_head 1", "n_head 2", "mlflow ui"):
+    for words in ("bits/byte", "n_head 1", "n_head 2", "99.5% of best's lead", "mlflow ui"):
         assert words in result.stdout
     assert "Not complete" not in result.stdout
 
@@ -327,13 +329,23 @@ return replace(BASE, optimizer=optimizer)
     assert all("pruned at step" in run.data.tags["reason"] for run in pruned)
 
 
-def test_a_further_look_adds_to_the_first_even_of_a_fresh_study(
+def test_a_further_look_adds_to_the_first_even_of_a_fresh_study_and_is_paid_for(
     place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two looks at a fresh ledger: nothing set aside, and no run twice."""
-    monkeypatch.setattr("bench.plan.AUTO_LOOKS", (1, 2))
-    study = place.write("looks", options="")
-    assert place.run(study, "--seeds", "auto", "--fresh").exit_code == 0
+    monkeypatch.setattr("bench.plan.AUTO_LOOKS", (2, 3))
+    monkeypatch.setattr("bench.looks.Rule", partial(Rule, min_seeds=2))
+    monkeypatch.setattr("bench.standings.Standings.settled", False)
+    study = place.write("looks", options="", steps=2)
+    result = place.run(study, "--seeds", "auto", "--fresh")
+
+    assert result.exit_code == 0
     assert [path.name for path in place.folder.glob("mlruns/ledger/looks*.journal")] == [
         "looks.journal"
     ]
+    first, second = " ".join(result.stdout.split()).split("3 paired seeds;")
+    assert "2 paired seeds; alpha 0.005;" in first
+    assert second.startswith(" alpha 0.0017 at look 2 of these cells;")
+    again = place.run(study, "--seeds", "auto").stdout  # nothing is run, and one board is shown
+    assert again.count("bits/byte") == 1
+    assert f"3 paired seeds;{second.partition('Browse')[0]}" in " ".join(again.split())

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from bench.confirm import FRESH_SEED, confirmation, leading_cell, show_confirmation
-from bench.grid import enumerate_grid
+from bench.confirm import confirmation, leading_cell, show_confirmation
+from bench.grid import Cell, enumerate_grid
 from bench.ledger import Entry
 from bench.outcome import Outcome
 from bench.plan import Plan
@@ -89,20 +89,75 @@ def test_it_is_the_leader_on_fresh_seeds_and_the_test_part(plan: Plan) -> None:
     assert config.train.measure_test
     assert config.override({"measure_test": "False"}) == leader.config
     assert config.model.n_head == 2  # the overrides are in it
-    assert again.study.first_seed == FRESH_SEED
     assert again.n_runs == 2
     assert again.ledger_name == f"{plan.ledger_name}.test-{leader.key}"
 
 
-def test_both_numbers_are_said(plan: Plan) -> None:
+@pytest.mark.parametrize("first_seed", [0, 7, 1_000_000, 2_000_000_000])
+def test_no_fresh_seed_was_one_of_the_sweep_s(first_seed: int) -> None:
+    plan = plan_of(Study(by_layers, seeds=12, first_seed=first_seed))
+    study = confirmation(plan, plan.grid.cells[0]).study
+
+    fresh = set(range(study.first_seed, study.first_seed + study.seeds))
+    assert len(fresh) == 12
+    assert fresh.isdisjoint(range(first_seed, first_seed + 1000))  # nor will be one of more
+
+
+def test_its_runs_are_of_a_cell_of_their_own_by_key_and_by_name(plan: Plan) -> None:
     leader = plan.grid.cells[0]
-    tested = confirmation(plan, leader).grid.cells[0].config
-    found = entries(plan, {1: [1.0, 1.2], 2: [1.9, 1.9]})
-    found += [
-        entry(tested, FRESH_SEED, val_bits_per_byte=1.3, test_bits_per_byte=1.40),
-        entry(tested, FRESH_SEED + 1, val_bits_per_byte=1.5, test_bits_per_byte=1.44),
+    [cell] = confirmation(plan, leader).grid.cells
+
+    assert cell.key != leader.key
+    assert cell.label == "n_layer 1 (confirmation)"
+
+
+def confirmed(plan: Plan, *fresh: Entry, swept: list[float]) -> str:
+    """What is said of the first cell."""
+    found = entries(plan, {1: swept, 2: [1.9, 1.9]})
+    return show_confirmation(plan, plan.grid.cells[0], found, fresh)
+
+
+def fresh_run(cell: Cell, seed: int, **values: float) -> Entry:
+    return entry(cell.config, 1_000_000 + seed, **values)
+
+
+def test_both_numbers_are_said_with_their_standard_deviations(plan: Plan) -> None:
+    [cell] = confirmation(plan, plan.grid.cells[0]).grid.cells
+    again = [
+        fresh_run(cell, 0, val_bits_per_byte=1.3, test_bits_per_byte=1.40),
+        fresh_run(cell, 1, val_bits_per_byte=1.5, test_bits_per_byte=1.44),
+        fresh_run(cell, 2, val_bits_per_byte=1.4, test_bits_per_byte=1.45),
     ]
-    assert show_confirmation(plan, leader, found) == (
-        "Best of 2 on the validation part: n_layer 1, 1.100 bits/byte. "
-        "With 2 fresh seeds: 1.400 there, and 1.420 ± 0.020 on the test part."
+    assert confirmed(plan, *again, swept=[1.0, 1.2, 1.4]) == (
+        "Best of 2 on the validation part: n_layer 1, 1.200 ±0.200 bits/byte. "
+        "With 3 fresh seeds: 1.400 ±0.100 there, and 1.430 ±0.026 on the test part."
+    )
+
+
+def test_one_seed_has_no_spread_and_what_is_missing_is_said(plan: Plan) -> None:
+    [cell] = confirmation(plan, plan.grid.cells[0]).grid.cells
+    again = fresh_run(cell, 0, val_bits_per_byte=1.3, test_bits_per_byte=1.4)
+    diverged = [replace(fresh_run(cell, seed), outcome=Outcome.DIVERGED) for seed in (1, 2)]
+
+    assert confirmed(plan, again, *diverged, swept=[1.0]) == (
+        "Best of 2 on the validation part: n_layer 1, 1.000 bits/byte. "
+        "With 1 fresh seed (2 diverged): 1.300 there, and 1.400 on the test part."
+    )
+    assert confirmed(plan, *diverged, swept=[1.0]) == (
+        "The best, n_layer 1, could not be measured on the test part (2 diverged)."
+    )
+
+
+def test_a_study_whose_runs_are_measured_on_the_test_part_too_is_not_mixed_in() -> None:
+    """The fresh runs are those of the confirmation, whatever the sweep has measured."""
+    tested = Study(
+        lambda trial: replace(by_layers(trial), train=replace(BASE.train, measure_test=True)),
+        seeds=2,
+    )
+    plan = plan_of(tested)
+    [cell] = confirmation(plan, plan.grid.cells[0]).grid.cells
+    again = fresh_run(cell, 0, val_bits_per_byte=1.3, test_bits_per_byte=1.4)
+
+    assert "1.100 ±0.141 bits/byte. With 1 fresh seed: 1.300" in confirmed(
+        plan, again, swept=[1.0, 1.2]
     )

@@ -164,12 +164,12 @@ def test_half_a_line_is_cut_when_the_next_is_written_and_by_no_reader(
         complete(ledger)
     whole = ledger_path.read_bytes()
     ledger_path.write_bytes(whole + b'{"op_code":4,"wor')
-    assert len(Ledger.read(ledger_path)) == 6
+    assert len(Ledger.read(ledger_path).entries) == 6
     assert ledger_path.read_bytes() == whole + b'{"op_code":4,"wor'
     with open_ledger(seeds=3) as ledger:
         assert len(complete(ledger)) == 3
     assert ledger_path.read_bytes().startswith(whole + b'{"op_code":4,"worker_id":')
-    assert len(Ledger.read(ledger_path)) == 9
+    assert len(Ledger.read(ledger_path).entries) == 9
 
 
 def test_a_full_disk_leaves_the_ledger_whole(

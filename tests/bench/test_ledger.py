@@ -186,7 +186,7 @@ def test_what_reads_a_ledger_sees_the_grid_as_it_is_now(
     for n_heads in ((1, 2), (2, 4)):
         with open_ledger(heads_of(*n_heads)) as ledger:
             complete(ledger)
-    assert [name(entry) for entry in Ledger.read(ledger_path)] == ["2/0", "4/0"]
+    assert [name(entry) for entry in Ledger.read(ledger_path).entries] == ["2/0", "4/0"]
 
 
 def test_a_cell_goes_by_its_name_of_now(open_ledger: Open, ledger_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_cell_goes_by_its_name_of_now(open_ledger: Open, ledger_path: Path) ->
         complete(ledger)
     with open_ledger(Study(renamed)) as ledger:
         assert [entry.label for entry in ledger.entries()] == ["x 1", "x 2", "x 4"]
-    assert [entry.label for entry in Ledger.read(ledger_path)] == ["x 1", "x 2", "x 4"]
+    assert [entry.label for entry in Ledger.read(ledger_path).entries] == ["x 1", "x 2", "x 4"]
 
 
 def test_more_seeds_add_runs_and_fewer_take_none_away(open_ledger: Open) -> None:

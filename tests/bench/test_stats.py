@@ -220,7 +220,9 @@ def test_a_gain_said_to_be_detectable_is_detected() -> None:
     assert found >= 80
 
 
-@pytest.mark.parametrize("wrong", [{"alpha": 0.0}, {"alpha": 1.0}, {"power": 2}, {"min_seeds": 1}])
+@pytest.mark.parametrize(
+    "wrong", [{"alpha": 0.0}, {"alpha": 1.0}, {"power": 2}, {"min_seeds": 1}, {"look": -1}]
+)
 def test_a_rule_that_decides_by_nothing_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="must be"):
         Rule(**wrong)

@@ -13,7 +13,7 @@ from mlflow.entities import Run
 from safetensors.torch import load_model
 from workplace import Finished
 
-from bench.tracking import load_config
+from bench.tracking import TAG_CELL_KEY, load_config
 from gpt.config import RunConfig
 from gpt.evaluate import evaluate
 from gpt.setup import set_up
@@ -83,6 +83,20 @@ def test_a_run_s_tags_say_what_it_was_made_of(run: Run) -> None:
     assert tags["cell"] == run.info.run_name.partition(" · ")[0]
     assert len(tags["corpus_digest"]) == 64
     assert {"tokenizer_digest", "device_name", "threads", "kernel", "run_key"} <= set(tags)
+
+
+def test_how_many_runs_were_side_by_side_is_a_tag_and_in_the_ledger(finished: Finished) -> None:
+    recorded = {
+        (run.data.tags[TAG_CELL_KEY], run.data.params["seed"]): run.data.tags["runs_side_by_side"]
+        for run in finished.place.records()
+    }
+    assert recorded == {
+        (entry.config.cell_key, str(entry.config.train.seed)): str(
+            entry.facts["runs_side_by_side"]
+        )
+        for entry in finished.place.entries()
+    }
+    assert set(recorded.values()) <= {"1", "2"}
 
 
 def test_a_run_names_its_dataset(run: Run) -> None:

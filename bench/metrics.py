@@ -1,0 +1,35 @@
+"""What can rank cells, and how is it said? Each metric by the scale on which differences mean
+something, and in words. Imports nothing, so that a command's help answers at once.
+"""
+
+import math
+from typing import Literal
+
+Metric = Literal["val_bits_per_byte", "val_loss", "tokens_per_second", "seconds_to_target"]
+
+RELATIVE: tuple[Metric, ...] = ("tokens_per_second", "seconds_to_target")
+"""Metrics of time: their differences are ratios, so they are compared by their logarithms."""
+
+LARGER_IS_BETTER: tuple[Metric, ...] = ("tokens_per_second",)
+
+UNITS: dict[Metric, str] = {"val_bits_per_byte": " bits per byte", "val_loss": " nats per token"}
+
+TITLES: dict[Metric, str] = {
+    "val_bits_per_byte": "bits per byte",
+    "val_loss": "validation loss",
+    "tokens_per_second": "tokens per second",
+    "seconds_to_target": "seconds to the target loss",
+}
+
+
+def merit(metric: Metric, value: float) -> float:
+    """The metric's value on a scale where larger is better, and a difference has a meaning."""
+    scaled = (math.log(value) if value > 0 else -math.inf) if metric in RELATIVE else value
+    return scaled if metric in LARGER_IS_BETTER else -scaled
+
+
+def say_gain(metric: Metric, gain: float) -> str:
+    """A difference of merits in the metric's own terms: `+0.0123`, or `+5.1%` faster."""
+    if metric not in RELATIVE:
+        return f"{gain:+.4f}"
+    return f"{math.expm1(gain):+.1%}" if gain < 700 else "+inf%"

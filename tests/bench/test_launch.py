@@ -1,0 +1,112 @@
+"""What a launch finds out about its runs that no worker can know."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from ledgers import GRID, SUMMARY, Open, name
+from rich.console import Console
+
+from bench.executor import Event, Executor
+from bench.interrupt import Interruption
+from bench.launch import Launch, Texts
+from bench.ledger import Claim
+from bench.outcome import Outcome
+from bench.progress import Progress
+from bench.recorder import Recorder
+from bench.work import Finished, Place, Started, Task, Train
+from gpt.train import Point
+
+POINT = Point(
+    step=1, n_tokens=1, n_bytes=1, progress=0.1, train_loss=1.0, learning_rate=0.1, grad_norm=1.0,
+    tokens_per_second=1.0, step_milliseconds=1.0, peak_memory_bytes=1, seconds={},
+    evaluation=None, estimate=None,
+)  # fmt: skip
+
+
+class TwoAtATime:
+    """An executor that trains nothing, and gives each run as many points as it is told."""
+
+    n_workers = 2
+    devices = ("cpu", "cuda")
+
+    def __init__(self, n_points: Mapping[int, int]) -> None:
+        self._n_points = n_points
+        self._busy: dict[str, deque[Event]] = {}
+        self._n_begun = 0
+
+    @property
+    def n_free(self) -> int:
+        return 2 - len(self._busy)
+
+    def submit(self, name: str, task: Task) -> None:
+        assert isinstance(task, Train)
+        n_points = self._n_points[self._n_begun]
+        self._n_begun += 1
+        started = Started(config=task.config, facts={"threads": 1}, n_steps=n_points)
+        finished = Finished(outcome=Outcome.COMPLETE, summary=dict(SUMMARY))
+        self._busy[name] = deque([started, *[POINT] * n_points, finished])
+
+    def events(self, _: float) -> Iterator[tuple[str, Event]]:
+        """One of each run at work, in turn."""
+        for task in list(self._busy):
+            event = self._busy[task].popleft()
+            if not self._busy[task]:
+                del self._busy[task]
+            yield task, event
+
+    def stop(self, _: str) -> None:
+        raise AssertionError("nothing is to be stopped")
+
+    def close(self) -> None:
+        self._busy.clear()
+
+
+class Record:
+    """Keeps the facts that each run was recorded with."""
+
+    def __init__(self) -> None:
+        self.facts: dict[str, Mapping[str, Any]] = {}
+
+    def start(self, claim: Claim, started: Started | None) -> None:
+        pass
+
+    def log(self, claim: Claim, point: Point) -> None:
+        pass
+
+    def finish(self, claim: Claim, _: Outcome, **content: Any) -> None:
+        self.facts[name(claim)] = content["facts"]
+
+
+def side_by_side(open_ledger: Open, folder: Path, n_points: Sequence[int]) -> list[int]:
+    """Of each run, in the order in which they were begun, what the ledger and the record say."""
+    record = Record()
+    with open_ledger(GRID, seeds=1) as ledger, Interruption() as interruption:
+        Launch(
+            ledger=ledger,
+            executor=cast(Executor, TwoAtATime(dict(enumerate(n_points)))),
+            recorder=cast(Recorder, record),
+            progress=Progress(Console(stderr=True)),
+            metric="val_bits_per_byte",
+            texts=Texts(ready={}, infeasible={}, corpora={}),
+            place=Place(cache=folder, corpora_dir=None),
+            folder=folder,
+        ).run(interruption)
+        entries = ledger.entries()
+    assert [record.facts[name(entry)] for entry in entries] == [
+        {"runs_side_by_side": entry.facts["runs_side_by_side"]} for entry in entries
+    ]
+    assert {entry.facts["threads"] for entry in entries} == {1}
+    return [entry.facts["runs_side_by_side"] for entry in entries]
+
+
+@pytest.mark.parametrize(
+    ("n_points", "counted"),
+    [([5, 5, 5], [2, 2, 1]), ([1, 11, 1], [2, 1, 2])],  # the third begins when the first ends
+)
+def test_a_run_counts_those_beside_it_at_most_of_its_points(
+    open_ledger: Open, tmp_path: Path, n_points: list[int], counted: list[int]
+) -> None:
+    assert side_by_side(open_ledger, tmp_path, n_points) == counted
