@@ -75,7 +75,7 @@ class RecordedStep:
     def __call__(
         self, step: Step, x: Tensor, y: Tensor, learning_rate: float
     ) -> tuple[Tensor, Tensor]:
-        """One step. The norm stays what it is until the next one alone.
+        """One step. The next step overwrites the returned norm; copy it to keep it.
 
         Args:
             step: reads its arguments where they are, and changes weights and moments in place; the
