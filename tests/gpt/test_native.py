@@ -188,6 +188,13 @@ def test_a_float32_run_compiles_nothing(
     assert no_compiler == []
 
 
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_another_device_compiles_nothing(device: str, no_compiler: list[object]) -> None:
+    said = KERNELS["native"].unavailable(device, torch.bfloat16)
+    assert said == f"native exists for cpu, not for {device}"
+    assert no_compiler == []
+
+
 def test_a_bfloat16_run_with_another_kernel_compiles_nothing(
     no_compiler: list[object], run: Callable[..., list[Any]]
 ) -> None:

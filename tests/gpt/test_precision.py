@@ -84,12 +84,20 @@ def test_the_loss_in_bfloat16_agrees_within_the_noise_of_seeds(
     assert_within_noise_of_seeds(final, "float32", "bfloat16")
 
 
-@pytest.mark.parametrize("loss_head", ["plain", "chunked"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"loss_head": "plain"},
+        {"loss_head": "chunked"},
+        {"loss_head": "chunked", "optimizer": "muon", "fused": True, "micro_batch_size": 24},
+    ],
+    ids=["plain", "chunked", "muon"],
+)
 def test_float16_trains_from_its_first_step_on_as_float32_does(
-    loss_head: str, run: Callable[..., tuple[Setup, list[Point]]]
+    settings: dict[str, object], run: Callable[..., tuple[Setup, list[Point]]]
 ) -> None:
     """A first gradient that is not finite would be skipped, and every later one lag behind."""
-    settings = {"loss_head": loss_head, "steps": 20, "log_interval": 1, "batch_size": 64}
+    settings = {**settings, "steps": 20, "log_interval": 1, "batch_size": 64}
     exact, found = (run(dtype=dtype, **settings)[1] for dtype in ("float32", "float16"))
 
     assert all(math.isfinite(point.grad_norm) for point in found)
