@@ -100,7 +100,7 @@ def as_table(rows: Iterable[Row]) -> Table:
             row.baseline,
             _number(row.ratio),
             _spread(row.ratios),
-            "" if row.noise is None else f"±{row.noise:.0%}",
+            "" if row.noise is None else f"≤ {row.noise:.0%}",
             _target(row),
             {True: "yes", False: "no", None: ""}[row.met],
             "" if row.limit is None else _number(row.limit),

@@ -18,7 +18,10 @@ from gpt.presets import NANOGPT
 
 
 def generation_row(shape: Shape, *, n_tokens: int, device: Device, rounds: int) -> Row:
-    """A text longer than the block, with keys and values remembered, and without."""
+    """A text longer than the block, with keys and values remembered, and without.
+
+    Both see the same context at each token: a full block starts anew with its later half.
+    """
     where = resolve_device(device)
     recorded = where.type == "cuda"
     config = replace(
@@ -32,11 +35,10 @@ def generation_row(shape: Shape, *, n_tokens: int, device: Device, rounds: int) 
         build_model(replace(config, attention=layout), shape.V).to(where).eval()
         for layout in ("fused", "per_head")
     )
+    keep = max(1, shape.T // 2)
     ways: dict[str, Callable[[], object]] = {
-        "ours": lambda: generate(
-            fused, [0], n_tokens, seed=0, keep=max(1, shape.T // 2), cuda_graph=recorded
-        ),
-        "original": lambda: recompute(per_head, n_tokens),
+        "ours": lambda: generate(fused, [0], n_tokens, seed=0, keep=keep, cuda_graph=recorded),
+        "original": lambda: recompute(per_head, n_tokens, keep=keep),
     }
     seconds = interleave(ways, rounds=rounds, synchronize=lambda: synchronize(where))
     return Row(
@@ -49,11 +51,18 @@ def generation_row(shape: Shape, *, n_tokens: int, device: Device, rounds: int) 
 
 
 @torch.no_grad()
-def recompute(model: LanguageModel, n_tokens: int) -> torch.Tensor:
-    """The originals' `generate`: for each token, the whole context through the whole model."""
+def recompute(model: LanguageModel, n_tokens: int, *, keep: int) -> torch.Tensor:
+    """The originals' `generate`: for each token, the whole context through the whole model.
+
+    Args:
+        keep: tokens of context that a full block starts anew with, as in `gpt.generate`.
+    """
     text = torch.zeros(1, 1, dtype=torch.long, device=next(model.parameters()).device)
+    start = 0
     for _ in range(n_tokens):
-        logits = model(text[:, -model.block_size :])[:, -1]  # (1, V)
+        if text.shape[1] - start > model.block_size:
+            start = text.shape[1] - keep
+        logits = model(text[:, start:])[:, -1]  # (1, V)
         token = torch.multinomial(logits.softmax(-1), 1)  # (1, 1)
         text = torch.cat((text, token), dim=1)
     return text

@@ -19,9 +19,11 @@ from bench.speed.rows import Row, a_a, as_table, ratios
 from bench.speed.shapes import TINY, as_the_originals, fastest, nanogpt_at, write_text
 from bench.speed.training import training_rows
 from bench.speed.waiting import recompute
+from gpt.attention.cache import KVCache
 from gpt.cache import CACHE_VARIABLE, default_cache
 from gpt.corpora import CORPORA_VARIABLE
 from gpt.errors import ConfigError
+from gpt.generate import generate
 from gpt.model import build_model
 from gpt.setup import Setup, set_up
 
@@ -173,8 +175,23 @@ def test_a_checkout_without_a_model_is_refused(tmp_path: Path, setup: Setup) -> 
         Reference(tmp_path / "nowhere", setup)
 
 
-def test_recomputing_samples_as_many_tokens_as_asked(setup: Setup) -> None:
-    assert recompute(setup.model.eval(), 40).shape == (1, 41)
+def test_both_ways_to_generate_see_the_same_context_at_each_token(setup: Setup) -> None:
+    """A block of 16 that is full starts anew with 8: 1, 2, … 16, 8, 9, … 16, 8, …"""
+    model = setup.model.eval()
+    seen: list[int] = []
+
+    def look(_: object, args: tuple[torch.Tensor], kwargs: dict[str, KVCache]) -> None:
+        past = kwargs["cache"].length if "cache" in kwargs else 0
+        seen.append(past + args[0].shape[1])
+
+    with model.register_forward_pre_hook(look, with_kwargs=True):
+        assert len(generate(model, [0], 40, seed=0, keep=8)) == 40
+        remembered = seen.copy()
+        seen.clear()
+        assert recompute(model, 40, keep=8).shape == (1, 41)
+
+    assert model.block_size == 16
+    assert seen == remembered == [*range(1, 17), *range(8, 17), *range(8, 17), *range(8, 14)]
 
 
 def test_every_row_is_printed(here: Path, checkout: Path) -> None:
@@ -231,7 +248,7 @@ def test_the_machines_own_noise_stands_beside_a_ratio() -> None:
     console = Console(width=99)
     with console.capture() as captured:
         console.print(as_table([row]))
-    assert "±10%" in captured.get()
+    assert "≤ 10%" in captured.get()  # at worst: ± is for standard deviations
 
 
 def numbers(n: int) -> Iterator[int]:
