@@ -66,6 +66,9 @@ def entry(folder: Path, make: Callable[[Path], None]) -> Path:
         with cache_errors(folder), _partial_folder(folder) as partial:
             _fill(partial, make)
             for file in partial.iterdir():  # one by one: no reader ever misses one
+                with suppress(OSError):
+                    if _sha256_of(folder / file.name) == _sha256_of(file):
+                        continue  # whole, or made again by another process, and perhaps in use
                 file.replace(folder / file.name)
     return folder
 
