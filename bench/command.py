@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from gpt.cache import default_cache
 from gpt.config import RunConfig
 from gpt.device import available_devices
 from gpt.errors import MachineError
+from gpt.scratch import scratch_folder
 
 RECORDED_WIDTH = 140
 """Characters in a line of a board in MLflow's notes."""
@@ -84,7 +84,7 @@ def run_study(command: Command, console: Console) -> Result:
     with (
         closing(_start_executor(command, plan, configs)) as executor,
         Interruption() as interruption,
-        tempfile.TemporaryDirectory(prefix="gpt-bench-") as folder,
+        scratch_folder() as folder,
     ):
         texts = prepare_texts(configs, executor, place, progress, interruption)
         session = _Session(
@@ -93,7 +93,7 @@ def run_study(command: Command, console: Console) -> Result:
             place=place,
             texts=texts,
             interruption=interruption,
-            folder=Path(folder),
+            folder=folder,
         )
         missing: list[str] = []
         shown = None
@@ -104,16 +104,17 @@ def run_study(command: Command, console: Console) -> Result:
                 standings = look_at(ledger, plan.study.metric)
                 dropped = [*plan.grid.dropped, *ledger.dropped()]
                 board = leaderboard.show(plan.ledger_name, standings, dropped)
-                if standings != shown:  # an earlier command may have gone further than this look
-                    console.print(board, highlight=False)
-                shown = standings
-                if changes := ledger.changes():
-                    console.print(changes, highlight=False, markup=False)
-                views = recorder.close(
+                changes = ledger.changes()
+                views = recorder.close(  # before it is printed, which may fail
                     _as_text(board),
                     verdicts=standings.words,
                     interrupted=interruption.requested,
                 )
+            if standings != shown:  # an earlier command may have gone further than this look
+                console.print(board, highlight=False)
+            shown = standings
+            if changes:
+                console.print(changes, highlight=False, markup=False)
             missing += recorder.missing
             if missing or standings.settled or interruption.requested:
                 break
@@ -123,9 +124,9 @@ def run_study(command: Command, console: Console) -> Result:
             again = confirmation(plan, leader)
             with session.run(again, fresh=command.fresh) as (ledger, recorder):
                 sentence = show_confirmation(plan, leader, entries, ledger.entries())
-                console.print(sentence, highlight=False, markup=False)
                 recorder.close(sentence, verdicts={}, interrupted=interruption.requested)
                 entries += ledger.entries()
+            console.print(sentence, highlight=False, markup=False)
             missing += recorder.missing
     console.print("\nBrowse it: mlflow ui")
     for name, address in views.items():

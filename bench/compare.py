@@ -3,6 +3,11 @@
 Everything heavy is imported when there is something to compare, so that `--help` answers at once.
 """
 
+if __name__ == "__main__":  # before the imports
+    from bench.entry import begin
+
+    begin()
+
 import sys
 from typing import get_args
 

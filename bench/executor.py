@@ -6,11 +6,12 @@ pools give up all their work when one process is killed; a killed trial is what 
 survive.
 
 Processes are forked from a server that has torch imported (on Linux; started afresh elsewhere), so
-a replacement takes milliseconds. They end when their pipe to the parent breaks.
+a replacement takes milliseconds. They end when the parent does (`bench.lifeline`).
 """
 
 import contextlib
 import signal
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from typing import Protocol
 import torch
 
 from bench import forkserver
+from bench.interrupt import SIGNALS
+from bench.lifeline import end_with_parent
 from bench.work import Finished, Message, Task, perform
 from gpt.config import RunConfig
 from gpt.device import available_devices
@@ -28,7 +31,7 @@ from gpt.errors import MachineError
 from gpt.malloc import keep_freed_memory
 
 LEAVE_SECONDS = 5.0
-"""What an idle process is given to leave by itself."""
+"""What the idle processes are given to leave by themselves, all together."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +144,11 @@ class LocalExecutor:
         workers = [*self._idle, *self._busy.values()]
         for worker in workers:
             worker.pipe.close()
+        for worker in self._busy.values():
+            worker.process.kill()
+        end = time.monotonic() + LEAVE_SECONDS
         for worker in self._idle:
-            worker.process.join(LEAVE_SECONDS)
+            worker.process.join(max(0.0, end - time.monotonic()))
         for worker in workers:
             worker.process.kill()
         for worker in workers:
@@ -175,15 +181,16 @@ class LocalExecutor:
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_serve, args=(theirs, self._n_threads), daemon=True)
-        process.start()
+        forkserver.start_worker(process)
         theirs.close()
         return _Worker(process, ours)
 
 
 def _serve(pipe: "Connection[Message, Task | None]", n_threads: int) -> None:
     """A worker's life: take a task, do it, take the next, until the parent is gone."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group: the parent's to heed
+    for number in SIGNALS:  # sent to the whole group: the parent's to heed
         signal.signal(number, signal.SIG_IGN)
+    end_with_parent()
     torch.set_num_threads(n_threads)
     keep_freed_memory()
 

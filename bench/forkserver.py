@@ -5,30 +5,28 @@ process can import the same. On Linux alone: elsewhere, workers are started afre
 """
 
 import multiprocessing
-import signal
 import sys
-from multiprocessing import forkserver
+from multiprocessing import resource_tracker
+from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING
+
+from bench.interrupt import ignored_by_children
 
 if TYPE_CHECKING:  # Windows has but one of them
     from multiprocessing.context import ForkServerContext, SpawnContext
 
-PRELOADED = ["bench.work"]
-"""What is imported there, once for all workers."""
+PRELOADED = ["bench.preload"]
 
 
 def start() -> None:
-    """Start it now, if it isn't there; this returns at once. For the main thread.
-
-    A Ctrl-C is the command's to heed: while it imports, this process would say what it was at.
-    """
+    """Start it now, if it isn't there; this returns at once. For the main thread."""
     if sys.platform == "linux":
+        from multiprocessing import forkserver
+
         context()
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
+        resource_tracker.ensure_running()  # by itself: it unblocks signals
+        with ignored_by_children():
             forkserver.ensure_running()
-        finally:
-            signal.signal(signal.SIGINT, before)
 
 
 def context() -> "ForkServerContext | SpawnContext":
@@ -38,3 +36,13 @@ def context() -> "ForkServerContext | SpawnContext":
     made = multiprocessing.get_context("forkserver")
     made.set_forkserver_preload(PRELOADED)
     return made
+
+
+def start_worker(process: BaseProcess) -> None:
+    """Start a process of that context; returns when it is there. For the main thread."""
+    if sys.platform == "linux":
+        start()  # if it isn't there any more
+        process.start()
+    else:
+        with ignored_by_children():
+            process.start()

@@ -96,7 +96,9 @@ def digest_of(*parts: str) -> str:
 
 def _git(root: Path, *arguments: str) -> str:
     command = ["git", "-C", str(root), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        command, capture_output=True, check=True, encoding="utf-8", errors="replace"
+    ).stdout.strip()
 
 
 def _version(name: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.executor import Died, Event, Executor
-from bench.interrupt import Interruption
+from bench.interrupt import Interruption, Stopped
 from bench.ledger import Claim, Ledger
 from bench.metrics import Metric
 from bench.outcome import Outcome
@@ -58,7 +58,7 @@ def prepare_texts(
 
     Raises:
         DataError, MachineError: a text can't be used by any cell.
-        SystemExit: a signal says stop; there is nothing yet to finish off.
+        Stopped: a signal says stop; there is nothing yet to finish off.
     """
     waiting: dict[str, RunConfig] = {}
     for config in sorted(configs, key=lambda c: c.model.context_bytes or c.model.block_size):
@@ -71,7 +71,7 @@ def prepare_texts(
             executor.submit(key, Prepare(config=config, place=place))
         while waiting:
             if interruption.requested:
-                raise SystemExit(interruption.exit_code)
+                raise Stopped(interruption.exit_code, "Stopped before anything was trained.")
             for key, event in executor.events(POLL_SECONDS):
                 if isinstance(event, Prepared):
                     ready[key] = event

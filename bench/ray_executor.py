@@ -12,7 +12,6 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import ray
@@ -27,6 +26,7 @@ from gpt.cache import default_cache
 from gpt.config import RunConfig
 from gpt.errors import MachineError
 from gpt.malloc import keep_freed_memory
+from gpt.scratch import scratch_folder
 
 
 @dataclass(frozen=True)
@@ -169,13 +169,13 @@ def _perform(
         os.chdir(folder)  # relative names mean what they mean to the parent, if it is there
     torch.set_num_threads(n_threads)
     keep_freed_memory()
-    with TemporaryDirectory(prefix="gpt-bench-") as own:
-        messages = messages_of(_here(task, Path(own) / "run"))
+    with scratch_folder() as own:
+        messages = messages_of(_here(task, own / "run"))
         message = next(messages)
         while not isinstance(message, Finished):
             yield message
             message = messages.send(ray.get(wishes.go_on.remote(name)))
-        if files := _read(Path(own) / "run"):
+        if files := _read(own / "run"):
             yield _Files(files)
         yield message
 

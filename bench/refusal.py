@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import click
 
+from bench.interrupt import Stopped
 from bench.redact import redacted_output
 from gpt.errors import GptBenchError, MachineError
 
@@ -25,6 +26,9 @@ def refusals(*, debug: bool = False) -> Iterator[None]:
     with redacted_output():
         try:
             yield
+        except Stopped as stopped:
+            click.echo(stopped.words, err=True)
+            raise
         except GptBenchError as error:
             _refuse(error, debug)
         except OSError as error:

@@ -4,6 +4,11 @@ Everything heavy is imported when a study really starts, so that `--help` and `-
 once.
 """
 
+if __name__ == "__main__":  # before the imports
+    from bench.entry import begin
+
+    begin()
+
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -63,17 +68,14 @@ def main(study: str | None, list_: bool, debug: bool, **options: Any) -> None:
     them with `mlflow ui`.
 
     Exit codes: 0 done, 2 the command or the study is wrong, 3 the text is wrong, 4 the machine or
-    a service is missing, 5 finished but not every run complete, 130 interrupted.
+    a service is missing, 5 finished but not every run complete, 130 interrupted, 143 the same by
+    SIGTERM.
     """
     with refusals(debug=debug):
-        try:
-            if list_:
-                _list()
-                return
-            sys.exit(_run(study, **options))
-        except KeyboardInterrupt:
-            click.echo("Stopped before anything was trained.", err=True)
-            sys.exit(130)
+        if list_:
+            _list()
+            return
+        sys.exit(_run(study, **options))
 
 
 def _list() -> None:

@@ -1,5 +1,10 @@
 """`python -m bench.micro`: draw what the microbenchmarks found; explain a training step."""
 
+if __name__ == "__main__":  # before the imports
+    from bench.entry import begin
+
+    begin()
+
 import sys
 from pathlib import Path
 from typing import Any

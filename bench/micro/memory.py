@@ -6,14 +6,13 @@ itself. MPS keeps none.
 """
 
 import json
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
 from gpt.device import synchronize
+from gpt.scratch import scratch_folder
 
 CPU_DEVICE_TYPE = 0
 """What the profiler's events call the CPU."""
@@ -38,8 +37,8 @@ def _cuda_peak(run: Callable[[], object], device: torch.device) -> int:
 def _cpu_peak(run: Callable[[], object]) -> int:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         run()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "trace.json"
+    with scratch_folder() as folder:
+        path = folder / "trace.json"
         profiler.export_chrome_trace(str(path))
         events = json.loads(path.read_bytes())["traceEvents"]
     changes = [

@@ -6,15 +6,14 @@ contestant after it; T is their step, so a chart shows a quantity growing with T
 
 import json
 import re
-import tempfile
 from collections.abc import Callable
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from bench.identity import environment
 from bench.micro.results import Results, Row
 from bench.tracking import Tracker, measured
+from gpt.scratch import scratch_folder
 
 EXPERIMENT = "microbenchmarks"
 DESCRIPTION = """How long do the pieces take: causal means, attention kernels, loss head, norms,
@@ -42,10 +41,11 @@ def open_record(size: str) -> Callable[[dict[str, Any]], None]:
         )
         metrics = (measured(row.T or 0, _metrics(row)) for row in results.rows)
         tracker.log(run_id, list(chain.from_iterable(metrics)))
-        with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / "results.json").write_text(content, "utf-8")
+        with scratch_folder() as scratch:
+            (folder := scratch / "session").mkdir()
+            (folder / "results.json").write_text(content, "utf-8")
             left_out = {f"no_time.{left.name}": left.reason for left in results.left_out}
-            tracker.finish(run_id, "FINISHED", tags=left_out, folder=Path(folder))
+            tracker.finish(run_id, "FINISHED", tags=left_out, folder=folder)
 
     return record
 

@@ -1,12 +1,17 @@
 """`python -m bench.speed`: measure every row, print the table, log it to MLflow."""
 
+if __name__ == "__main__":  # before the imports
+    from bench.entry import begin
+
+    begin()
+
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import click
 
+from bench.interrupt import Stopped, raised
 from bench.refusal import refusals
 
 ROWS = ("training", "target", "sweep", "overhead", "generation", "help")
@@ -41,6 +46,7 @@ def _measure(names: tuple[str, ...], threads: int, options: dict[str, Any]) -> N
     from bench.speed.rows import as_table
     from bench.tracking import Tracker
     from gpt.device import device_name, resolve_device
+    from gpt.scratch import scratch_folder
 
     torch.set_num_threads(threads)
     console = Console(width=None if sys.stdout.isatty() else 140)
@@ -48,15 +54,17 @@ def _measure(names: tuple[str, ...], threads: int, options: dict[str, Any]) -> N
     rows, status = [], "FAILED"
     where = resolve_device(options["device"])
     try:
-        with tempfile.TemporaryDirectory(prefix="gpt-bench-") as folder:
-            for row in measure(names, Request(**options), tracker, Path(folder)):
+        with raised(), scratch_folder() as folder:
+            for row in measure(names, Request(**options), tracker, folder):
                 rows.append(row)
                 click.echo(str(row), err=True)
         status = "FINISHED"
+    except Stopped:
+        status = "KILLED"
+        raise
     finally:  # what is stopped half way has measured something too
         if rows:
             table = as_table(rows)
-            console.print(table)
             with console.capture() as text:
                 console.print(table)
             environment = {
@@ -64,7 +72,10 @@ def _measure(names: tuple[str, ...], threads: int, options: dict[str, Any]) -> N
                 "threads": torch.get_num_threads(),
                 "device_name": device_name(where),
             }
-            record(tracker, rows, text.get(), environment, status=status)
+            try:
+                record(tracker, rows, text.get(), environment, status=status)
+            finally:
+                console.print(table)
 
 
 if __name__ == "__main__":

@@ -3,16 +3,21 @@
 What one way has freed, the next would find ready; who uses that way alone does not.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import torch
 
+from bench.executor import LEAVE_SECONDS
+from bench.interrupt import ignored_by_children
+from bench.lifeline import end_with_parent
 from gpt.config import RunConfig
+from gpt.errors import MachineError
 from gpt.malloc import keep_freed_memory
 from gpt.setup import set_up
 from gpt.train import Point, train
@@ -32,8 +37,13 @@ class Lane(Generic[T]):
     """
 
     def __init__(self, make: Callable[[], Iterator[T]], *, as_worker: bool = True) -> None:
-        self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-        self._begun = self._pool.submit(_begin, make, torch.get_num_threads(), as_worker)
+        context = get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        arguments = (theirs, make, torch.get_num_threads(), as_worker)
+        self._process = context.Process(target=_serve, args=arguments, daemon=True)
+        with ignored_by_children():
+            self._process.start()
+        theirs.close()
 
     def __enter__(self) -> Self:
         return self
@@ -44,12 +54,24 @@ class Lane(Generic[T]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._pool.shutdown()
+        self._pipe.close()
+        if error is None:
+            self._process.join(LEAVE_SECONDS)
+        self._process.kill()
+        self._process.join()
 
     def __call__(self) -> T:
         """What comes next."""
-        self._begun.result()  # several lanes begin at the same time
-        result: T = self._pool.submit(_next).result()
+        try:
+            self._pipe.send(None)
+            result: T | BaseException = self._pipe.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            raise MachineError(
+                f"a process that is timed must live but ended with {self._process.exitcode}"
+            ) from None
+        if isinstance(result, BaseException):
+            raise result
         return result
 
 
@@ -60,16 +82,31 @@ def points(
     return train(set_up(config, corpora_dir=corpora_dir, cache=cache))
 
 
-_iterator: Iterator[Any]
-
-
-def _begin(make: Callable[[], Iterator[Any]], n_threads: int, as_worker: bool) -> None:
-    global _iterator
+def _serve(
+    pipe: "Connection[Any, None]",
+    make: Callable[[], Iterator[Any]],
+    n_threads: int,
+    as_worker: bool,
+) -> None:
+    """A lane's life: begin at once, then give what comes next as often as it is asked for."""
+    end_with_parent()
     torch.set_num_threads(n_threads)
     if as_worker:
         keep_freed_memory()
-    _iterator = make()
+    failed, iterator = None, iter(())
+    try:
+        iterator = make()
+    except Exception as error:
+        failed = error
+    with contextlib.suppress(EOFError, OSError):  # the command has closed its end
+        while True:
+            pipe.recv()
+            pipe.send(failed or _next(iterator))
 
 
-def _next() -> Any:
-    return next(_iterator)
+def _next(iterator: Iterator[Any]) -> Any:
+    """What comes next, be it an error."""
+    try:
+        return next(iterator)
+    except Exception as error:
+        return error

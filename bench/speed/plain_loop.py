@@ -4,8 +4,10 @@
 makes its tokenizer and encodes its text anew, and the tracker is called in the loop.
 """
 
-import tempfile
-from pathlib import Path
+if __name__ == "__main__":  # before the imports
+    from bench.entry import begin
+
+    begin()
 
 import click
 
@@ -15,6 +17,7 @@ from bench.study import parse_settings
 from bench.tracking import Tracker
 from bench.work import sample_text
 from gpt.config import RunConfig
+from gpt.scratch import scratch_folder
 from gpt.setup import set_up
 from gpt.train import train
 
@@ -35,15 +38,14 @@ def main(name: str, settings: tuple[str, ...]) -> None:
 def run(config: RunConfig, tracker: Tracker) -> None:
     """One run, from text to sample."""
     every_step = config.override({"log_interval": "1"})
-    with tempfile.TemporaryDirectory(prefix="gpt-bench-") as folder:
-        setup = set_up(every_step, cache=Path(folder))
+    with scratch_folder() as folder:
+        setup = set_up(every_step, cache=folder)
         run_id = tracker.start_run(
             config.key, launch="", ledger="plain_loop", params=config.flat(), tags={}
         )
         for point in train(setup):
             tracker.log_metric(run_id, point.step, "train/loss", point.train_loss)
-        sample = Path(folder) / "sample.txt"
-        sample.write_text(sample_text(setup), encoding="utf-8")
+        (folder / "sample.txt").write_text(sample_text(setup), encoding="utf-8")
         tracker.finish(run_id, "FINISHED", tags={})
 
 

@@ -7,7 +7,6 @@ default store there; starting Python and making the database count for both.
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import torch
 
 from bench.executor import LocalExecutor
 from bench.interleave import interleave
+from bench.lifeline import killed_with_parent
 from bench.outbox import Outbox
 from bench.recorder import point_metrics
 from bench.speed.rows import Row, compared
@@ -23,6 +23,7 @@ from bench.work import Finished, Place, Prepare, Started, Train
 from gpt.cache import CACHE_VARIABLE
 from gpt.config import RunConfig
 from gpt.errors import MachineError
+from gpt.scratch import scratch_folder
 from gpt.train import Point
 
 
@@ -55,11 +56,19 @@ def sweep_row(
 
 def _command(module: str, *arguments: str) -> None:
     """Run a module in an empty folder, with an empty cache."""
-    with tempfile.TemporaryDirectory(prefix="gpt-bench-") as folder:
-        environment = {**os.environ, CACHE_VARIABLE: str(Path(folder) / "cache")}
+    with scratch_folder() as folder:
+        environment = {**os.environ, CACHE_VARIABLE: str(folder / "cache")}
         environment.pop("MLFLOW_TRACKING_URI", None)
         command = [sys.executable, "-m", module, *arguments]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            preexec_fn=None if sys.platform == "win32" else killed_with_parent,
+        )
         if done.returncode:
             raise MachineError(f"{' '.join(command[1:])} must end well but: {done.stderr[-500:]}")
 

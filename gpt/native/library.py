@@ -13,7 +13,6 @@ import shlex
 import subprocess
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from filelock import FileLock
 
 from gpt.cache import atomic_write, cache_errors, default_cache, key_of
 from gpt.errors import GptBenchError, InfeasibleError
+from gpt.scratch import scratch_folder
 
 FOLDER = Path(__file__).parent
 SOURCE = FOLDER / "attention.cpp"
@@ -77,7 +77,7 @@ def _load() -> ctypes.CDLL | str:
 def _open(path: Path) -> ctypes.CDLL:
     """Load the library. It was linked without OpenMP, and uses the one that torch has loaded."""
     opened = ctypes.CDLL(str(path))
-    for name, arguments in signatures(SOURCE.read_text()).items():
+    for name, arguments in signatures(SOURCE.read_text("utf-8")).items():
         function = getattr(opened, name)
         function.argtypes, function.restype = arguments, None
     return opened
@@ -90,7 +90,9 @@ def _build(folder: Path) -> Path:
     if REQUIRED_MACRO not in macros:
         raise InfeasibleError("this processor, or its compiler, has no AVX-512 bfloat16")
     sources = sorted(path for path in FOLDER.iterdir() if path.suffix in (".cpp", ".h"))
-    key = key_of(torch.__version__, compiler, FLAGS, macros, *(p.read_text() for p in sources))
+    key = key_of(
+        torch.__version__, compiler, FLAGS, macros, *(p.read_text("utf-8") for p in sources)
+    )
     path = folder / f"{key}.so"
     with cache_errors(path):
         folder.mkdir(parents=True, exist_ok=True)
@@ -101,8 +103,8 @@ def _build(folder: Path) -> Path:
 
 
 def _compile(compiler: list[str], path: Path) -> None:
-    with TemporaryDirectory(prefix="gpt-bench-") as scratch:
-        compiled, linked = (str(Path(scratch, name)) for name in ("kernel.o", "kernel.so"))
+    with scratch_folder() as scratch:
+        compiled, linked = (str(scratch / name) for name in ("kernel.o", "kernel.so"))
         _run([*compiler, PROCESSOR, *FLAGS, "-c", str(SOURCE), "-o", compiled])
         _run([*compiler, "-shared", compiled, "-o", linked])
         with atomic_write(path) as file:
@@ -110,4 +112,6 @@ def _compile(compiler: list[str], path: Path) -> None:
 
 
 def _run(command: list[str]) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        command, capture_output=True, check=True, encoding="utf-8", errors="replace"
+    ).stdout

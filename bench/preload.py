@@ -1,0 +1,7 @@
+"""What the fork server imports, once for all workers; first, that it ends with its command."""
+
+from bench.lifeline import killed_with_parent
+
+killed_with_parent()
+
+import bench.work  # noqa: E402, F401
