@@ -8,6 +8,7 @@ ledger and to the tracker.
 import shutil
 import statistics
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from bench.progress import Progress
 from bench.recorder import Recorder
 from bench.work import Finished, Place, Prepare, Prepared, Started, Train
 from gpt.config import RunConfig
-from gpt.errors import DataError
+from gpt.errors import DataError, MachineError
 from gpt.train import Point
 
 POLL_SECONDS = 0.2
@@ -138,7 +139,11 @@ class Launch:
         self._active: dict[str, _Active] = {}
 
     def run(self, interruption: Interruption) -> None:
-        """Work until every run has been settled, or until interrupted."""
+        """Work until every run has been settled, or until interrupted.
+
+        Raises:
+            MachineError, OSError: the disk is full; the runs at work are interrupted.
+        """
         with self._progress.running(self._ledger.n_left()):
             try:
                 while not interruption.now:
@@ -152,7 +157,10 @@ class Launch:
                         self._handle(self._active[name], event)
             finally:
                 for run in list(self._active.values()):
-                    self._settle(run, Outcome.INTERRUPTED, "the launch was stopped")
+                    # A full disk has perhaps ended this launch, and is not to hide behind what
+                    # comes of it: what isn't settled here is at the next start.
+                    with suppress(OSError, MachineError):
+                        self._settle(run, Outcome.INTERRUPTED, "the launch was stopped")
 
     def _ask_all_to_stop(self) -> None:
         for name in self._active:
@@ -191,6 +199,8 @@ class Launch:
             if outcome is Outcome.INTERRUPTED and run.pruned:
                 outcome, reason = Outcome.PRUNED, f"pruned at step {run.points[-1].step}"
             self._settle(run, outcome, reason, event.summary)
+            if outcome is Outcome.INTERRUPTED and event.error is not None:
+                raise event.error  # the disk is full: no other run could go on either
 
     def _on_point(self, run: _Active, point: Point) -> None:
         run.points.append(point)
@@ -237,5 +247,6 @@ class Launch:
         )
         facts = {**(run.started.facts if run.started else {}), **found}
         self._ledger.settle(run.claim, outcome, reason=reason, facts=facts, summary=summary)
-        self._progress.end(run.claim.name, outcome)
+        bits_per_byte = summary.get("val_bits_per_byte") if summary else None
+        self._progress.end(run.claim.name, outcome, reason=reason, bits_per_byte=bits_per_byte)
         shutil.rmtree(run.folder, ignore_errors=True)

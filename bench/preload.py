@@ -1,4 +1,7 @@
-"""What the fork server imports, once for all workers; first, that it ends with its command."""
+"""What the fork server imports, once for all workers; first, that it ends with its command.
+
+For no other process to import: it would end with the one that started it.
+"""
 
 from bench.lifeline import killed_with_parent
 

@@ -8,12 +8,10 @@ from contextlib import contextmanager
 
 import click
 
+from bench.full_disk import full_disk
 from bench.interrupt import Stopped
 from bench.redact import redacted_output
 from gpt.errors import GptBenchError, MachineError
-
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
-"""What a disk says that can't take more."""
 
 
 @contextmanager
@@ -31,15 +29,13 @@ def refusals(*, debug: bool = False) -> Iterator[None]:
             raise
         except GptBenchError as error:
             _refuse(error, debug)
-        except OSError as error:
-            if error.errno not in FULL:
-                _fail()
-            refusal = (
-                f"the disk must take what is written but {error}\nfree some space, then go on"
-            )
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                raise  # whoever read the output has gone away: click's to heed
+            if not (said := full_disk(error)):
+                _fail()  # a fault of ours: the traceback is what a report of it needs
+            refusal = f"the disk must take what is written but {said}\nfree some space, then go on"
             _refuse(MachineError(refusal), debug)
-        except Exception:  # a fault of ours: the traceback is what a report of it needs
-            _fail()
 
 
 def _refuse(error: GptBenchError, debug: bool) -> None:

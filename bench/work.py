@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import save_model
 
 from bench import identity
+from bench.full_disk import full_disk
 from bench.memory import free_memory_of, is_out_of_memory
 from bench.outcome import Outcome
 from bench.plausible import refuse_impossible_speed
@@ -130,10 +131,17 @@ def messages_of(task: Task) -> Generator[Message, bool, None]:
     except DivergedError as error:
         finished = Finished(outcome=Outcome.DIVERGED, reason=str(error))
     except GptBenchError as error:
-        finished = Finished(outcome=Outcome.FAILED, reason=str(error), error=error)
+        outcome = Outcome.INTERRUPTED if full_disk(error) else Outcome.FAILED
+        finished = Finished(outcome=outcome, reason=str(error), error=error)
     except Exception as error:
         if is_out_of_memory(error):
             finished = _short_of_memory(error)
+        elif said := full_disk(error):
+            refusal = MachineError(
+                f"the disk must take what a run leaves but {said}\n"
+                "free some space; the same command goes on"
+            )
+            finished = Finished(outcome=Outcome.INTERRUPTED, reason=str(refusal), error=refusal)
         else:
             finished = Finished(outcome=Outcome.FAILED, reason=traceback.format_exc())
     yield finished

@@ -122,8 +122,9 @@ POSIX_ONLY = ("resource", "fcntl", "pwd", "grp", "termios", "multiprocessing.for
 
 
 def import_all() -> None:
+    """But what pytest imports, and what the fork server does, on Linux."""
     for path in [*files("gpt"), *files("bench")]:
-        if path.name not in ("__init__.py", "conftest.py") and not path.name.startswith("test_"):
+        if not path.name.startswith(("__init__", "conftest", "test_", "preload")):
             importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
 
 

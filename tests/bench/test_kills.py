@@ -5,6 +5,7 @@ and at its first evaluation; then the same command goes on.
 """
 
 import os
+import re
 import signal
 from collections import Counter
 
@@ -13,6 +14,7 @@ import pytest
 from workplace import Workplace, gone, meanwhile, wait_until, workers_of
 
 from bench.attempts import MAX_ATTEMPTS
+from gpt.scratch import scratch_folder
 
 STEPS = 400
 ENDLESS = 10_000_000
@@ -93,18 +95,41 @@ def test_the_same_command_goes_on_after_the_parent_was_killed(place: Workplace) 
     assert_each_run_once(place)
 
 
+def test_no_process_outlives_a_killed_parent(place: Workplace) -> None:
+    """Not even a worker with nothing to say for hours; what is left on the disk goes next time."""
+    study = place.write(steps=ENDLESS, options="seeds=1")
+    process = place.start(study, "--workers", 2, "--set", "log_interval=1000000000")
+    wait_until(lambda: place.at_work(file="config.json"))
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate()
+    assert len(family) >= 4  # two workers, their server, Python's resource tracker
+    assert gone(family)
+
+    assert list(place.temporary.glob("gpt-bench-*/*/config.json"))
+    with scratch_folder() as ours:
+        assert list(place.temporary.glob("gpt-bench-*")) == [ours]
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_in_order_and_the_same_command_goes_on(
     place: Workplace, number: signal.Signals, code: int
 ) -> None:
-    """As a terminal's Ctrl-C and a scheduler's preemption come: to the whole process group."""
+    """As a terminal's Ctrl-C and a scheduler's preemption come: to the whole process group.
+
+    In a locale that can't write ± or ×.
+    """
     study = place.write(steps=STEPS)
-    process = place.start(study, "--workers", 2)
+    process = place.start(study, "--workers", 2, LC_ALL="C", PYTHONUTF8="0")
     workers = workers_in_mid_run(place, process.pid)
     os.killpg(process.pid, number)
     stdout, stderr = process.communicate(timeout=60)
 
-    assert (process.returncode, stderr) == (code, "")
+    assert process.returncode == code, stderr
+    first, *ended = stderr.splitlines()
+    assert first.startswith("1 texts ready")
+    assert all(re.fullmatch(r"\[\d/4\] n_head \d - seed \d  .*", line) for line in ended), ended
+    assert "+/-" in stdout
     assert "The same command goes on from here" in stdout
     assert gone(workers)
     assert list(place.temporary.glob("gpt-bench-*")) == []

@@ -1,17 +1,23 @@
 """The table of `python -m bench.speed`: its arithmetic on numbers, and a quick run of the rest."""
 
 import os
-from collections.abc import Iterator
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from click.testing import CliRunner
 from mlflow import MlflowClient
 from rich.console import Console
+from workplace import gone
 
+from bench.interrupt import Stopped, raised
 from bench.speed.__main__ import ROWS, main
 from bench.speed.lane import Lane
 from bench.speed.reference import Reference
@@ -22,7 +28,7 @@ from bench.speed.waiting import recompute
 from gpt.attention.cache import KVCache
 from gpt.cache import CACHE_VARIABLE, default_cache
 from gpt.corpora import CORPORA_VARIABLE
-from gpt.errors import ConfigError
+from gpt.errors import ConfigError, MachineError
 from gpt.generate import generate
 from gpt.model import build_model
 from gpt.setup import Setup, set_up
@@ -214,22 +220,39 @@ def test_every_row_is_printed(here: Path, checkout: Path) -> None:
         assert row in result.output
 
 
+def refuse() -> None:
+    raise ConfigError("two must be there but isn't")
+
+
+@pytest.mark.parametrize(
+    ("end", "exit_code", "status", "words"),
+    [
+        (refuse, 2, "FAILED", "error: two must be there but isn't"),
+        (partial(signal.raise_signal, signal.SIGTERM), 143, "KILLED", "Stopped."),
+        (partial(signal.raise_signal, signal.SIGINT), 130, "KILLED", "Stopped."),
+    ],
+)
 def test_what_was_measured_before_an_end_is_shown_and_kept(
-    here: Path, monkeypatch: pytest.MonkeyPatch
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    end: Callable[[], None],
+    exit_code: int,
+    status: str,
+    words: str,
 ) -> None:
     def measure(*_: object) -> Iterator[Row]:
         yield Row(name="one", baseline="another", ratios=[2.0])
-        raise ConfigError("two must be there but isn't")
+        end()
 
     monkeypatch.setattr("bench.speed.measure.measure", measure)
     result = CliRunner().invoke(main, [])
 
-    assert result.exit_code == 2
-    assert "one vs another: 2.00" in result.stderr
+    assert result.exit_code == exit_code
+    assert result.stderr.splitlines() == ["one vs another: 2.00", words]
     assert "│ one │" in result.stdout
     [run] = MlflowClient(f"sqlite:///{here / 'mlflow.db'}").search_runs(["1"])
     assert run.data.metrics == {"speed/one vs another": 2.0}
-    assert run.info.status == "FAILED"
+    assert run.info.status == status
 
 
 @pytest.mark.slow
@@ -261,6 +284,32 @@ def test_a_lane_works_in_a_process_of_its_own() -> None:
     with Lane(partial(numbers, 3)) as a, Lane(partial(numbers, 4), as_worker=True) as b:
         assert len({os.getpid(), a(), b()}) == 3
         assert (a(), b()) == (3, 4)
+
+
+def at_work() -> Iterator[int]:
+    yield os.getpid()
+    time.sleep(600)
+
+
+def test_a_lane_that_is_at_work_ends_with_who_asks_for_it() -> None:
+    seen = []
+
+    def ask_and_be_stopped() -> None:
+        with raised(), Lane(at_work) as lane:
+            seen.append(psutil.Process(lane()))
+            threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGTERM]).start()
+            lane()
+
+    with pytest.raises(Stopped):
+        ask_and_be_stopped()
+    assert gone(seen)
+
+
+def test_a_lane_that_died_is_no_answer() -> None:
+    with Lane(at_work) as lane:
+        psutil.Process(lane()).kill()
+        with pytest.raises(MachineError, match="must live but ended with -9"):
+            lane()
 
 
 def test_what_goes_wrong_in_a_lane_is_raised_here() -> None:
