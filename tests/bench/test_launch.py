@@ -1,5 +1,6 @@
 """What a launch finds out about its runs that no worker can know."""
 
+import io
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from ledgers import GRID, SUMMARY, Open, name
 from rich.console import Console
 
 from bench.executor import Event, Executor
+from bench.grid import enumerate_grid
 from bench.interrupt import Interruption
 from bench.launch import Launch, Texts
 from bench.ledger import Claim
@@ -17,6 +19,7 @@ from bench.outcome import Outcome
 from bench.progress import Progress
 from bench.recorder import Recorder
 from bench.work import Finished, Place, Started, Task, Train
+from gpt.errors import MachineError
 from gpt.train import Point
 
 POINT = Point(
@@ -110,3 +113,44 @@ def test_a_run_counts_those_beside_it_at_most_of_its_points(
     open_ledger: Open, tmp_path: Path, n_points: list[int], counted: list[int]
 ) -> None:
     assert side_by_side(open_ledger, tmp_path, n_points) == counted
+
+
+FULL = MachineError("the disk must take what a run leaves but [Errno 28] No space left on device")
+
+
+class FullDisk(TwoAtATime):
+    """Both runs begin; then the first meets a full disk."""
+
+    def submit(self, name: str, task: Task) -> None:
+        super().submit(name, task)
+        if self._n_begun == 1:
+            finished = Finished(outcome=Outcome.INTERRUPTED, reason=str(FULL), error=FULL)
+            self._busy[name] = deque([self._busy[name][0], finished])
+
+
+class FullRecord(Record):
+    """What can't be kept of the other run either, and would hide the cause."""
+
+    def finish(self, claim: Claim, outcome: Outcome, **content: Any) -> None:
+        super().finish(claim, outcome, **content)
+        if content["reason"] == "the launch was stopped":
+            raise FileExistsError("the copy of its files")
+
+
+def test_a_full_disk_ends_a_launch_with_its_cause(open_ledger: Open, tmp_path: Path) -> None:
+    with open_ledger(GRID, seeds=1) as ledger, Interruption() as interruption:
+        launch = Launch(
+            ledger=ledger,
+            executor=cast(Executor, FullDisk(dict.fromkeys(range(3), 5))),
+            recorder=cast(Recorder, FullRecord()),
+            progress=Progress(Console(file=io.StringIO())),
+            metric="val_bits_per_byte",
+            texts=Texts(ready={}, infeasible={}, corpora={}),
+            place=Place(cache=tmp_path, corpora_dir=None),
+            folder=tmp_path,
+        )
+        with pytest.raises(MachineError, match="No space left"):
+            launch.run(interruption)
+    with open_ledger(GRID, seeds=1) as ledger:  # the same command
+        assert {entry.outcome for entry in ledger.entries()} == {Outcome.INTERRUPTED}
+        assert ledger.n_left() == len(enumerate_grid(GRID, {}).cells)
