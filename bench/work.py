@@ -24,6 +24,7 @@ from bench.plausible import refuse_impossible_speed
 from gpt.canary import check_canary
 from gpt.clock import TRAINING
 from gpt.config import RunConfig
+from gpt.corpora.download import SOURCES
 from gpt.device import device_name, product_dtype
 from gpt.errors import (
     DataError,
@@ -37,6 +38,11 @@ from gpt.evaluate import Split, evaluate_split
 from gpt.flops import flops_per_step
 from gpt.generate import generate
 from gpt.setup import Setup, Text, load_text, set_up
+from gpt.tokenizers.original import (
+    VOCAB_SIZE,
+    OriginalUnigramTokenizer,
+    difference_from_notebook,
+)
 from gpt.train import Point, has_reached, planned_steps, train
 
 
@@ -245,12 +251,26 @@ def _flags(config: RunConfig, text: Text) -> str:
         "lossy": not config.tokenizer.lossless,
         "saw validation": config.tokenizer.sees_validation,
         "degenerate text": text.encoded.degenerate,
+        "not the notebook's pieces": bool(_against_notebook(text)),
     }
     return ", ".join(flag for flag, raised in flags.items() if raised)
 
 
+def _against_notebook(text: Text) -> str | None:
+    """How a reproduction's pieces differ from the notebook's; None: this is no reproduction."""
+    tokenizer, tokens = text.tokenizer, text.encoded.train
+    is_its_text = text.corpus.digest == SOURCES["don_quixote"].sha256
+    if not isinstance(tokenizer, OriginalUnigramTokenizer) or not is_its_text:
+        return None
+    if tokenizer.vocab_size != VOCAB_SIZE:
+        return None
+    n_tokens = len(tokens) + len(text.encoded.val)
+    return difference_from_notebook(tokenizer, tokens[:20].tolist(), n_tokens)
+
+
 def _facts(setup: Setup) -> dict[str, Any]:
     text = setup.text
+    against_notebook = _against_notebook(text)
     return {
         "corpus": text.corpus.name,
         "corpus_digest": text.corpus.digest,
@@ -263,6 +283,7 @@ def _facts(setup: Setup) -> dict[str, Any]:
         "product_dtype": str(product_dtype(setup.device)).removeprefix("torch."),
         "canary": "passed",
         "flags": _flags(setup.config, text),
+        **({} if against_notebook is None else {"notebook": against_notebook or "its pieces"}),
         "n_params": setup.model.n_params,
         "bytes_per_token": text.encoded.bytes_per_token,
         "context_bytes": setup.config.model.block_size * text.encoded.bytes_per_token,

@@ -1,9 +1,12 @@
 """May this run be trusted? Asked on the very device, precision and shape, before it trains.
 
-Three questions: is its attention kernel right (`gpt.attention.verify`); does a changed token
-move no prediction before it, in the whole model; and is the first gradient finite? The model of
-the second question has the run's config but plain random weights: one whose projections start at
-zero does not look at its context yet, and would pass however much it leaked.
+Four questions: is its attention kernel right (`gpt.attention.verify`); does a changed token move
+no prediction before it, in the whole model; does what makes the run fast (its precision, its
+kernel, its way to the loss) give the loss and the gradients of the plain computation; and is the
+first gradient finite? The model of the second and third question has the run's config but plain
+random weights: one whose projections start at zero does not look at its context yet, and would
+pass however much it leaked. Compiled gradients are compared when they are compiled
+(`Precision.rehearse`).
 """
 
 import dataclasses
@@ -15,12 +18,18 @@ from gpt.attention.verify import verify
 from gpt.data import sample_batch
 from gpt.errors import UnsoundError
 from gpt.heads import attention_scale
-from gpt.model import build_model
+from gpt.model import LanguageModel, build_model
 from gpt.precision import Precision
 from gpt.setup import Setup
 
 SEQUENCES = 2
 """Enough to show a leak, also one between sequences."""
+
+STEP_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.3, "float16": 0.1}
+"""How far the gradient of a weight may be from the plain one, as a share of it. A gradient that is
+small for its number of entries is measured by what is usual for so many. What was seen is half of
+that, or less: with random weights a few sums cancel, and rounding does not. Of the loss, a tenth
+as much is allowed."""
 
 
 def check_canary(setup: Setup) -> None:
@@ -31,7 +40,15 @@ def check_canary(setup: Setup) -> None:
     with torch.random.fork_rng(devices=[setup.device] if setup.device.type == "cuda" else []):
         torch.manual_seed(0)
         _check_kernel(setup)
-        _check_causality(setup)
+        model = dataclasses.replace(setup.config.model, init="torch", dropout=0.0)
+        trial = dataclasses.replace(
+            setup,
+            config=setup.config.replace(model=model),
+            model=build_model(model, setup.model.vocab_size).to(setup.device),
+        )
+        precision = Precision(trial.model, setup.config.train.dtype, setup.device)
+        _check_causality(precision, setup.device)
+        _check_step(precision, trial)
         _check_gradient(setup)
 
 
@@ -53,13 +70,10 @@ def _check_kernel(setup: Setup) -> None:
         raise UnsoundError(f"the kernel {verdict.kernel} must be right but {verdict.reason}")
 
 
-def _check_causality(setup: Setup) -> None:
+def _check_causality(precision: Precision, device: torch.device) -> None:
     """Change the second half of a text; what is predicted in the first must stay."""
-    config = dataclasses.replace(setup.config.model, init="torch", dropout=0.0)
-    model = build_model(config, setup.text.tokenizer.vocab_size).to(setup.device)
-    precision = Precision(model, setup.config.train.dtype, setup.device)
-    T, V = config.block_size, model.vocab_size
-    x = torch.randint(V, (SEQUENCES, T), device=setup.device)  # (B, T)
+    T, V = precision.model.block_size, precision.model.vocab_size
+    x = torch.randint(V, (SEQUENCES, T), device=device)  # (B, T)
     other = x.clone()
     half = T // 2
     other[:, half:] = (x[:, half:] + 1) % V
@@ -74,6 +88,40 @@ def _check_causality(setup: Setup) -> None:
         raise UnsoundError(
             f"a changed token must change nothing before it but logits moved by {leak:.2g}"
         )
+
+
+def _check_step(precision: Precision, trial: Setup) -> None:
+    """Compare loss and gradients with those of the plain head and kernel, in float32."""
+    dtype, config = trial.config.train.dtype, trial.config
+    config = config.replace(model=dataclasses.replace(config.model, loss_head="plain"))
+    plain = dataclasses.replace(trial, config=config).in_float32().model
+    model = precision.model.train()
+    shape = (SEQUENCES, model.block_size)
+    x, y = (torch.randint(model.vocab_size, shape, device=trial.device) for _ in range(2))
+    loss, exact_loss = precision.backward(x, y), plain(x, y)
+    exact_loss.backward()
+    limit = STEP_TOLERANCE[dtype]
+    errors = {"loss": 10 * abs(float(loss / exact_loss.detach()) - 1)}
+    norm, size = _norm(plain), plain.n_params
+    scale = precision.scaler.get_scale()
+    for (name, exact), parameter in zip(plain.named_parameters(), model.parameters(), strict=True):
+        if exact.grad is None or parameter.grad is None:
+            continue  # what no loss depends on
+        usual = norm * (exact.numel() / size) ** 0.5
+        distance = float((parameter.grad.float() / scale - exact.grad).norm())
+        errors[f"gradient of {name}"] = distance / max(float(exact.grad.norm()), usual)
+    for what, error in errors.items():
+        if not error <= limit:  # NaN is wrong too
+            raise UnsoundError(
+                f"a step in {dtype} must agree with the plain one in float32 but its {what} is "
+                f"off by {error:.2g}, where rounding explains {limit:.2g}"
+            )
+
+
+def _norm(model: LanguageModel) -> float:
+    """Of the whole gradient."""
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    return float(torch.nn.utils.get_total_norm(gradients))
 
 
 def _check_gradient(setup: Setup) -> None:

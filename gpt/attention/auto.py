@@ -24,12 +24,14 @@ from filelock import FileLock
 from gpt import native
 from gpt.attention import KERNELS, Kernel
 from gpt.attention.verify import verify
-from gpt.cache import atomic_write, cache_errors, key_of
+from gpt.cache import cache_errors, entry, key_of
 from gpt.device import device_name, synchronize
 from gpt.errors import InfeasibleError
 from gpt.precision import computing_context
 from gpt.recorded import record
 from gpt.rng import PrivateRandomState
+
+CHOICE_FILE = "choice.json"
 
 ROUNDS = 7
 """Measurements of each kernel, of which the median counts."""
@@ -93,16 +95,17 @@ def choose_kernel(question: Question, device: torch.device, *, cache: Path) -> C
         asdict(question), device.type, device_name(device), torch.get_num_threads(),
         torch.__version__, _kernels_digest(),
     )  # fmt: skip
-    path = cache / "kernels" / f"{key}.json"
-    with cache_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        if path.is_file():
-            return Choice(**json.loads(path.read_bytes()))
+    folder = cache / "kernels" / key
+    with cache_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+
+    def write_down(made: Path) -> None:
         choice = measure(question, device)
-        with atomic_write(path) as file:
-            file.write(json.dumps(asdict(choice), indent=1).encode())
-    return choice
+        (made / CHOICE_FILE).write_text(json.dumps(asdict(choice), indent=1), "utf-8")
+
+    with FileLock(folder.with_suffix(".lock")):
+        entry(folder, write_down)
+        return Choice(**json.loads((folder / CHOICE_FILE).read_bytes()))
 
 
 @remember

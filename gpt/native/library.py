@@ -11,20 +11,21 @@ import os
 import re
 import shlex
 import subprocess
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from filelock import FileLock
 
-from gpt.cache import atomic_write, cache_errors, default_cache, key_of
+from gpt.cache import cache_errors, default_cache, entry, key_of
 from gpt.errors import GptBenchError, InfeasibleError
 from gpt.scratch import scratch_folder
 
 FOLDER = Path(__file__).parent
 SOURCE = FOLDER / "attention.cpp"
 PROCESSOR = "-march=native"
+LIBRARY_FILE = "kernel.so"
 FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fopenmp")
 
 REQUIRED_MACRO = "__AVX512BF16__"
@@ -93,22 +94,18 @@ def _build(folder: Path) -> Path:
     key = key_of(
         torch.__version__, compiler, FLAGS, macros, *(p.read_text("utf-8") for p in sources)
     )
-    path = folder / f"{key}.so"
-    with cache_errors(path):
+    library = folder / key
+    with cache_errors(library):
         folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        if not path.is_file():
-            _compile(compiler, path)
-    return path
+    with FileLock(library.with_suffix(".lock")):
+        return entry(library, partial(_compile, compiler)) / LIBRARY_FILE
 
 
-def _compile(compiler: list[str], path: Path) -> None:
+def _compile(compiler: list[str], folder: Path) -> None:
     with scratch_folder() as scratch:
-        compiled, linked = (str(scratch / name) for name in ("kernel.o", "kernel.so"))
+        compiled = str(scratch / "kernel.o")
         _run([*compiler, PROCESSOR, *FLAGS, "-c", str(SOURCE), "-o", compiled])
-        _run([*compiler, "-shared", compiled, "-o", linked])
-        with atomic_write(path) as file:
-            file.write(Path(linked).read_bytes())
+        _run([*compiler, "-shared", compiled, "-o", str(folder / LIBRARY_FILE)])
 
 
 def _run(command: list[str]) -> str:

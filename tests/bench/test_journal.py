@@ -221,11 +221,12 @@ def test_a_ledger_that_can_not_be_made_is_the_machine_s_fault(
 def test_fresh_sets_the_old_ledger_aside_and_loses_nothing(
     open_ledger: Open, ledger_path: Path
 ) -> None:
-    contents = set()
+    ids = []
     for identity in ({"grid": "1"}, {"grid": "2"}, {"grid": "3"}):  # within one second
         with open_ledger(identity=identity, fresh=True) as ledger:
             assert complete(ledger) == ALL
-            contents.add(ledger.id)
+            assert sorted(ledger.replaced) == sorted(ids)  # all that there were, not the last
+            ids.append(ledger.id)
     kept = [file.read_text("utf-8") for file in ledger_path.parent.glob("study*.journal")]
     assert len(kept) == 3
-    assert all(sum(f'"id":"{name}"' in text for text in kept) == 1 for name in contents)
+    assert all(sum(f'"id":"{name}"' in text for text in kept) == 1 for name in ids)

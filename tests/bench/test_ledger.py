@@ -73,6 +73,22 @@ def test_what_was_interrupted_is_run_again(open_ledger: Open) -> None:
         assert [entry.outcome for entry in ledger.entries()] == [Outcome.COMPLETE] * 6
 
 
+def test_interrupted_are_those_that_were_stopped_and_no_others(open_ledger: Open) -> None:
+    with open_ledger() as ledger:
+        names = {}
+        for outcome in (Outcome.INTERRUPTED, Outcome.FAILED, Outcome.DIVERGED, Outcome.COMPLETE):
+            claim = ledger.claim()
+            assert claim
+            ledger.settle(claim, outcome, summary=SUMMARY)
+            names[outcome] = claim.name
+        assert ledger.interrupted() == {names[Outcome.INTERRUPTED]}
+
+
+def test_seeds_count_from_the_study_s_first(open_ledger: Open) -> None:
+    with open_ledger(replace(heads_of(1, 2, seeds=2), first_seed=5)) as ledger:
+        assert [name(claim) for claim in claims(ledger)] == ["2/5", "1/5", "1/6", "2/6"]
+
+
 def test_what_a_killed_launch_was_at_is_run_again(open_ledger: Open) -> None:
     with open_ledger() as ledger:
         assert len([ledger.claim(), ledger.claim()]) == 2  # and no word on them
@@ -150,6 +166,10 @@ def test_a_further_text_is_none_of_those_that_changed(open_ledger: Open) -> None
         complete(ledger)
     with open_ledger(identity=IDENTITY | {"text b": "ddd"}) as ledger:
         assert ledger.n_left() == 0
+    with open_ledger():  # a grid without it forgets nothing of it
+        pass
+    with open_ledger(identity=IDENTITY | {"text c": "fff"}):
+        pass
     with (
         pytest.raises(ConfigError, match="the text b changed"),
         open_ledger(identity=IDENTITY | {"text b": "eee"}),

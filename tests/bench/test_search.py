@@ -3,9 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+import optuna
 import pytest
-from ledgers import BASE, SUMMARY, Open, complete, heads
+from ledgers import BASE, SUMMARY, Open, claims, complete, heads
+from optuna.trial import TrialState
 
+from bench.journal import open_journal
 from bench.outcome import Outcome
 from bench.spec import MedianPruner, Search, Study, Trial
 from gpt.config import RunConfig
@@ -90,6 +93,47 @@ def test_a_search_whose_every_run_ends_badly_ends(open_ledger: Open, outcome: Ou
             assert len(given) == len(set(given)) == 3
     with open_ledger(replace(study, search=Search(n_trials=5))) as ledger:
         assert ledger.n_left() == 5  # more trials add to those that there are
+
+
+def told(path: Path) -> list[tuple[TrialState, float | None]]:
+    """What the sampler of a ledger's study is told of each trial."""
+    study = optuna.load_study(study_name="ledger", storage=open_journal(path))
+    return [(trial.state, trial.value) for trial in study.trials]
+
+
+def test_a_point_under_way_is_given_to_nobody_else(open_ledger: Open) -> None:
+    with open_ledger(Study(heads, search=Search(n_trials=12))) as ledger:  # of three points
+        given = [claim.config.key for claim in claims(ledger)]
+    assert 1 <= len(given) == len(set(given)) <= 3
+
+
+def test_the_sampler_is_told_the_study_s_metric_of_what_was_complete_and_no_other(
+    open_ledger: Open, ledger_path: Path
+) -> None:
+    outcomes = [Outcome.COMPLETE, Outcome.PRUNED, Outcome.DIVERGED, Outcome.UNSOUND]
+    study = Study(width_of_one, metric="val_loss", search=Search(n_trials=len(outcomes)))
+    with open_ledger(study) as ledger:
+        for outcome in outcomes:
+            claim = ledger.claim()
+            assert claim
+            ledger.settle(claim, outcome, summary={"val_loss": 3.0, **SUMMARY})
+    states = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.FAIL]
+    assert told(ledger_path) == [
+        (state, 3.0 if i == 0 else None) for i, state in enumerate(states)
+    ]
+
+
+def test_the_sampler_is_told_of_a_point_as_often_as_it_draws_it(
+    open_ledger: Open, ledger_path: Path
+) -> None:
+    with open_ledger(Study(heads, search=Search(n_trials=12))) as ledger:
+        complete(ledger)
+    assert told(ledger_path) == [(TrialState.COMPLETE, SUMMARY["val_bits_per_byte"])] * 12
+
+
+def test_a_search_takes_the_study_s_seed(open_ledger: Open) -> None:
+    with open_ledger(replace(SEARCH, first_seed=7)) as ledger:
+        assert {claim.config.train.seed for claim in claims(ledger)} == {7}
 
 
 def test_a_pruner_sees_each_evaluation(open_ledger: Open) -> None:

@@ -4,6 +4,7 @@ import errno
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
@@ -13,7 +14,8 @@ from safetensors.torch import load_model
 from bench import identity, work
 from bench.outcome import Outcome
 from bench.work import Finished, Message, Place, Prepare, Prepared, Started, Train, perform
-from gpt.config import Budget, CorpusConfig, ModelConfig, RunConfig, TrainConfig
+from gpt.config import Budget, CorpusConfig, ModelConfig, RunConfig, TokenizerConfig, TrainConfig
+from gpt.corpora.download import SOURCES
 from gpt.errors import DataError, DivergedError, InfeasibleError, MachineError, UnsoundError
 from gpt.evaluate import evaluate_split
 from gpt.native import library
@@ -169,3 +171,26 @@ def test_a_stop_is_an_interruption(task: Train) -> None:
     perform(task, lambda message: sent.append(message) or False)  # type: ignore[func-returns-value]
     assert isinstance(sent[-1], Finished)
     assert sent[-1].outcome is Outcome.INTERRUPTED
+
+
+def test_a_reproduction_says_whether_its_pieces_are_the_notebooks(
+    task: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the notebook's text alone, and with its number of pieces; here both are small."""
+    reproduction = TokenizerConfig(kind="original-unigram", vocab_size=12)
+    config = replace(task.config, tokenizer=reproduction)
+
+    def facts(config: RunConfig) -> dict[str, Any]:
+        return work._facts(set_up(config, cache=task.place.cache))
+
+    assert "notebook" not in facts(config)
+    digest = facts(config)["corpus_digest"]
+    monkeypatch.setitem(SOURCES, "don_quixote", replace(SOURCES["don_quixote"], sha256=digest))
+    assert "notebook" not in facts(config)
+    monkeypatch.setattr(work, "VOCAB_SIZE", 12)
+    assert "found other pieces: 'hello fellas' is " in facts(config)["notebook"]
+    assert facts(config)["flags"] == "lossy, saw validation, not the notebook's pieces"
+    assert "notebook" not in facts(task.config)
+    monkeypatch.setattr(work, "difference_from_notebook", lambda *_: "")
+    assert facts(config)["notebook"] == "its pieces"
+    assert facts(config)["flags"] == "lossy, saw validation"

@@ -159,9 +159,29 @@ def test_it_is_remembered_until_the_question_changes(
 
 def test_what_is_remembered_can_be_read(cache: Path) -> None:
     choice = choose_kernel(QUESTION, CPU, cache=cache)
-    (path,) = (cache / "kernels").glob("*.json")
+    (path,) = (cache / "kernels").glob("*/choice.json")
 
     assert json.loads(path.read_text())["milliseconds"] == choice.milliseconds
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"kernel": 5}', "same size"])
+def test_a_damaged_answer_is_measured_again_with_a_word(
+    content: str,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    measured = Mock(return_value=Choice(kernel="matmul", milliseconds={"matmul": 1}, left_out={}))
+    monkeypatch.setattr(auto, "measure", measured)
+    choice = choose_kernel(QUESTION, CPU, cache=cache)
+    (path,) = (cache / "kernels").glob("*/choice.json")
+    good = path.read_text()
+    path.unlink()
+    path.write_text(good.replace("matmul", "mangle") if content == "same size" else content)
+
+    assert choose_kernel(QUESTION, CPU, cache=cache) == choice
+    assert path.read_text() == good
+    assert "other content in choice.json" in caplog.text
 
 
 def test_a_run_trains_with_the_choice_and_its_config_names_it(

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import gpt.loss
 from gpt.attention import KERNELS
 from gpt.attention.cache import KVCache
 from gpt.canary import check_canary
@@ -28,7 +29,7 @@ def unscaled(q: Tensor, k: Tensor, v: Tensor, *, scale: float, dropout_p: float 
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_every_preset_passes(preset: str, dtype: str, tiny: RunConfig) -> None:
     shape = {"n_layer": 1, "n_head": 2, "n_embd": 16, "block_size": 16}
     setup = set_up(
@@ -68,6 +69,39 @@ def test_rule_08_a_model_that_sees_the_future_is_found(
 
     monkeypatch.setattr(GPT, "trunk", peeking)
     with pytest.raises(UnsoundError, match="a changed token must change nothing before it"):
+        check_canary(setup)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_rule_08_a_fast_way_to_another_gradient_is_found(
+    dtype: str, tiny: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss is right, and so is every number that is looked at otherwise."""
+    right = gpt.loss._differentiated
+
+    def wrong(*arguments: Tensor) -> tuple[Tensor, Tensor]:
+        losses, grad = right(*arguments)
+        return losses, 1.5 * grad
+
+    setup = set_up(tiny.override({"loss_head": "chunked", "dtype": dtype}))
+    check_canary(setup)
+    monkeypatch.setattr(gpt.loss, "_differentiated", wrong)
+    with pytest.raises(UnsoundError, match=f"a step in {dtype} must agree .* its gradient of"):
+        check_canary(setup)
+
+
+def test_rule_08_a_fast_way_to_another_loss_is_found(
+    tiny: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup = set_up(tiny.override({"dtype": "bfloat16"}))
+    right = GPT.logits
+
+    def wrong(self: GPT, idx: Tensor, cache: KVCache | None = None) -> Tensor:
+        logits = right(self, idx, cache)
+        return logits * 2 if logits.dtype == torch.bfloat16 else logits
+
+    monkeypatch.setattr(GPT, "logits", wrong)
+    with pytest.raises(UnsoundError, match="a step in bfloat16 must agree"):
         check_canary(setup)
 
 

@@ -252,6 +252,13 @@ def test_who_comes_together_compiles_once(tmp_path: Path, monkeypatch: pytest.Mo
     assert library._build(tmp_path) == one
     assert compiled == ["-c"]
 
+    whole = one.read_bytes()
+    one.unlink()
+    one.write_bytes(bytes(len(whole)))
+    assert library._build(tmp_path) == one
+    assert one.read_bytes()[:4] == whole[:4]
+    assert compiled == ["-c", "-c"]
+
 
 @pytest.mark.parametrize(
     ("environment", "why"),

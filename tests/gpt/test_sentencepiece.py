@@ -5,14 +5,16 @@ import re
 from collections.abc import Callable, Iterator
 from pydoc_data.topics import topics
 
+import numpy as np
 import pytest
 import sentencepiece as spm
+import torch
 
 from gpt.config import TokenizerConfig
 from gpt.corpora import Corpus
 from gpt.errors import InfeasibleError, MachineError
-from gpt.tokenizers import sentencepiece, train_tokenizer
-from gpt.tokenizers.original import OriginalUnigramTokenizer
+from gpt.tokenizers import original, sentencepiece, train_tokenizer
+from gpt.tokenizers.original import OriginalUnigramTokenizer, difference_from_notebook
 from gpt.tokenizers.probe import left_out
 from gpt.tokenizers.sentencepiece import SentencePieceTokenizer, sentences
 
@@ -212,11 +214,47 @@ def test_sentence_by_sentence_is_what_sentencepiece_does_at_once(
     assert tokenizer.encode(text).tolist() == model.Encode(text)
 
 
-def test_the_original_s_vocabulary(real_corpus: Callable[[str], Corpus]) -> None:
-    """The first pieces of the vocabulary file that the notebook's authors published
-    (nvilacla04/quixote-gpt, quixote.vocab), in order."""
-    config = TokenizerConfig(kind="original-unigram", vocab_size=4000)
-    tokenizer = train_tokenizer(config, real_corpus("don_quixote"))
-    model = spm.SentencePieceProcessor(model_proto=tokenizer.files()["tokenizer.model"])
+def test_the_original_is_held_against_what_the_notebook_printed(
+    real_corpus: Callable[[str], Corpus],
+) -> None:
+    """Where the ids are the notebook's, so are its first batch and its bigram model's first loss;
+    where they are not (SentencePiece 0.2.3), the difference is said. The first pieces are those of
+    the vocabulary file that its authors published (nvilacla04/quixote-gpt, quixote.vocab)."""
+    corpus = real_corpus("don_quixote")
+    config = TokenizerConfig(kind="original-unigram", vocab_size=original.VOCAB_SIZE)
+    tokenizer = train_tokenizer(config, corpus)
+    assert isinstance(tokenizer, OriginalUnigramTokenizer)
     published = ["<unk>", "<s>", "</s>", "<pad>", ",", "▁the", "▁and", "▁to", "▁of", "s", "▁that"]
+    model = spm.SentencePieceProcessor(model_proto=tokenizer.files()["tokenizer.model"])
     assert [model.IdToPiece(i) for i in range(len(published))] == published
+
+    ids = tokenizer.encode(corpus.path.read_text("utf-8"))
+    difference = difference_from_notebook(tokenizer, ids[:20].tolist(), len(ids))
+
+    data = torch.tensor(ids[: int(0.9 * len(ids))].astype(np.int64))
+    torch.manual_seed(1337)
+    starts = torch.randint(len(data) - 64, (4,))
+    windows = torch.stack([data[start : start + 65] for start in starts])
+    torch.manual_seed(1337)
+    table = torch.nn.Embedding(4000, 4000)
+    logits = table(windows[:, :-1]).flatten(0, 1)
+    loss = torch.nn.functional.cross_entropy(logits, windows[:, 1:].flatten()).item()
+
+    printed = (425_906, [113, 7, 2650, 1449], pytest.approx(8.814183235168457, abs=1e-5))
+    same = (len(ids), windows[0, :4].tolist(), loss) == printed
+    assert same is (difference == "")
+    if difference:
+        assert f"{spm.__version__} found other pieces: 'hello fellas' is [14, " in difference
+        assert f"has {len(ids):,} tokens, in the notebook 425,906" in difference
+
+
+def test_the_notebooks_own_ids_differ_in_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = OriginalUnigramTokenizer.train("original-unigram", [PROSE], vocab_size=500)
+    start = [1078, 266, 503, 461, 2299, 13, 18, 299, 13, 18, 547, 2097, 194, 214, 163, 45]
+    start += [2208, 248, 341, 248]
+    ids = np.array([14, 187, 101, 634, 209])
+    monkeypatch.setattr(tokenizer, "encode", lambda text: ids if text == "hello fellas" else [])
+    assert difference_from_notebook(tokenizer, start, 425_906) == ""
+    assert "found other pieces" in difference_from_notebook(tokenizer, start[::-1], 425_906)
+    ids[2] += 1
+    assert "is [14, 187, 102, 634, 209]" in difference_from_notebook(tokenizer, start, 425_906)
