@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+import gpt.train
 from gpt.errors import DivergedError
 from gpt.setup import Setup
 from gpt.train import Point, train
@@ -125,6 +126,18 @@ def test_estimates_come_where_asked_and_are_near_the_loss(run: Run) -> None:
     assert val_estimate == pytest.approx(last.evaluation.loss, rel=0.05)
     assert train_estimate == pytest.approx(last.train_loss, rel=0.05)
     assert run(estimate_batches=0)[-1].estimate is None
+
+
+def test_estimates_are_of_the_training_part_and_of_the_validation_part(
+    settle: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup = settle(estimate_batches=1, steps=1)
+    monkeypatch.setattr(gpt.train, "estimate_loss", lambda _, tokens, **__: len(tokens))
+    (point,) = train(setup)
+
+    text = setup.text.encoded
+    assert point.estimate == (len(text.train), len(text.val))
+    assert len(text.train) > len(text.val)
 
 
 @pytest.mark.parametrize("grad_clip", [0.0, 0.05, 1e6])

@@ -140,6 +140,17 @@ def test_with_a_budget_in_seconds_the_learning_rate_moves_at_every_step(
     assert len(set(rates)) == 40
 
 
+def test_evaluations_that_a_slow_step_ran_past_are_not_made_up_for(
+    late: LateDevice, settle: Callable[..., Setup]
+) -> None:
+    """Ten in thirty seconds, of which the first step takes eleven, and every other one."""
+    setup = settle(seconds=30, evaluations=10)
+    setup.model.register_forward_pre_hook(lambda *_: late.work(10.0 if late.now() == 0 else 0.0))
+    points = train(watch(setup, late, evaluation=0.0))
+
+    assert [p.step for p in points if p.evaluation] == [1, 2, 5, 8, 11, 14, 17, 20]
+
+
 def test_a_slow_first_step_is_no_measure_of_the_others(
     late: LateDevice, settle: Callable[..., Setup]
 ) -> None:

@@ -86,6 +86,22 @@ def test_rule_06_on_the_real_clock_the_buckets_sum_to_the_wall(
     assert all(seconds[b] > 0 for b in BUCKETS if b != "compile")
 
 
+def test_bringing_the_text_to_the_device_is_data(
+    late: LateDevice, settle: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no part of a budget in seconds."""
+    bring = gpt.train.near
+
+    def bring_slowly(*args: object) -> object:
+        late.work(100.0)
+        return bring(*args)
+
+    monkeypatch.setattr(gpt.train, "near", bring_slowly)
+    *_, last = train(watch(settle(seconds=20, evaluations=1), late, step=2.0))
+
+    assert (last.step, last.seconds["data"], last.seconds["warm_up"]) == (10, 100.0, 2.0)
+
+
 def test_the_peak_of_memory_is_the_run_s_own(
     settle: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch
 ) -> None:

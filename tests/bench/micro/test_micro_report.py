@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from rich.table import Table
 
 from bench.micro.__main__ import main
 from bench.micro.report import write_report
 from bench.micro.results import Results, read_results
-from bench.micro.tables import duration, memory
+from bench.micro.tables import duration, memory, tables
 from gpt.errors import DataError
 
 
@@ -110,6 +111,15 @@ def test_an_unstable_time_is_marked(saved: dict[str, Any], tmp_path: Path) -> No
     text = page.read_text("utf-8")
     assert text.count("~8 ms") == 1
     assert "~ interquartile range over 20% of the median" in text
+
+
+def test_the_fastest_of_each_length_stands_out(saved: dict[str, Any]) -> None:
+    saved["benchmarks"][5]["stats"]["median"] = 1.0  # the cumulative sum at T = 32
+    table = next(part for part in tables(Results.from_saved(saved)) if isinstance(part, Table))
+
+    loop, cumsum = zip(*(column.cells for column in table.columns[1:4]), strict=True)
+    assert [cell.style for cell in loop] == ["", "", "bold green"]
+    assert [cell.style for cell in cumsum] == ["bold green", "bold green", ""]
 
 
 def test_a_stable_time_is_not(saved: dict[str, Any], tmp_path: Path) -> None:
