@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 from rich.console import Console
 
 from bench import identity, leaderboard
@@ -173,6 +174,7 @@ class _Session:
                 environment=identity.environment(),
             ) as recorder,
         ):
+            self._restore(recorder, ledger)
             ledger.enqueue(plan.grid.cells)
             Launch(
                 ledger=ledger,
@@ -190,6 +192,19 @@ class _Session:
         """Open a plan's record; raises `SystemExit` if a signal says stop meanwhile."""
         tracker = beside(lambda: Tracker(plan.name, plan.description), self.interruption)
         return Outbox(tracker, STORE / "unsent" / plan.ledger_name, patience=self._patience)
+
+    def _restore(self, recorder: Recorder, ledger: Ledger) -> None:
+        """Where MLflow's record is gone, or is another's by now, make it anew and say so."""
+        if not (entries := ledger.entries()):
+            return
+        is_empty = beside(recorder.is_empty, self.interruption)
+        if is_empty:
+            recorder.restore(entries)
+            click.echo(
+                f"{len(entries)} runs of the ledger were not in MLflow's record: they are "
+                "recorded again, without their curves and files",
+                err=True,
+            )
 
     def _patience(self) -> float:
         """How many seconds a store that says nothing is waited for."""

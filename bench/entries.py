@@ -27,6 +27,9 @@ class Entry:
     summary: Mapping[str, float]
     facts: Mapping[str, Any]
 
+    attempt: str = ""
+    """The latest one's name in the ledger, which its record bears too."""
+
     @property
     def cell(self) -> str:
         """Key of its cell, which identifies it; the label is for people."""
@@ -75,6 +78,7 @@ def entries_of(study: optuna.Study) -> list[Entry]:
             reason=tries[-1].user_attrs["reason"],
             summary=tries[-1].user_attrs.get("summary", {}),  # a killed launch wrote none
             facts=tries[-1].user_attrs.get("facts", {}),
+            attempt=str(tries[-1].number),
         )
         for run, tries in attempts_of(study).items()
         if not run.startswith(NO_RUN)

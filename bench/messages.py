@@ -4,6 +4,7 @@ A kill loses none of them, nor the files of the runs that ended. What can't be r
 aside, and so is what the store refuses for good: in a folder beside, with the reasons.
 """
 
+import glob
 import json
 import shutil
 import time
@@ -54,6 +55,7 @@ class Kept:
     def __init__(self, folder: Path, refused: Path) -> None:
         self.folder = folder
         self.refused = _free(refused)
+        self._refused_before = refused
         self.set_aside_reasons: list[str] = []
         self._last = 0
 
@@ -109,6 +111,11 @@ class Kept:
             self._move(message.file, f"{message.file.name}: {reason}")
         else:
             self.set_aside_reasons.append(reason)
+
+    def has_refused(self) -> bool:
+        """Whether anything was ever set aside."""
+        before = self._refused_before
+        return any(before.parent.glob(f"{glob.escape(before.name)}-*"))
 
     def tidy(self) -> None:
         """Remove the folder if nothing is in it."""

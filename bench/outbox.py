@@ -66,6 +66,9 @@ class Outbox:
         self._unkept = ""
         self._changed = threading.Condition()  # of what follows
         self._waiting = deque(self._kept.load())
+        self.any_kept = bool(self._waiting) or self._kept.has_refused()
+        """Whether an earlier launch left messages, or was refused some."""
+
         self._ids: dict[str, str] = {}
         self._doubtful: set[str] = set()
         self._outage = ""

@@ -9,12 +9,14 @@ from typing import Any
 import pandas as pd
 
 from bench import identity
+from bench.entries import Entry
 from bench.ledger import Claim, Ledger
 from bench.outbox import Outbox
 from bench.outcome import Outcome
 from bench.spec import Study
 from bench.tracking import TAG_ATTEMPT, TAG_CELL, TAG_CELL_KEY, Tracker
 from bench.work import Started
+from gpt.config import RunConfig
 from gpt.train import Point
 
 STATUS = {
@@ -93,6 +95,34 @@ class Recorder:
 
     def start(self, claim: Claim, started: Started | None) -> None:
         """Open the child run: its params, tags and dataset; before the first, the parent run."""
+        config = started.config if started else claim.config
+        facts = started.facts if started else {}
+        tags = {
+            TAG_CELL: claim.label,
+            TAG_CELL_KEY: claim.config.cell_key,
+            TAG_ATTEMPT: claim.name,
+        }
+        self._runs[claim.name] = self._begin(config, facts, tags)
+
+    def is_empty(self) -> bool:
+        """Whether the store has heard nothing of this ledger, and nothing is on its way there."""
+        return not (self._outbox.any_kept or self._outbox.tracker.knows(self._ledger))
+
+    def restore(self, entries: Sequence[Entry]) -> None:
+        """Record again what only the ledger has kept: all but curves and files."""
+        for entry in entries:
+            tags = {
+                TAG_CELL: entry.label,
+                TAG_CELL_KEY: entry.config.cell_key,
+                TAG_ATTEMPT: entry.attempt,
+            }
+            run_id = self._begin(
+                entry.config, entry.facts, {**tags, "restored": "from the ledger"}
+            )
+            self._end(run_id, entry.outcome, entry.reason, entry.summary, {}, None)
+
+    def _begin(self, config: RunConfig, facts: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+        """Open a child run; before the first, the parent run."""
         if self._launch is None:
             self._launch = self._outbox.begin(
                 Tracker.start_launch,
@@ -102,29 +132,36 @@ class Recorder:
             )
             if changes := identity.uncommitted_changes():
                 self._outbox.put(Tracker.log_text, self._launch, "uncommitted.diff", changes)
-        config = started.config if started else claim.config
-        facts = started.facts if started else {}
         params = {name: value for name, value in config.flat().items() if value is not None}
         if "vocab_size" in facts:
             params["vocab_size"] = facts["vocab_size"]
         run_id = self._outbox.begin(
             Tracker.start_run,
-            f"{claim.label} · {config.train.seed}",
+            f"{tags[TAG_CELL]} · {config.train.seed}",
             launch=self._launch,
             ledger=self._ledger,
             params=params,
-            tags={
-                TAG_CELL: claim.label,
-                TAG_CELL_KEY: claim.config.cell_key,
-                TAG_ATTEMPT: claim.name,
-                "run_key": config.key,
-                **facts,
-            },
+            tags={**tags, "run_key": config.key, **facts},
         )
-        self._runs[claim.name] = run_id
         if "corpus_digest" in facts:
             digest = facts["corpus_digest"]
             self._outbox.put(Tracker.set_dataset, run_id, facts["corpus"], digest)
+        return run_id
+
+    def _end(
+        self,
+        run_id: str,
+        outcome: Outcome,
+        reason: str,
+        summary: Mapping[str, float] | None,
+        tags: Mapping[str, Any],
+        folder: Path | None,
+    ) -> None:
+        if summary:
+            final = {f"final/{name}": value for name, value in summary.items()}
+            self._outbox.log(run_id, 0, final)  # one value at one step: MLflow draws bars
+        ours = {"outcome": outcome.value, **({"reason": reason} if reason else {})}
+        self._outbox.finish(run_id, STATUS[outcome], tags={**tags, **ours}, folder=folder)
 
     def log(self, claim: Claim, point: Point) -> None:
         """Keep a point's metrics for the next batch."""
@@ -149,12 +186,7 @@ class Recorder:
         if claim.name not in self._runs:
             self.start(claim, None)
         run_id = self._runs.pop(claim.name)
-        if summary:
-            final = {f"final/{name}": value for name, value in summary.items()}
-            self._outbox.log(run_id, 0, final)  # one value at one step: MLflow draws bars
-        tags = {**facts, "outcome": outcome.value}
-        if reason:
-            tags["reason"] = reason
+        tags = dict(facts)
         if folder.exists():
             try:
                 self._write_files(folder, points)
@@ -162,7 +194,7 @@ class Recorder:
                 tags["files_missing"] = str(error)
         if (sample := folder / "sample.txt").exists():
             tags["mlflow.note.content"] = _quoted(sample.read_text("utf-8"))
-        self._outbox.finish(run_id, STATUS[outcome], tags=tags, folder=folder)
+        self._end(run_id, outcome, reason, summary, tags, folder)
 
     def _write_files(self, folder: Path, points: Sequence[Point]) -> None:
         _write_json(folder / "environment.json", self._environment)
@@ -214,6 +246,11 @@ class Recorder:
     def missing(self) -> list[str]:
         """Why the record is not whole, in a line each; none if it is."""
         return [why for why in (self._outbox.unsent, self._outbox.refused) if why]
+
+
+def _cell_tags(label: str, config: RunConfig, attempt: str) -> dict[str, str]:
+    """What says whose run it is: `config` is the cell's own, not what it was settled to."""
+    return {TAG_CELL: label, TAG_CELL_KEY: config.cell_key, TAG_ATTEMPT: attempt}
 
 
 def _quoted(text: str) -> str:

@@ -1,9 +1,10 @@
 """What was a recorded run trained with?"""
 
 import mlflow
-from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
 
-from bench.tracking.faults import first_line
+from bench.tracking.faults import first_line, is_outage
+from bench.tracking.store import database_of, reach, refusal
 from gpt.config import RunConfig
 from gpt.errors import ConfigError
 
@@ -13,10 +14,18 @@ def load_config(run_id: str) -> RunConfig:
 
     Raises:
         ConfigError: there is no such run, or it has no config.
+        MachineError: the tracking store is not there.
     """
+    uri = mlflow.get_tracking_uri()
+    wrong = f"--from-run takes the id of a recorded run but got {run_id}"
+    if (path := database_of(uri)) is not None and not path.exists():
+        raise ConfigError(f"{wrong}, and nothing is recorded here: {path} is not there")
     try:
-        return RunConfig.from_json(mlflow.artifacts.load_text(f"runs:/{run_id}/config.json"))
-    except MlflowException as error:
-        raise ConfigError(
-            f"--from-run takes the id of a recorded run but got {run_id} ({first_line(error)})"
-        ) from None
+        reach(uri)
+        MlflowClient(uri).get_run(run_id)
+        text = mlflow.artifacts.load_text(f"runs:/{run_id}/config.json")
+    except Exception as error:
+        if is_outage(error):
+            raise refusal(uri, error) from error
+        raise ConfigError(f"{wrong} ({first_line(error)})") from error
+    return RunConfig.from_json(text)

@@ -8,15 +8,12 @@ Left out: what to do when the store is away, see `bench.outbox`.
 
 import json
 import math
-import sqlite3
 import time
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import mlflow
-import requests
 from mlflow.entities import (
     Dataset,
     DatasetInput,
@@ -24,13 +21,14 @@ from mlflow.entities import (
     Metric,
     Param,
     RunTag,
+    ViewType,
 )
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from bench.redact import redacted
 from bench.tracking import views
-from bench.tracking.faults import first_line
-from gpt.errors import MachineError
+from bench.tracking.store import FILES, reach, refusal, tidy
 
 Measured = tuple[str, float, int, int]
 """A metric's name, its value, when it was taken (milliseconds since 1970), and its step."""
@@ -40,9 +38,6 @@ MAX_BATCH = 1000
 
 MAX_FOUND = 50_000
 """Runs found by one search; MLflow finds no more."""
-
-ANSWER_SECONDS = 10.0
-"""How long a server may take to say that it is there."""
 
 TAG_LEDGER = "gpt_bench.ledger"
 TAG_ROLE = "gpt_bench.role"
@@ -64,32 +59,35 @@ class Tracker:
         description: shown at its top, in Markdown.
 
     Raises:
-        MachineError: the store can't be written, or is not there.
+        MachineError: the store can't be written, or is not there (see `bench.tracking.store`).
     """
 
     def __init__(self, study: str, description: str) -> None:
         self._uri = mlflow.get_tracking_uri()
         try:
-            _probe(self._uri)
+            reach(self._uri)
             self._client = MlflowClient(self._uri)
             self.experiment_id = self._experiment(study)
             self._client.set_experiment_tag(
                 self.experiment_id, "mlflow.note.content", redacted(description)
             )
         except Exception as error:
-            refusal = (
-                f"the tracking store must be there and writable but {self._uri} is not "
-                f"({first_line(error)})\nset MLFLOW_TRACKING_URI or start from another folder"
-            )
-            raise MachineError(redacted(refusal)) from error
+            raise refusal(self._uri, error) from error
+        finally:
+            tidy(self._uri)
 
     def _experiment(self, study: str) -> str:
         """The experiment's id; made if it is not there, restored if it was deleted."""
         found = self._client.get_experiment_by_name(study)
         if found is None:
-            root = Path("mlruns").absolute() / study
+            root = Path(FILES).absolute() / study
             local = self._uri.startswith(("sqlite:", "file:"))
-            return self._client.create_experiment(study, root.as_uri() if local else None)
+            try:
+                return self._client.create_experiment(study, root.as_uri() if local else None)
+            except MlflowException as error:  # another process has made it, or we, unheard
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            return self._experiment(study)
         if found.lifecycle_stage == "deleted":
             self._client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
@@ -249,6 +247,17 @@ class Tracker:
             if other != run_id:
                 self._client.delete_run(other)
 
+    def knows(self, ledger: str) -> bool:
+        """Whether any run of a ledger was ever recorded here, deleted since or not.
+
+        A store that doesn't answer is taken to know it.
+        """
+        where = f"tags.`{TAG_LEDGER}` = '{ledger}'"
+        try:
+            return bool(self._client.search_runs([self.experiment_id], where, ViewType.ALL, 1))
+        except Exception:
+            return True
+
     def answers(self) -> bool:
         """Whether the store is there and would take a message for this experiment."""
         try:
@@ -288,17 +297,6 @@ def measured(step: int, metrics: Mapping[str, float | None]) -> list[Measured]:
         for name, value in metrics.items()
         if value is not None and math.isfinite(value)
     ]
-
-
-def _probe(uri: str) -> None:
-    """Raise at once what MLflow would raise only after minutes of trying again."""
-    if uri.startswith("sqlite:///"):
-        path = uri.removeprefix("sqlite:///").partition("?")[0]
-        with closing(sqlite3.connect(path)) as database:
-            database.execute("BEGIN IMMEDIATE")
-            database.rollback()
-    elif uri.startswith("http"):
-        requests.head(uri, timeout=ANSWER_SECONDS)
 
 
 def _tags(tags: Mapping[str, Any]) -> list[RunTag]:

@@ -1,9 +1,12 @@
 """Studies whose store goes away, hangs or refuses: training goes on, the record follows."""
 
 import os
+import shutil
 import signal
+from pathlib import Path
 
 import pytest
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from servers import Server
 from workplace import Workplace, meanwhile, wait_until
 
@@ -80,3 +83,33 @@ return replace(BASE, model=replace(BASE.model, n_head=1 + (mood == "do")))
     assert result.exit_code == 0, result.output
     verdicts = {run.data.tags["cell"]: run.data.tags["verdict"] for run in place.records()}
     assert verdicts == {"don't": "undetermined", "do": "undetermined"}
+
+
+def test_a_record_that_was_removed_is_made_anew_from_the_ledger(
+    place: Workplace, empty_store: Path
+) -> None:
+    """All but curves and files; a run that a person deleted stays deleted."""
+    study = place.write(options="seeds=1")
+    assert place.run(study, "--workers", 1).exit_code == 0
+    before = {run.info.run_name: run for run in place.records()}
+    uri = f"sqlite:///{place.folder / 'mlflow.db'}"
+    SqlAlchemyStore._engine_map.pop(uri).dispose()
+    shutil.copy(empty_store, place.folder / "mlflow.db")
+
+    again = place.run(study, "--workers", 1)
+
+    assert again.exit_code == 0, again.output
+    assert "2 runs of the ledger were not in MLflow's record" in again.stderr
+    after = {run.info.run_name: run for run in place.records()}
+    assert after.keys() == before.keys()
+    for name, run in after.items():
+        final = {k: v for k, v in before[name].data.metrics.items() if k.startswith("final/")}
+        assert run.data.metrics == pytest.approx(final)
+        assert run.info.status == "FINISHED"
+        for tag in ("outcome", "verdict", "cell", "gpt_bench.cell", "corpus_digest"):
+            assert run.data.tags[tag] == before[name].data.tags[tag]
+
+    for run in [*after.values(), *place.records("launch")]:
+        place.client.delete_run(run.info.run_id)
+    assert "recorded again" not in place.run(study, "--workers", 1).stderr
+    assert place.records() == []

@@ -135,6 +135,7 @@ def test_a_server_that_hangs_keeps_nobody_waiting(server: Server, place: Workpla
     run = begin(outbox)
     outbox.log(run, 1, {"train/loss": 2.0})
     outbox.finish(run, "FINISHED", tags={"outcome": "complete"}, folder=files(place))
+    wait_until(lambda: any("runs/create" in path for path in server.asked))
     outbox.flush()
     outbox.close()
     assert "3 messages" in outbox.unsent
