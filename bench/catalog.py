@@ -7,14 +7,13 @@ import ast
 import difflib
 import re
 import sys
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import studies
-from bench.spec import Study
-from gpt.errors import ConfigError, GptBenchError
+from bench.spec import Study, blame
+from gpt.errors import ConfigError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 """What a study may be called: it names files, a ledger and an MLflow experiment."""
@@ -50,10 +49,16 @@ class StudyFile:
         module = ModuleType(f"study_{self.name}")
         module.__file__ = str(self.path)
         sys.modules[module.__name__] = module
+        beside = str(self.path.resolve().parent)
+        sys.path.insert(0, beside)  # as for a script, so that it can import what lies there
         try:
             exec(code, module.__dict__)
-        except Exception as error:
-            raise self.blame(error) from error
+        except (Exception, SystemExit) as error:
+            raise blame(error, str(self.path)) from error
+        finally:
+            sys.path.remove(beside)
+            if beside not in sys.path:
+                sys.path.append(beside)  # for what `cell` itself imports
         study = getattr(module, "study", None)
         if not isinstance(study, Study):
             raise ConfigError(
@@ -61,22 +66,15 @@ class StudyFile:
             )
         return study
 
-    def blame(self, error: Exception) -> GptBenchError:
-        """The error as a user of the file needs it: which line of it raised what."""
-        frames = traceback.extract_tb(error.__traceback__)
-        lines = [f.lineno for f in frames if Path(f.filename).resolve() == self.path.resolve()]
-        if isinstance(error, GptBenchError) and not lines:
-            return error
-        line = lines[-1] if lines else 1
-        return ConfigError(f"{self.path}:{line}: {type(error).__name__}: {error}")
-
     def _parse(self) -> ast.Module:
         try:
             return ast.parse(self.path.read_bytes(), self.path)
         except SyntaxError as error:
             raise ConfigError(f"{self.path}:{error.lineno}: SyntaxError: {error.msg}") from None
-        except OSError as error:
-            raise ConfigError(f"a study's file must be readable but {error}") from None
+        except (OSError, ValueError) as error:  # a NUL in it is one of value
+            raise ConfigError(
+                f"a study's file must be readable but {self.path} is not: {error}"
+            ) from None
 
 
 def all_studies() -> list[StudyFile]:
@@ -97,8 +95,12 @@ def find_study(name: str) -> StudyFile:
         return known[name]
     path = Path(name)
     if path.suffix == ".py":
-        if not path.is_file():
-            raise ConfigError(f"a study's file must exist but got {name}")
+        try:
+            found = path.is_file()
+        except OSError:  # a name that the file system refuses, such as one that is too long
+            found = False
+        if not found:
+            raise ConfigError(f"a study's file must exist but got {_cut(name)}")
         if not NAME.fullmatch(path.stem):
             raise ConfigError(
                 "a study's file name must be at most 64 letters, digits, '.', '_' or '-' "
@@ -107,4 +109,8 @@ def find_study(name: str) -> StudyFile:
         return StudyFile(name=path.stem, path=path.absolute())
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]}? " if nearest else ""
-    raise ConfigError(f"no study is called {name!r}; {hint}--list shows all of them")
+    raise ConfigError(f"no study is called {_cut(name)!r}; {hint}--list shows all of them")
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= 80 else f"{name[:77]}..."

@@ -13,6 +13,7 @@ from rich.console import Console
 from bench import identity, leaderboard
 from bench.beside import beside
 from bench.confirm import confirmation, leading_cell, show_confirmation
+from bench.console import open_console
 from bench.cores import cpu_count
 from bench.executor import Executor, LocalExecutor, refuse_absent_device
 from bench.interrupt import Interruption
@@ -48,11 +49,11 @@ class Result:
     exit_code: int
 
 
-def run_under_budgets(command: Command, budgets: Mapping[str, str], console: Console) -> int:
-    """Run a command once under each budget, and print under which one the leader changes.
+def run_all(commands: Mapping[str, Command], console: Console) -> int:
+    """Run a command under each budget, and print under which one the leader changes.
 
     Args:
-        budgets: unit -> amount; each replaces the study's own.
+        commands: by budget, in words.
 
     Returns the exit code: that of the first run that was not complete, else 0.
 
@@ -60,15 +61,14 @@ def run_under_budgets(command: Command, budgets: Mapping[str, str], console: Con
         GptBenchError: as `run_study`.
     """
     results: dict[str, Result] = {}
-    for unit, amount in budgets.items():
-        overrides = {**command.overrides, unit: amount}
-        result = run_study(dataclasses.replace(command, overrides=overrides), console)
+    for budget, command in commands.items():
+        result = run_study(command, console)
         if result.exit_code > EXIT_INCOMPLETE:  # a signal
             return result.exit_code
-        results[f"{amount} {unit}"] = result
+        results[budget] = result
     if len(results) > 1:
         standings = {budget: result.standings for budget, result in results.items()}
-        console.print(leaderboard.show_budgets(standings), highlight=False)
+        console.print(leaderboard.show_budgets(standings))
     return next((r.exit_code for r in results.values() if r.exit_code), 0)
 
 
@@ -80,7 +80,7 @@ def run_study(command: Command, console: Console) -> Result:
     """
     plan = make_plan(command)
     configs = [cell.config for cell in plan.grid.cells]
-    progress = Progress(Console(stderr=True))
+    progress = Progress(open_console(stderr=True))
     place = Place(cache=default_cache(), corpora_dir=command.corpora_dir)
     with (
         closing(_start_executor(command, plan, configs)) as executor,
@@ -104,7 +104,7 @@ def run_study(command: Command, console: Console) -> Result:
             with session.run(plan, fresh=fresh) as (ledger, recorder):
                 standings = look_at(ledger, plan.study.metric)
                 dropped = [*plan.grid.dropped, *ledger.dropped()]
-                board = leaderboard.show(plan.ledger_name, standings, dropped)
+                board = leaderboard.show(plan.title, standings, dropped)
                 changes = ledger.changes()
                 views = recorder.close(  # before it is printed, which may fail
                     _as_text(board),
@@ -112,10 +112,10 @@ def run_study(command: Command, console: Console) -> Result:
                     interrupted=interruption.requested,
                 )
             if standings != shown:  # an earlier command may have gone further than this look
-                console.print(board, highlight=False)
+                console.print(board)
             shown = standings
             if changes:
-                console.print(changes, highlight=False, markup=False)
+                console.print(changes)
             missing += recorder.missing
             if missing or standings.settled or interruption.requested:
                 break
@@ -127,14 +127,14 @@ def run_study(command: Command, console: Console) -> Result:
                 sentence = show_confirmation(plan, leader, entries, ledger.entries())
                 recorder.close(sentence, verdicts={}, interrupted=interruption.requested)
                 entries += ledger.entries()
-            console.print(sentence, highlight=False, markup=False)
+            console.print(sentence)
             missing += recorder.missing
     console.print("\nBrowse it: mlflow ui")
     for name, address in views.items():
-        console.print(f"  {name:<12} {address}", highlight=False, soft_wrap=True)
+        console.print(f"  {name:<12} {address}", soft_wrap=True)
     for why in missing:
         text = f"Not all is recorded: {why}."
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        console.print(text, soft_wrap=True)
     if interruption.requested:
         console.print("Stopped. The same command goes on from here.")
         return Result(standings=standings, exit_code=interruption.exit_code)
@@ -168,7 +168,7 @@ class _Session:
             ) as ledger,
             Recorder(
                 self._outbox(plan),
-                plan.ledger_name,
+                plan.title,
                 plan.study,
                 ledger=ledger,
                 environment=identity.environment(),
@@ -244,7 +244,7 @@ def _default_workers(plan: Plan, configs: Sequence[RunConfig]) -> int:
 
 def _as_text(board: object) -> str:
     """As it is recorded: whole, however narrow the terminal is."""
-    console = Console(width=RECORDED_WIDTH)
+    console = open_console(width=RECORDED_WIDTH, always=True)
     with console.capture() as captured:
-        console.print(board, highlight=False)
+        console.print(board)
     return captured.get()

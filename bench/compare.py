@@ -8,7 +8,6 @@ if __name__ == "__main__":  # before the imports
 
     begin()
 
-import sys
 from typing import get_args
 
 import click
@@ -44,11 +43,10 @@ def main(
     Exit codes: 0 compared, whatever the verdict; 2 the cells can't be compared.
     """
     with refusals():
-        from rich.console import Console
-
+        from bench.console import open_console
         from bench.versus import compare
 
-        console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+        console = open_console(width=120)
         wanted = "tokens_per_second" if speed else metric
         console.print(compare(study, against, (cell_a, cell_b), wanted, alpha))
 

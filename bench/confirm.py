@@ -14,10 +14,10 @@ from bench.grid import Cell, Grid
 from bench.ledger import Entry
 from bench.outcome import Outcome
 from bench.plan import Plan
-from bench.spec import Study
+from bench.spec import MAX_SEEDS, Study
 from bench.standings import Standings
 
-FRESH = 1_000_000
+FRESH = MAX_SEEDS
 """The fresh seeds lie this far from those of the sweep: no sweep has as many."""
 
 

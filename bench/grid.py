@@ -1,18 +1,14 @@
 """Which cells does a study have? Walk its define-by-run space once, and train nothing."""
 
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-import optuna
-from optuna.distributions import CategoricalDistribution
-from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler
-
-from bench.spec import Study, Trial
+from bench.settings import refuse_misleading
+from bench.space import Point, draw, walk
+from bench.spec import Study
 from gpt.config import RunConfig
-from gpt.config.run import field_name
+from gpt.corpora import SOURCES
 from gpt.errors import ConfigError
 
 
@@ -50,12 +46,14 @@ class Grid:
     cells: list[Cell]
     dropped: list[Dropped]
 
+    repeats: dict[str, str] = field(default_factory=dict)
+    """Label of a point -> label of the cell before it that has the same config."""
 
-@dataclass(frozen=True, kw_only=True)
-class _Point:
-    rank: tuple[int, ...]
-    params: dict[str, Any]
-    config: RunConfig | ConfigError
+    @property
+    def texts(self) -> str:
+        """The corpora of its cells, in words, and which of them come over the network."""
+        names = sorted({cell.config.corpus.name for cell in self.cells})
+        return ", ".join(f"{n} (downloaded once)" if n in SOURCES else n for n in names)
 
 
 def label(params: Mapping[str, Any]) -> str:
@@ -94,6 +92,11 @@ def _say(params: Mapping[str, Any], *, exact: bool) -> str:
     return " ".join(parts) or "single"
 
 
+def cells_of(study: Study, overrides: Mapping[str, str]) -> Grid:
+    """All cells of a grid, or some of those that a search may draw; raises as `enumerate_grid`."""
+    return (draw_cells if study.search else enumerate_grid)(study, overrides)
+
+
 def enumerate_grid(study: Study, overrides: Mapping[str, str]) -> Grid:
     """Every cell of a grid study once, in the order in which its choices are written.
 
@@ -101,13 +104,10 @@ def enumerate_grid(study: Study, overrides: Mapping[str, str]) -> Grid:
     makes no valid config is dropped and listed.
 
     Raises:
-        ConfigError: no cell is valid, or an override sets what the study varies. What the study
-            itself raises is passed on, a space that is not finite among it.
+        StudyError: the study is wrong, or its space is not finite.
+        ConfigError: no cell is valid, or an override would mislead (`bench.settings`).
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        sampler = optuna.samplers.BruteForceSampler(seed=0)
-    return _as_grid(_visit(study.cell, sampler), overrides)
+    return _as_grid(list(walk(study)), overrides)
 
 
 def draw_cells(study: Study, overrides: Mapping[str, str], n_points: int = 32) -> Grid:
@@ -116,23 +116,15 @@ def draw_cells(study: Study, overrides: Mapping[str, str], n_points: int = 32) -
     Raises:
         ConfigError: as `enumerate_grid`.
     """
-    return _as_grid(_visit(study.cell, optuna.samplers.RandomSampler(seed=0), n_points), overrides)
+    return _as_grid(list(draw(study, n_points)), overrides)
 
 
-def refuse_varied(overrides: Mapping[str, str], configs: Iterable[RunConfig]) -> None:
-    """Raise `ConfigError` if an override would make unlike cells alike."""
-    flats = [config.flat() for config in configs]
-    for key in overrides:
-        values = {repr(flat[field_name(key)]) for flat in flats}
-        if len(values) > 1:
-            raise ConfigError(
-                f"--set can't fix what the study varies but got {key} "
-                f"(it takes {', '.join(sorted(values))})"
-            )
-
-
-def _as_grid(points: Sequence[_Point], overrides: Mapping[str, str]) -> Grid:
-    refuse_varied(overrides, [p.config for p in points if isinstance(p.config, RunConfig)])
+def _as_grid(points: Sequence[Point], overrides: Mapping[str, str]) -> Grid:
+    made = [point.config for point in points if isinstance(point.config, RunConfig)]
+    refuse_misleading(overrides, made)
+    if len({config.train.seed for config in made}) > 1:
+        raise ConfigError("a study can't vary the seed: Study(..., seeds=3) gives each cell three")
+    repeats: dict[str, str] = {}
     configs: dict[str, RunConfig] = {}
     reasons: dict[str, str] = {}
     params: dict[str, dict[str, Any]] = {}
@@ -143,6 +135,8 @@ def _as_grid(points: Sequence[_Point], overrides: Mapping[str, str]) -> Grid:
             config = point.config.override(overrides).canonical().with_seed(0)
             key = config.cell_key
             configs.setdefault(key, config)
+            if params.get(key, point.params) != point.params:
+                repeats[label(point.params)] = key
         except ConfigError as error:
             key = repr(point.params)
             reasons[key] = str(error)
@@ -156,37 +150,5 @@ def _as_grid(points: Sequence[_Point], overrides: Mapping[str, str]) -> Grid:
             for key, config in configs.items()
         ],
         dropped=[Dropped(label=labels[key], reason=reason) for key, reason in reasons.items()],
-    )
-
-
-def _visit(
-    cell: Callable[[Trial], RunConfig], sampler: BaseSampler, n_points: int | None = None
-) -> list[_Point]:
-    """What the study makes of the points that a sampler comes to."""
-    found: list[_Point] = []
-
-    def visit(trial: Trial) -> float:
-        try:
-            config: RunConfig | ConfigError = cell(trial)
-        except ConfigError as error:
-            config = error
-        if not isinstance(config, RunConfig | ConfigError):
-            where = f"{cell.__code__.co_filename}:{cell.__code__.co_firstlineno}"
-            raise ConfigError(
-                f"{where}: {cell.__name__} must return a RunConfig but got {type(config).__name__}"
-            )
-        found.append(_Point(rank=_rank(trial), params=dict(trial.params), config=config))
-        return 0.0
-
-    optuna.create_study(sampler=sampler).optimize(visit, n_points)
-    return sorted(found, key=lambda point: point.rank)
-
-
-def _rank(trial: Trial) -> tuple[int, ...]:
-    """Where each value stands among its choices."""
-    return tuple(
-        distribution.choices.index(trial.params[name])
-        if isinstance(distribution, CategoricalDistribution)
-        else round(1e6 * trial.params[name])
-        for name, distribution in trial.distributions.items()
+        repeats={point: labels[key] for point, key in repeats.items()},
     )

@@ -91,7 +91,7 @@ def of_runs(corpora: Mapping[str, str]) -> dict[str, str]:
 
 def digest_of(*parts: str) -> str:
     """Twelve digits that name a sequence of texts."""
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
 def _git(root: Path, *arguments: str) -> str:

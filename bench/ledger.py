@@ -205,7 +205,7 @@ class Ledger:
                 config = cell.config.with_seed(trial.user_attrs["seed"])
                 return self._give_out(trial, cell.label, config)
             try:
-                config = self._spec.cell(trial).override(self._overrides)
+                config = self._spec.config(trial).override(self._overrides)
             except ConfigError as error:
                 trial.set_user_attr("label", label(point_of(trial)))
                 self._pass_over(trial, INVALID, Outcome.INFEASIBLE, reason=str(error))

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     SpinnerColumn,
@@ -63,7 +62,7 @@ class Progress:
             self._ready = ""
         with self._draw() as bars:
             self._bars = bars
-            self._all = bars.add_task(f"[bold]{n_runs} runs", total=n_runs, status="")
+            self._all = bars.add_task(f"{n_runs} runs", total=n_runs, status="")
             yield
         self._bars = None
 
@@ -72,7 +71,7 @@ class Progress:
         if self._bars:
             words = f"{label} · seed {seed}"
             self._words[name] = words, self._now()
-            self._rows[name] = self._bars.add_task(escape(words), total=1.0, status="starting")
+            self._rows[name] = self._bars.add_task(words, total=1.0, status="starting")
 
     def update(self, name: str, point: Point, n_steps: int | None) -> None:
         """A run has come to a point."""
@@ -148,9 +147,9 @@ class Progress:
     def _draw(self) -> Bars:
         return Bars(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
-            TextColumn("{task.fields[status]}"),
+            TextColumn("{task.fields[status]}", markup=False),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),

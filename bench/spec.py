@@ -10,8 +10,9 @@
 space. It neither trains nor looks at the device, so a test can call it with a `FixedTrial`.
 """
 
+import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeVar, cast
 
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
@@ -19,11 +20,13 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import BaseTrial as Trial
 from optuna.trial import FixedTrial
 
+from bench.asking import Kept, Questions, StudyError
 from bench.metrics import LARGER_IS_BETTER, Metric
-from gpt.config import RunConfig
-from gpt.errors import ConfigError
+from gpt.config import RunConfig, check
+from gpt.errors import ConfigError, ConfigTypeError, GptBenchError
 
 __all__ = [
+    "MAX_SEEDS",
     "BasePruner",
     "FixedTrial",
     "HyperbandPruner",
@@ -33,12 +36,17 @@ __all__ = [
     "RandomSampler",
     "Search",
     "Study",
+    "StudyError",
     "TPESampler",
     "Trial",
+    "blame",
     "choose",
 ]
 
 Choice = TypeVar("Choice")
+
+MAX_SEEDS = 1_000_000
+"""A cell has no more runs: the seeds from there on measure the best again, and must be fresh."""
 
 
 def choose(trial: Trial, name: str, choices: Sequence[Choice]) -> Choice:
@@ -60,8 +68,12 @@ class Search:
     """Makes the pruner. It sees the metric at each evaluation, counted from 1."""
 
     def __post_init__(self) -> None:
-        if self.n_trials < 1:
-            raise ConfigError(f"n_trials must be at least 1 but got {self.n_trials}")
+        check.field_types(self)
+        check.at_least(1, self, "n_trials")
+        made = {"sampler": (self.sampler(0), BaseSampler), "pruner": (self.pruner(), BasePruner)}
+        for name, (part, kind) in made.items():
+            if not isinstance(part, kind):
+                raise ConfigTypeError(f"{name} must make a {kind.__name__} but made {part!r}")
 
 
 @dataclass(frozen=True)
@@ -83,16 +95,59 @@ class Study:
     search: Search | None = None
     """None: the grid of all cells."""
 
+    _kept: dict[str, Kept] = field(default_factory=dict, init=False, repr=False, compare=False)
+
     def __post_init__(self) -> None:
-        if self.seeds < 1:
-            raise ConfigError(f"seeds must be at least 1 but got {self.seeds}")
+        check.field_types(self)
+        check.at_least(1, self, "seeds")
+        check.at_least(0, self, "first_seed")
         if self.search is not None and self.seeds != 1:
             raise ConfigError(
                 f"a search gives each point one seed but got seeds={self.seeds}; "
                 "measure its best again in a grid study"
             )
 
+    def config(self, trial: Trial) -> RunConfig:
+        """What `cell` makes of the trial's answers, its questions checked (`bench.asking`).
+
+        Raises:
+            ConfigError: this point makes no config.
+            StudyError: the study is wrong, with file and line.
+        """
+        try:
+            config = self.cell(cast(Trial, Questions(trial, self._kept)))
+        except (Exception, SystemExit) as error:
+            kinds = ConfigTypeError | StudyError
+            if isinstance(error, ConfigError) and not isinstance(error, kinds):
+                raise
+            frames = traceback.extract_tb(error.__traceback__)[1:]  # below this one
+            raise blame(error, frames[0].filename if frames else self._place[0]) from error
+        if not isinstance(config, RunConfig):
+            path, line = self._place
+            raise StudyError(
+                f"{path}:{line}: cell must return a RunConfig but got {type(config).__name__}"
+            )
+        return config
+
+    @property
+    def _place(self) -> tuple[str, int]:
+        """File and line of `cell`."""
+        code = getattr(self.cell, "__code__", None)
+        return (code.co_filename, code.co_firstlineno) if code else ("the study", 1)
+
     @property
     def direction(self) -> Literal["minimize", "maximize"]:
         """Which end of the metric is better."""
         return "maximize" if self.metric in LARGER_IS_BETTER else "minimize"
+
+
+def blame(error: BaseException, path: str) -> StudyError:
+    """The error as the author of a study's file needs it: which line of it raised what."""
+    frames = traceback.extract_tb(error.__traceback__)
+    line = next((f.lineno for f in reversed(frames) if f.filename == path), 1)
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, GptBenchError):
+        said = str(error)
+    elif isinstance(error, SystemExit):
+        said = "a study must not end the program but it called sys.exit()"
+    return StudyError(f"{path}:{line}: {said}")

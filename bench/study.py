@@ -10,14 +10,12 @@ if __name__ == "__main__":  # before the imports
     begin()
 
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
 from bench.refusal import refusals
-from gpt.config import Budget
 from gpt.errors import ConfigError
 
 
@@ -39,7 +37,7 @@ class Seeds(click.ParamType[Any]):
               "UTF-8 file or folder of .txt files.")  # fmt: skip
 @click.option(
     "--corpora-dir",
-    type=click.Path(path_type=Path),
+    metavar="DIR",
     help="Where to look for known corpora before downloading them [env: GPT_BENCH_CORPORA].",
 )
 @click.option(
@@ -79,15 +77,16 @@ def main(study: str | None, list_: bool, debug: bool, **options: Any) -> None:
 
 
 def _list() -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from bench.catalog import all_studies
+    from bench.console import open_console
+    from bench.grid import cells_of
 
-    table = Table("study", "question", box=None, header_style="bold")
+    table = Table("study", "question", "text", box=None, header_style="bold")
     for file in all_studies():
-        table.add_row(file.name, file.question)
-    Console().print(table)
+        table.add_row(file.name, file.question, cells_of(file.load(), {}).texts)
+    open_console(width=120).print(table)
 
 
 def _run(
@@ -95,7 +94,7 @@ def _run(
     *,
     plan: bool,
     corpus: str | None,
-    corpora_dir: Path | None,
+    corpora_dir: str | None,
     device: str | None,
     workers: int | None,
     executor: Literal["local", "ray"],
@@ -106,13 +105,24 @@ def _run(
     fresh: bool,
     from_run: str | None,
 ) -> int:
+    typed = {"STUDY": name, "--corpus": corpus, "--corpora-dir": corpora_dir, "--address": address,
+             "--from-run": from_run}  # fmt: skip
+    for option, text in typed.items():
+        if text == "":  # a variable of the shell that is not set; as a path it is this folder
+            raise ConfigError(f"{option} must name something but got ''")
     if (name is None) == (from_run is None):
         raise ConfigError("name one study, or give --from-run; --list shows the studies")
     if address is not None and executor != "ray":
         raise ConfigError("--address is that of a Ray cluster: give --executor ray too")
+    from bench.settings import parse_budgets, parse_settings
+
     overrides = parse_settings(settings)
     for key, value in (("corpus", corpus), ("device", device)):
         if value is not None:
+            if key in overrides:
+                raise ConfigError(
+                    f"--{key} {value} and --set {key}={overrides[key]} say the same: keep one"
+                )
             overrides[key] = value
 
     if not plan and executor == "local":
@@ -120,54 +130,30 @@ def _run(
 
         forkserver.start()  # it imports torch while this process does
 
-    from rich.console import Console
-
-    from bench.plan import Command, make_plan, show_plan
+    from bench.console import open_console
+    from bench.plan import Command, make_plan, show_plan, under_budgets
 
     command = Command(
         study=name,
         from_run=from_run,
         overrides=overrides,
-        corpora_dir=corpora_dir,
+        corpora_dir=Path(corpora_dir) if corpora_dir is not None else None,
         workers=workers,
         executor=executor,
         address=address,
         seeds=seeds,
         fresh=fresh,
     )
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    commands = under_budgets(command, parse_budgets(budgets))
+    console = open_console(width=120)
     if plan:
-        show_plan(make_plan(command), console)
+        for one in commands.values():
+            show_plan(make_plan(one), console)
         return 0
 
-    from bench.command import run_study, run_under_budgets
+    from bench.command import run_all
 
-    if budgets:
-        return run_under_budgets(command, parse_budgets(budgets), console)
-    return run_study(command, console).exit_code
-
-
-def parse_budgets(budgets: tuple[str, ...]) -> dict[str, str]:
-    """`("bytes=500_000", "flops=4e11")` as a dict; raises `ConfigError` on anything else."""
-    parsed = parse_settings(budgets)
-    units = [unit.name for unit in fields(Budget)]
-    for unit in parsed:
-        if unit not in units:
-            raise ConfigError(f"--budget takes one of {', '.join(units)} but got {unit!r}")
-    if len(parsed) < len(budgets):
-        raise ConfigError("--budget takes each unit once but got " + ", ".join(budgets))
-    return parsed
-
-
-def parse_settings(settings: tuple[str, ...]) -> dict[str, str]:
-    """`("n_head=2", "dropout=0.1")` as a dict; raises `ConfigError` on anything else."""
-    parsed = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not (key and equals and value):
-            raise ConfigError(f"--set takes KEY=VALUE but got {setting!r}")
-        parsed[key.strip()] = value.strip()
-    return parsed
+    return run_all(commands, console)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,23 @@
 """The documents, held to the code: what they name is there, and what is there is named."""
 
 import re
+import socket
 from pathlib import Path
 
 import pytest
 
 from bench.catalog import all_studies
-from bench.spec import Study
+from bench.outcome import Outcome
+from bench.plan import Command, make_plan
+from bench.settings import settle
 from bench.study import main
+from bench.work import Finished, Place, Train, perform
+from gpt.cache import default_cache
+from gpt.corpora import CORPORA_VARIABLE
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "mlruns" / "README.md"]
+STUDIES = [study.path for study in all_studies()]
 README = (ROOT / "README.md").read_text("utf-8")
 
 
@@ -19,11 +26,44 @@ def test_the_study_table_is_the_list_of_studies() -> None:
     assert sorted(rows) == [(study.name, study.question) for study in all_studies()]
 
 
-def test_the_study_of_the_readme_runs() -> None:
+def test_the_study_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an empty folder and without a network; smaller, and for two steps."""
     (code,) = re.findall(r"```python\n(.+?)```", README, flags=re.DOTALL)
-    names: dict[str, object] = {}
-    exec(compile(code, "README.md", "exec"), names)
-    assert isinstance(names["study"], Study)
+    (tmp_path / "mine.py").write_text(code, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(CORPORA_VARIABLE, "")
+    monkeypatch.setattr(socket, "create_connection", _no_network)
+    monkeypatch.setattr(socket.socket, "connect", _no_network)
+    tiny = "kernel=sdpa n_layer=1 n_embd=16 steps=2 evaluations=1 val_fraction=0.001 device=cpu"
+    settings = dict(setting.split("=") for setting in tiny.split())
+    plan = make_plan(Command(study="mine.py", overrides=settings))
+    assert [cell.config.model.n_head for cell in plan.grid.cells] == [1, 2, 4]
+    place = Place(cache=default_cache(), corpora_dir=None)
+    config = plan.grid.cells[0].config
+    messages: list[object] = []
+    task = Train(config=config, place=place, folder=tmp_path / "run")
+    perform(task, lambda message: messages.append(message) is None)
+
+    last = messages[-1]
+    assert isinstance(last, Finished)
+    assert last.outcome is Outcome.COMPLETE, last.reason
+
+
+def test_what_the_documents_type_is_there() -> None:
+    """Studies by their names, and settings that a config takes."""
+    today = [path for path in (*DOCUMENTS, *STUDIES) if "log" not in path.name.lower()]
+    text = "".join(path.read_text("utf-8") for path in today)
+    names = set(re.findall(r"bench\.study ([a-z_]+)", text))
+    settings = re.findall(r"--set ([a-z_]+)=([\w.]+)", text)
+    assert "tokenizer_sweep" in names
+    assert names <= {study.name for study in all_studies()}
+    assert len(settings) > 5
+    for name, value in settings:
+        settle({name: value})
+
+
+def _no_network(*_: object, **__: object) -> None:
+    raise AssertionError("an example must not need a network")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

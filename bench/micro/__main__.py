@@ -5,7 +5,6 @@ if __name__ == "__main__":  # before the imports
 
     begin()
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +41,13 @@ def main(debug: bool) -> None:
               help="Folder for the PNGs and index.html.")  # fmt: skip
 def report(json: Path | None, output: Path) -> None:
     """Draw time and memory against T from JSON, by default the newest in .benchmarks."""
-    from rich.console import Console
-
+    from bench.console import open_console
     from bench.micro.report import write_report
     from bench.micro.results import read_results
     from bench.micro.tables import tables
 
     results = read_results(json)
-    console = Console(width=None if sys.stdout.isatty() else 130)
+    console = open_console(width=130)
     console.print(*tables(results), sep="\n")
     console.print(f"Drawn: {write_report(results, output)}", soft_wrap=True, highlight=False)
 
@@ -73,8 +71,8 @@ def explain(preset: str, device: str, dtype: str, kernel: str | None, threads: i
     It trains on random tokens of the preset's vocabulary: times don't depend on what they say.
     """
     import torch
-    from rich.console import Console
 
+    from bench.console import open_console
     from bench.micro.explain import explain_step, show
     from gpt.malloc import keep_freed_memory
 
@@ -82,7 +80,7 @@ def explain(preset: str, device: str, dtype: str, kernel: str | None, threads: i
     torch.set_num_threads(threads)
     keep_freed_memory()  # as a sweep's workers do
     explanation = explain_step(PRESETS[preset].override(settings), seconds=seconds)
-    Console(width=None if sys.stdout.isatty() else 110).print(show(explanation, preset))
+    open_console(width=110).print(show(explanation, preset))
 
 
 if __name__ == "__main__":

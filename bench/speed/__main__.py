@@ -5,7 +5,6 @@ if __name__ == "__main__":  # before the imports
 
     begin()
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +38,9 @@ def main(only: tuple[str, ...], threads: int, **options: Any) -> None:
 
 def _measure(names: tuple[str, ...], threads: int, options: dict[str, Any]) -> None:
     import torch
-    from rich.console import Console
 
     from bench import identity
+    from bench.console import open_console
     from bench.speed.measure import Request, measure, record
     from bench.speed.rows import as_table
     from bench.tracking import Tracker
@@ -49,7 +48,7 @@ def _measure(names: tuple[str, ...], threads: int, options: dict[str, Any]) -> N
     from gpt.scratch import scratch_folder
 
     torch.set_num_threads(threads)
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = open_console(width=140)
     tracker = Tracker("speed", "How fast is the suite? Ratios of ways that were timed in turn.")
     rows, status = [], "FAILED"
     where = resolve_device(options["device"])

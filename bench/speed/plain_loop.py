@@ -13,7 +13,7 @@ import click
 
 from bench.catalog import find_study
 from bench.grid import enumerate_grid
-from bench.study import parse_settings
+from bench.settings import parse_settings
 from bench.tracking import Tracker
 from bench.work import sample_text
 from gpt.config import RunConfig

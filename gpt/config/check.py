@@ -3,10 +3,13 @@
 import collections.abc
 import math
 import types
+from dataclasses import replace
 from functools import cache
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from gpt.errors import ConfigError, ConfigTypeError
+
+Config = TypeVar("Config")
 
 
 def at_least(minimum: float, config: Any, *names: str) -> None:
@@ -37,8 +40,10 @@ def field_types(config: Any) -> None:
         ConfigError: a field with a `Literal` type is none of its choices.
     """
     kind: type = type(config)
-    for name, hint in hints_of(kind).items():
+    for name, hint, exact in _exact_types(kind):
         value = getattr(config, name)
+        if type(value) in exact:
+            continue
         if hasattr(value, "tolist"):  # a scalar of numpy, or an array, which is then refused
             value = value.tolist()
             object.__setattr__(config, name, value)
@@ -46,6 +51,27 @@ def field_types(config: Any) -> None:
             raise ConfigTypeError(f"{name} must be {in_words(hint)} but got {value!r}")
         if get_origin(hint) is Literal and value not in get_args(hint):
             raise ConfigError(f"{name} must be {in_words(hint)} but got {value!r}")
+
+
+def changed(config: Config, **values: Any) -> Config:
+    """A copy of a dataclass with these values, or itself where it has them already."""
+    same = all(getattr(config, name) == value for name, value in values.items())
+    return config if same else replace(config, **values)  # type: ignore[type-var]
+
+
+@cache
+def _exact_types(config: type) -> list[tuple[str, Any, frozenset[type]]]:
+    """Of each field its name, its type, and the types of which every value fits."""
+    return [
+        (name, hint, frozenset().union(*map(_alike, get_args(hint) or [hint])))
+        for name, hint in hints_of(config).items()
+    ]
+
+
+def _alike(hint: Any) -> set[type]:
+    if hint is float:
+        return {float, int}
+    return {hint} if isinstance(hint, type) else set()
 
 
 @cache
@@ -72,8 +98,6 @@ def _fits(value: Any, hint: Any) -> bool:
         return type(value) is str
     if origin is collections.abc.Callable:
         return callable(value)
-    if hint is float:
-        return type(value) in (float, int)
-    if hint in (int, str, bool):
-        return type(value) is hint
-    return isinstance(value, hint)
+    if hint in (int, str, bool, float):
+        return type(value) in _alike(hint)
+    return isinstance(value, origin or hint)

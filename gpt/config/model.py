@@ -1,7 +1,7 @@
 """The shape of a language model. Letters in comments: B batch, T time, C = n_embd, H = n_head,
 D = C / H head size, V vocabulary."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from gpt.config import check
@@ -134,7 +134,7 @@ class ModelConfig:
                 context_bytes=self.context_bytes,
                 init="torch" if self.init == "torch" else "gpt2",
             )
-        return replace(
+        return check.changed(
             self,
             block_size=64 if self.context_bytes is not None else self.block_size,
             kernel="per_head" if self.attention == "per_head" else self.kernel,

@@ -1,6 +1,6 @@
 """How weights move."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from gpt.config import check
@@ -63,7 +63,7 @@ class OptimizerConfig:
     def canonical(self) -> "OptimizerConfig":
         """The same optimizer without the fields that its kind and schedule ignore: two configs
         that differ only in those are one cell, not two."""
-        return replace(
+        return check.changed(
             self,
             adamw_multiplier=self.adamw_multiplier if self.kind == "muon" else 1.0,
             muon_iterations=self.muon_iterations if self.kind == "muon" else 3,

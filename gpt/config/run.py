@@ -5,7 +5,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
@@ -61,11 +61,12 @@ class RunConfig:
 
     def with_seed(self, seed: int) -> "RunConfig":
         """A copy that differs in the seed alone."""
-        return self.replace(train=dataclasses.replace(self.train, seed=seed))
+        return check.changed(self, train=check.changed(self.train, seed=seed))
 
     def canonical(self) -> "RunConfig":
         """A copy without what its parts ignore, so that equal runs have equal keys."""
-        return self.replace(
+        return check.changed(
+            self,
             tokenizer=self.tokenizer.canonical(),
             model=self.model.canonical(),
             optimizer=self.optimizer.canonical(),
@@ -74,7 +75,7 @@ class RunConfig:
     @property
     def key(self) -> str:
         """A stable name of this run: 12 hexadecimal digits of its content's SHA-256."""
-        content = json.dumps(_plain(dataclasses.asdict(self.canonical())), sort_keys=True)
+        content = json.dumps(_plain(self.canonical()), sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     @cached_property
@@ -106,8 +107,9 @@ class RunConfig:
         The budget appears once, as text with its unit.
         """
         return {
-            name: str(value) if isinstance(value := getattr(section, leaf), Budget) else value
-            for name, (section, leaf) in _leaves(self)
+            flat_name(name, leaf): str(value) if leaf == "budget" else value
+            for name, section in _fields_of(self).items()
+            for leaf, value in _fields_of(section).items()
         }
 
     def override(self, values: Mapping[str, str]) -> "RunConfig":
@@ -155,13 +157,6 @@ def tidy(values: Mapping[str, str]) -> dict[str, str]:
     if budget is not None:
         fields[budget.unit] = budget.amount
     return {name: str(value) for name, value in fields.items()}
-
-
-def _leaves(config: RunConfig) -> Iterator[tuple[str, tuple[Any, str]]]:
-    for part in dataclasses.fields(config):
-        section = getattr(config, part.name)
-        for leaf in dataclasses.fields(section):
-            yield flat_name(part.name, leaf.name), (section, leaf.name)
 
 
 @cache
@@ -222,7 +217,13 @@ def _parse(key: str, text: str, hint: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """`value` with 5.0 as 5: what is equal in Python is equal in JSON."""
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    """A config as a dict, with 5.0 as 5: what is equal in Python is equal in JSON."""
+    if type(value) is float and value.is_integer():
+        return int(value)
+    fields = _fields_of(value)
+    return {name: _plain(part) for name, part in fields.items()} if fields else value
+
+
+def _fields_of(config: Any) -> dict[str, Any]:
+    """The fields of a dataclass by name; of anything else none."""
+    return {name: getattr(config, name) for name in getattr(config, "__dataclass_fields__", ())}

@@ -39,8 +39,8 @@ class TokenizerConfig:
 
         Two configs that differ only in those are one cell, not two.
         """
-        return TokenizerConfig(
-            kind=self.kind,
+        return check.changed(
+            self,
             vocab_size=self.vocab_size if self.kind in SUBWORD else None,
             byte_fallback=self.byte_fallback if self.kind == "char" else True,
         )

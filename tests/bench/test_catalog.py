@@ -7,6 +7,7 @@ import pytest
 from workplace import Workplace
 
 from bench.catalog import all_studies, find_study
+from bench.grid import enumerate_grid
 from gpt.errors import ConfigError
 
 
@@ -55,9 +56,13 @@ def test_a_file_is_found_from_any_folder(bare: Workplace, monkeypatch: pytest.Mo
         ("\n\nx = (", "bad.py:3: SyntaxError"),
         ("import nothing_of_this_name", "bad.py:1: ModuleNotFoundError"),
         (
-            "from bench.spec import Study\nStudy(1, seeds=0)",
+            "from bench.spec import Study\nStudy(len, seeds=0)",
             "bad.py:2: .*seeds must be at least 1",
         ),
+        ("import sys\nsys.exit(0)", "bad.py:2: a study must not end the program"),
+        ("raise KeyError('x')", "bad.py:1: KeyError: 'x'"),
+        ("\0", "bad.py"),
+        ("from bench.spec import *\nStudy(len, metric='x')", "bad.py:2: metric must be one of"),
         ("study = None", "must define `study = Study.* but has NoneType"),
         ("", "must define `study = Study"),
     ],
@@ -79,6 +84,29 @@ def test_a_file_that_was_just_changed_is_read_anew(
 
     assert seeds == [1, 2, 3]
     assert not (bare.folder / "__pycache__").exists()
+
+
+def test_a_file_may_import_what_lies_beside_it(
+    bare: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When it is loaded and in its cells, from any folder; nothing else is found there first."""
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    study = bare.write(cell="import beside_cell\nreturn beside_cell.BASE")
+    path = bare.folder / study
+    path.write_text(f"{path.read_text('utf-8')}\nfrom beside_load import SEEDS\n", "utf-8")
+    (bare.folder / "beside_load.py").write_text("SEEDS = 3")
+    (bare.folder / "beside_cell.py").write_text(
+        "from gpt.config import RunConfig as R; BASE = R()"
+    )
+    (bare.folder / "elsewhere").mkdir()
+    monkeypatch.chdir(bare.folder / "elsewhere")
+    before = list(sys.path)
+    loaded = find_study(str(path)).load()
+
+    assert len(enumerate_grid(loaded, {}).cells) == 1
+    assert sys.path == [*before, str(bare.folder)]
+    for name in ("beside_load", "beside_cell"):
+        monkeypatch.delitem(sys.modules, name)
 
 
 def test_asking_for_the_question_runs_nothing(bare: Workplace) -> None:

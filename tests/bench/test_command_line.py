@@ -108,6 +108,24 @@ def test_the_same_command_again_has_nothing_to_do(
         (["smoke", "--set", "tokenizer=byte"], 2, ["can't fix what the study varies"]),
         (["smoke", "--set", "n_embd=-8"], 2, ["n_embd must be at least 1 but got -8"]),
         (["smoke", "--set", "n_embd=33"], 2, ["divisible by n_head but got 33 and 2"]),
+        (["smoke", "--set", "seed=5"], 2, ["can't fix the seed", "--seeds"]),
+        (["smoke", "--set", "n_layer=2", "--set", "n_layer=4"], 2, ["n_layer=2 and n_layer=4"]),
+        (["smoke", "--set", "n_layer=2", "--set", "model.n_layer=4"], 2, ["set n_layer once"]),
+        (["smoke", "--corpus", "pydocs", "--set", "corpus=x"], 2, ["--corpus pydocs and --set"]),
+        (["smoke", "--device", "cpu", "--set", "device=cpu"], 2, ["say the same: keep one"]),
+        (["smoke", "--budget", "steps=5", "--set", "tokens=7"], 2, ["--budget", "--set tokens=7"]),
+        (["smoke", "--plan", "--budget", "steps=abc"], 2, ["steps takes int or None but got abc"]),
+        (["smoke", "--budget", "steps=5", "--budget", "flops=0"], 2, ["positive", "0 flops"]),
+        (["smoke", "--set", "measure_test=True"], 2, ["needs a test part"]),
+        (["tokenizer_sweep", "--set", "measure_test=True"], 2, ["measure_test", "no test any"]),
+        (["vocab_sweep", "--set", "tokenizer=char"], 2, ["tokenizer=char", "vocab_size"]),
+        (["smoke", "--corpus", ""], 2, ["--corpus must name something"]),
+        (["smoke", "--corpora-dir", ""], 2, ["--corpora-dir must name something"]),
+        (["--from-run", ""], 2, ["--from-run must name something"]),
+        ([""], 2, ["STUDY must name something"]),
+        (["x" * 300], 2, ["no study is called 'xxx"]),
+        ([f"{'x' * 300}.py"], 2, ["a study's file must exist but got xxx"]),
+        (["smoke", "--corpus", "x" * 300], 2, ["'xxx", "existing path"]),
         (["smoke", "--device", ABSENT], 4, [f"but got {ABSENT}", "cpu"]),
         (["smoke", "--corpus", "nowhere.txt"], 2, ["'nowhere.txt'", "pydocs"]),
         (["smoke", "--corpora-dir", "nowhere", "--corpus", "don_quixote"], 2, ["--corpora-dir"]),
@@ -165,6 +183,9 @@ def test_a_text_that_can_not_be_used_ends_it_before_any_run(
         ),
         ("return replace(BASE, model=ModelConfig(n_layer=0))", ["n_layer", "0"]),
         ("return (", ["bad.py", "SyntaxError"]),
+        ("import sys\nsys.exit()", ["bad.py:23: a study must not end the program"]),
+        ("return replace(BASE, model=ModelConfig(bias=1))", ["bad.py:22: bias must be bool"]),
+        ("choose(trial, 'a', [1, True])", ["bad.py:22: ", "'a'", "1 and True are equal"]),
     ],
 )
 def test_a_wrong_study_is_named_with_its_line(
@@ -184,6 +205,23 @@ def test_debug_shows_where_it_was_raised(bare: Workplace) -> None:
     assert result.exit_code == bare.run("xyzzy").exit_code == 2
     assert "Traceback" in result.stderr
     assert "error: no study is called" in result.stderr
+
+
+def test_a_plan_shows_what_each_budget_gives(bare: Workplace) -> None:
+    result = bare.run("--plan", bare.write(), "--budget", "steps=5", "--budget", "tokens=1_000")
+
+    assert result.exit_code == 0
+    for words in ("tiny · steps=5: 4 runs", "5 steps", "tiny · tokens=1000: 4 runs", "1,000 tok"):
+        assert words in result.stdout
+    assert "12 steps" not in result.stdout
+
+
+def test_the_list_and_a_plan_say_which_texts_are_downloaded(bare: Workplace) -> None:
+    lines = {line.split()[0]: line for line in bare.run("--list").stdout.splitlines()}
+    assert "tinyshakespeare (downloaded once)" in lines["nanogpt"]
+    assert lines["smoke"].split()[-1] == "pydocs"
+    assert "Text: tinyshakespeare (downloaded once)." in bare.run("nanogpt", "--plan").stdout
+    assert "Text: pydocs." in bare.run("smoke", "--plan").stdout
 
 
 def test_what_a_search_ranks_must_be_fair(bare: Workplace) -> None:

@@ -1,11 +1,13 @@
 """Which ledger a command goes on with, and when that is another one."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from workplace import Workplace
 
-from bench.plan import Command, Plan, make_plan
+from bench.plan import Command, Plan, make_plan, under_budgets
+from bench.spec import MAX_SEEDS
 from gpt.errors import ConfigError
 
 
@@ -41,6 +43,60 @@ def test_what_is_asked_names_the_ledger_and_seeds_do_not(tiny: Workplace) -> Non
     assert len({plain, *names}) == 6
     assert all("/" not in name for name in names)
     assert names[0] == "tiny@pydocs"
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_setting_is_the_same_however_it_is_typed() -> None:
+    typed = [{"n_layer": "2", "steps": "1000"}, {"steps": "1_000", "model.n_layer": "2"}]
+    one, other = (plan(overrides=overrides).ledger_name for overrides in typed)
+    assert one == other
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_title_says_in_words_what_was_set() -> None:
+    assert plan().title == "tiny"
+    assert plan(overrides={"n_layer": "2"}).title == "tiny · n_layer=2"
+    both = {"steps": "1_000", "corpus": "song.txt", "model.n_layer": "2"}
+    assert plan(overrides=both).title == "tiny · corpus=song.txt, n_layer=2, steps=1000"
+    again = replace(plan(overrides={"n_layer": "2"}), part="test-abc")
+    assert again.title == "tiny · n_layer=2 · the best again, on the test part"
+
+
+@pytest.mark.usefixtures("tiny")
+def test_each_budget_is_planned_before_any_runs() -> None:
+    command = Command(study="tiny.py", overrides={"n_layer": "2"})
+    budgets = [{"steps": "5"}, {"tokens": "99"}]
+    commands = under_budgets(command, budgets)
+
+    assert list(commands) == ["5 steps", "99 tokens"]
+    plans = [make_plan(one) for one in commands.values()]
+    assert [str(p.grid.cells[0].config.train.budget) for p in plans] == ["5 steps", "99 tokens"]
+    assert {p.grid.cells[0].config.model.n_layer for p in plans} == {2}
+    assert under_budgets(command, []) == {"": command}
+    with pytest.raises(ConfigError, match="got 0 tokens"):
+        under_budgets(command, [{"steps": "5"}, {"tokens": "0"}])
+    with pytest.raises(ConfigError, match="--budget gives the budget, and so does --set steps=7"):
+        under_budgets(replace(command, overrides={"steps": "7"}), budgets)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_sweep_does_not_count_up_to_the_fresh_seeds() -> None:
+    """Those that measure its best again, for they would not be fresh."""
+    assert plan(seeds=MAX_SEEDS).looks == (MAX_SEEDS,)
+    with pytest.raises(ConfigError, match=r"at most 1,000,000, .* but got 1,000,001"):
+        plan(seeds=MAX_SEEDS + 1)
+
+
+def test_a_race_needs_a_mark(tiny: Workplace) -> None:
+    tiny.write(options='metric="seconds_to_target"')
+    with pytest.raises(ConfigError, match="needs a target_loss in each cell but got None"):
+        plan()
+    assert plan(overrides={"target_loss": "2.5"}).n_runs == 2
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_text_s_name_may_be_longer_than_a_file_s() -> None:
+    assert plan("smoke", overrides={"corpus": "x" * 300}).grid.cells
 
 
 def test_a_corpus_is_the_same_from_wherever_it_is_named(tiny: Workplace) -> None:

@@ -7,7 +7,7 @@ import optuna
 import pytest
 
 from bench.catalog import StudyFile, all_studies
-from bench.grid import draw_cells, enumerate_grid
+from bench.grid import cells_of
 from bench.spec import FixedTrial
 from bench.standings import refuse_unfair_metric
 
@@ -43,7 +43,7 @@ def test_it_opens_with_its_question(file: StudyFile) -> None:
 
 def test_its_space_is_of_valid_cells(file: StudyFile) -> None:
     study = file.load()
-    grid = (draw_cells if study.search else enumerate_grid)(study, {})
+    grid = cells_of(study, {})
 
     assert grid.cells
     assert grid.dropped == []
@@ -54,7 +54,7 @@ def test_its_space_is_of_valid_cells(file: StudyFile) -> None:
 
 def test_its_cells_are_pure(file: StudyFile) -> None:
     study = file.load()
-    for cell in (draw_cells if study.search else enumerate_grid)(study, {}).cells:
+    for cell in cells_of(study, {}).cells:
         twice = [study.cell(FixedTrial(cell.params)) for _ in range(2)]
         assert twice[0] == twice[1]
         assert twice[0].cell_key == cell.key

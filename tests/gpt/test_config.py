@@ -238,6 +238,14 @@ def test_the_key_is_the_same_in_another_process() -> None:
     assert there.stdout.decode().strip() == RunConfig().key
 
 
+def test_what_was_worked_out_of_a_config_is_no_part_of_it() -> None:
+    config = RunConfig().with_seed(3)
+    key, flat = config.key, config.flat()
+
+    assert config.cell_key != key  # it may be remembered
+    assert (config.key, config.flat()) == (key, flat)
+
+
 def test_the_cell_key_forgets_the_seed_alone() -> None:
     config = RunConfig()
 

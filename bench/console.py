@@ -1,0 +1,28 @@
+"""How is something shown to a person? As it stands: what a user named is text, and no markup.
+
+Rich would read `data[old].txt` as `data` in a style called "old", and `:smile:` as a face.
+"""
+
+import sys
+
+from rich.console import Console
+
+
+def open_console(
+    *, width: int | None = None, stderr: bool = False, always: bool = False
+) -> Console:
+    """A console that adds no meaning to what it prints.
+
+    Args:
+        width: where the output is no terminal; there None is rich's own guess.
+        stderr: print there, not on stdout.
+        always: keep the width on a terminal too.
+    """
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(
+        stderr=stderr,
+        width=None if stream.isatty() and not always else width,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
