@@ -2,6 +2,8 @@
 
 import errno
 
+from gpt.errors import MachineError
+
 FULL = frozenset({errno.ENOSPC, errno.EROFS, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)})
 """What a disk says that can't take more."""
 
@@ -20,3 +22,8 @@ def full_disk(error: BaseException | None) -> str:
             return " ".join(str(error).split())
         error = error.__cause__ or error.__context__
     return ""
+
+
+def full_disk_error(said: str) -> MachineError:
+    """How a person is told what the disk said."""
+    return MachineError(f"the disk must take what is written but {said}\nfree some, then go on")

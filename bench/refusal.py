@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 import click
 
-from bench.full_disk import full_disk
+from bench.full_disk import full_disk, full_disk_error
 from bench.interrupt import Stopped
 from bench.redact import redacted_output
-from gpt.errors import GptBenchError, MachineError
+from gpt.errors import GptBenchError
 
 
 @contextmanager
@@ -34,8 +34,7 @@ def refusals(*, debug: bool = False) -> Iterator[None]:
                 raise  # whoever read the output has gone away: click's to heed
             if not (said := full_disk(error)):
                 _fail()  # a fault of ours: the traceback is what a report of it needs
-            refusal = f"the disk must take what is written but {said}\nfree some space, then go on"
-            _refuse(MachineError(refusal), debug)
+            _refuse(full_disk_error(said), debug)
 
 
 def _refuse(error: GptBenchError, debug: bool) -> None:

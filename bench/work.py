@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_model
 
 from bench import identity
-from bench.full_disk import full_disk
+from bench.full_disk import full_disk, full_disk_error
 from bench.memory import free_memory_of, is_out_of_memory
 from bench.outcome import Outcome
 from bench.plausible import refuse_impossible_speed
@@ -143,10 +143,7 @@ def messages_of(task: Task) -> Generator[Message, bool, None]:
         if is_out_of_memory(error):
             finished = _short_of_memory(error)
         elif said := full_disk(error):
-            refusal = MachineError(
-                f"the disk must take what a run leaves but {said}\n"
-                "free some space; the same command goes on"
-            )
+            refusal = full_disk_error(said)
             finished = Finished(outcome=Outcome.INTERRUPTED, reason=str(refusal), error=refusal)
         else:
             finished = Finished(outcome=Outcome.FAILED, reason=traceback.format_exc())

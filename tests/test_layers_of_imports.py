@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import sys
 from pathlib import Path
 from unittest.mock import Mock
@@ -141,3 +142,42 @@ def test_all_is_imported_where_posix_is_not(monkeypatch: pytest.MonkeyPatch) -> 
     for name in [name for name in sys.modules if _is_in(name, PACKAGES)]:
         monkeypatch.delitem(sys.modules, name)
     import_all()
+
+
+def implicit_encodings(source: str) -> list[str]:
+    """Calls that read or write text in the locale's encoding, whatever that is today."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute | ast.Name):
+            continue
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
+        given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+        n_before = {"read_text": 0, "write_text": 1}.get(name)
+        if n_before is not None and len(node.args) == n_before and "encoding" not in given:
+            found.append(ast.unparse(node))
+        if name in ("run", "Popen", "check_output") and "text" in given:
+            found.append(ast.unparse(node))
+        modes = [given.get("mode", ""), *map(ast.unparse, node.args)]
+        binary = any(re.fullmatch(r"'[rwax+]*b[rwax+]*'", mode) for mode in modes)
+        if name == "open" and "encoding" not in given and not binary:
+            found.append(ast.unparse(node))
+    return found
+
+
+def test_the_reader_of_encodings_sees_them_all() -> None:
+    for call in ("p.read_text()", "p.write_text('x')", "open('f')", "p.open('w')"):
+        assert implicit_encodings(call) == [call]
+    assert implicit_encodings("subprocess.run(['x'], text=True)")
+    for call in ("p.read_text('utf-8')", "p.open('rb+')", "open('f', encoding='utf-8')"):
+        assert implicit_encodings(call) == []
+
+
+@pytest.mark.parametrize("folder", PACKAGES)
+def test_text_is_read_and_written_in_utf_8_in_every_locale(folder: str) -> None:
+    found = {
+        f"{path.relative_to(ROOT)}: {call}"
+        for path in files(folder)
+        for call in implicit_encodings(path.read_text("utf-8"))
+        if not call.startswith("Ledger.open(")
+    }
+    assert found == set()

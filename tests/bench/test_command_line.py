@@ -1,5 +1,6 @@
 """The command as it is typed: its answers, its exit codes; a refusal leaves nothing behind."""
 
+import io
 import subprocess
 import sys
 from functools import partial
@@ -7,9 +8,12 @@ from functools import partial
 import click
 import pytest
 from click.testing import Result
+from rich.console import Console
 from workplace import CELL, Finished, Workplace
 
 from bench.catalog import all_studies
+from bench.command import run_study
+from bench.plan import Command
 from bench.stats import Rule
 from bench.study import main
 from gpt.corpora import CORPORA_VARIABLE
@@ -54,6 +58,19 @@ def test_list_shows_every_study_and_what_it_asks(bare: Workplace) -> None:
     for file in all_studies():
         assert file.name in shown
         assert file.question.split()[0] in shown
+
+
+def test_a_record_is_closed_whatever_becomes_of_what_is_printed(place: Workplace) -> None:
+    class FullPipe(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(28, "No space left on device", text)
+
+    command = Command(study=place.write(options=""), overrides={})
+    with pytest.raises(OSError, match="No space left"):
+        run_study(command, Console(file=FullPipe()))
+    [launch] = place.records("launch")
+    assert launch.info.status == "FINISHED"
+    assert "n_head 1" in launch.data.tags["mlflow.note.content"]
 
 
 def test_plan_shows_the_cells_and_trains_nothing(bare: Workplace) -> None:

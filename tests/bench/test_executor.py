@@ -4,6 +4,8 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -138,11 +140,15 @@ def test_a_signal_to_the_whole_group_is_the_parent_s_to_heed(
     executor.submit("run", endless)
     until_points(executor, "run")
     [worker] = workers_of(os.getpid())
-    worker.send_signal(number)
+    server = worker.parent()
+    assert server is not None
+    for process in (worker, server):
+        process.send_signal(number)
     for _ in range(3):
         until_points(executor, "run")
     executor.stop("run")
     assert [event.outcome for _, event in ends(executor, 1)] == [Outcome.INTERRUPTED]
+    assert worker.parent() == server  # which would be another, had it died
 
 
 def test_closing_ends_every_process_at_work_or_not(endless: Train) -> None:
@@ -156,6 +162,28 @@ def test_closing_ends_every_process_at_work_or_not(endless: Train) -> None:
     executor.close()
     assert gone(workers)
     assert workers_of(os.getpid()) == []
+
+
+def test_closing_waits_once_for_all_that_do_not_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three idle workers that are stopped in their tracks have one time together, not each."""
+    asked: list[float] = []
+    executor = LocalExecutor(3, n_threads=1)
+    monkeypatch.setattr("bench.executor.LEAVE_SECONDS", 0.3)
+    clock = SimpleNamespace(monotonic=lambda: sum(asked))
+    monkeypatch.setattr("bench.executor.time", clock)
+    workers = workers_of(os.getpid())
+    for worker in workers:
+        worker.suspend()
+    join = BaseProcess.join
+
+    def joined(process: BaseProcess, timeout: float | None = None) -> None:
+        asked.append(timeout or 0.0)
+        join(process, timeout)
+
+    monkeypatch.setattr(BaseProcess, "join", joined)
+    executor.close()
+    assert sum(asked) == pytest.approx(0.3)
+    assert gone(workers)
 
 
 def test_what_is_wrong_with_a_task_comes_back_as_its_outcome(

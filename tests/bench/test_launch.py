@@ -1,10 +1,12 @@
 """What a launch finds out about its runs that no worker can know."""
 
 import io
+import signal
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 from ledgers import GRID, SUMMARY, Open, name
@@ -12,8 +14,8 @@ from rich.console import Console
 
 from bench.executor import Event, Executor
 from bench.grid import enumerate_grid
-from bench.interrupt import Interruption
-from bench.launch import Launch, Texts
+from bench.interrupt import Interruption, Stopped
+from bench.launch import Launch, Texts, prepare_texts
 from bench.ledger import Claim
 from bench.outcome import Outcome
 from bench.progress import Progress
@@ -154,3 +156,23 @@ def test_a_full_disk_ends_a_launch_with_its_cause(open_ledger: Open, tmp_path: P
     with open_ledger(GRID, seeds=1) as ledger:  # the same command
         assert {entry.outcome for entry in ledger.entries()} == {Outcome.INTERRUPTED}
         assert ledger.n_left() == len(enumerate_grid(GRID, {}).cells)
+
+
+def test_a_stop_while_texts_are_made_is_told_so(tmp_path: Path) -> None:
+    """In the time of a poll, with the exit code of the signal; nothing is left to finish off."""
+    executor = Mock(events=Mock(return_value=[]))
+    config = enumerate_grid(GRID, {}).cells[0].config
+    with Interruption() as interruption:
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(Stopped) as stopped:
+            prepare_texts(
+                [config],
+                executor,
+                Place(cache=tmp_path, corpora_dir=None),
+                Progress(Console(file=io.StringIO())),
+                interruption,
+            )
+    assert (stopped.value.code, stopped.value.words) == (
+        143,
+        "Stopped before anything was trained.",
+    )
