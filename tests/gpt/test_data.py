@@ -106,8 +106,10 @@ def test_many_at_once_get_the_same(make_corpus: MakeCorpus, cache: Path) -> None
 def test_rule_02_a_tokenizer_that_loses_what_it_claims_to_keep_is_refused(
     make_corpus: MakeCorpus, cache: Path, liar: type[ByteTokenizer], text: str
 ) -> None:
-    with pytest.raises(DataError, match=r"must give the text back but decoding '.*x.*' gave"):
-        load_or_encode(make_corpus(text), liar(), cache)
+    for test_fraction in (0.0, 0.1):
+        corpus = make_corpus(text, test_fraction=test_fraction)
+        with pytest.raises(DataError, match=r"must give the text back but decoding '.*x.*' gave"):
+            load_or_encode(corpus, liar(), cache)
     assert list((cache / "encoded").iterdir()) == []
 
 
@@ -209,6 +211,10 @@ def test_a_split_must_be_longer_than_the_block(make_corpus: MakeCorpus, cache: P
     encoded.require_longer_than(9)
     with pytest.raises(DataError, match=r"size 10 .* has 90 tokens and the held-out part 10"):
         encoded.require_longer_than(10)
+    parts = make_corpus("a" * 100, val_fraction=0.2, test_fraction=0.1)
+    with_test = load_or_encode(parts, ByteTokenizer(), cache)
+    with pytest.raises(DataError, match=r"size 10 .* has 70 tokens and the held-out part 10"):
+        with_test.require_longer_than(10)
 
 
 def test_memory_does_not_grow_with_the_text(make_corpus: MakeCorpus, cache: Path) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 import gpt.evaluate
 from gpt.config import ModelConfig, RunConfig, TokenizerConfig
+from gpt.data import sample_batch
 from gpt.errors import ConfigError
 from gpt.evaluate import Evaluation, estimate_loss, evaluate
 from gpt.loss import IGNORE_INDEX
@@ -150,16 +151,15 @@ def test_rule_01_the_denominator_is_the_raw_text_whatever_the_tokenizer(
 
 
 def test_the_originals_estimate_is_the_mean_of_batches() -> None:
-    """A bigram table and a text of one pair: every batch has the same loss, ln(1 + 1/e)."""
+    """A bigram table that expects zeros: ln(1 + 1/e) for each, one more for each one."""
     model = uniform(2)
-    model.table.weight.data[0] = torch.tensor([1.0, 0.0])
+    model.table.weight.data[:] = torch.tensor([1.0, 0.0])
+    tokens = np.random.default_rng(0).integers(0, 2, 500).astype(np.uint16)
+    generators = [torch.Generator().manual_seed(0) for _ in range(2)]
     loss = estimate_loss(
-        model,
-        np.zeros(50, dtype=np.uint16),
-        n_batches=3,
-        batch_size=2,
-        generator=torch.Generator(),
-        device=CPU,
+        model, tokens, n_batches=3, batch_size=2, generator=generators[0], device=CPU
     )
 
-    assert loss == pytest.approx(math.log(1 + math.exp(-1)))
+    ones = [sample_batch(tokens, T, 2, generators[1])[1].float().mean().item() for _ in range(3)]
+    assert len(set(ones)) == 3
+    assert loss == pytest.approx(math.log(1 + math.exp(-1)) + sum(ones) / 3)

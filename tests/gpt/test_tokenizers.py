@@ -177,6 +177,20 @@ def test_a_tokenizer_is_trained_once(
     assert load_or_train_tokenizer(EVERY[name], corpus, cache).digest == first.digest
 
 
+def test_every_field_that_makes_another_tokenizer_names_another_entry(
+    make_corpus: MakeCorpus, cache: Path
+) -> None:
+    corpus = make_corpus(PROSE)
+    configs = [
+        *(TokenizerConfig(kind="char", byte_fallback=fallback) for fallback in (True, False)),
+        *(TokenizerConfig(kind="bpe", vocab_size=size) for size in (400, 401)),
+        TokenizerConfig(kind="unigram", vocab_size=400),
+    ]
+    found = [load_or_train_tokenizer(config, corpus, cache) for config in configs]
+    assert [one.digest for one in found] == [train_tokenizer(c, corpus).digest for c in configs]
+    assert len({one.digest for one in found}) == len(configs)
+
+
 @pytest.mark.parametrize("name", ["char", "bpe"])
 @pytest.mark.parametrize("file", ["tokenizer.json", "tokenizer.model"])
 def test_a_damaged_tokenizer_is_trained_again_with_a_word(

@@ -4,6 +4,7 @@ decides; in an evaluation each part by its own name, against its own bytes."""
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ def make(tiny: RunConfig, tmp_path: Path, cache: Path) -> Make:
     """The tiny run, on a text and with fields of its own."""
 
     def make(
-        text: str, tokenizer: TokenizerConfig, corpus: dict[str, float], **train: int
+        text: str, tokenizer: TokenizerConfig, corpus: dict[str, float], **train: Any
     ) -> Setup:
         path = tmp_path / "text.txt"
         path.write_text(text, "utf-8")
@@ -85,6 +86,20 @@ def test_each_held_out_part_is_measured_against_its_own_bytes(
     assert reader.evaluating[0][0] == before[0]
     read = np.ravel(np.array(reader.evaluating)[:, 1:])
     assert bytes(read[: len(PARTS[split])].astype(np.uint8)) == PARTS[split].encode()
+
+
+@pytest.mark.parametrize("stride", [None, 4, 16])
+def test_windows_of_an_evaluation_lie_as_far_apart_as_the_config_says(
+    stride: int | None, make: Make
+) -> None:
+    text = "".join(f"{number:03}\n" for number in range(1000))
+    setup = make(text, BYTE, {"val_fraction": 0.1}, eval_stride=stride)
+    reader = Reader(setup)
+    evaluate_split(setup, "val")
+
+    windows = [bytes(window[1:16]).decode() for window in reader.evaluating[:-1]]
+    starts = [text.index(window) - 3600 for window in windows]
+    assert starts == [*range(0, 400 - 16, stride or 16)]
 
 
 def test_rule_09_one_seed_trains_on_the_same_places_whatever_the_tokenizer(make: Make) -> None:
