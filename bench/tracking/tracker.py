@@ -277,7 +277,8 @@ class Tracker:
         if again and (found := self.find(own)):
             return found
         texts = {tag.key: tag.value for tag in _tags({**tags, TAG_OWN: own} if own else tags)}
-        run = self._client.create_run(self.experiment_id, at, texts, redacted(name))
+        short = redacted(name)[:250]  # a server's database refuses more
+        run = self._client.create_run(self.experiment_id, at, texts, short)
         return str(run.info.run_id)
 
 

@@ -1,5 +1,7 @@
 """A walk comes to the points that Optuna itself enumerates, and calls `cell` once for each."""
 
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
 from typing import Any
@@ -42,6 +44,18 @@ def test_it_finds_what_optuna_s_brute_force_finds() -> None:
     assert points[:2] == [{"kind": "a", "x": 0.1, "last": last} for last in (1, 2)]
     assert points[4]["x"] == 0.3  # as it is written, not 0.30000000000000004
     assert points[-1] == {"kind": None, "last": 2}
+
+
+def test_it_is_the_same_without_asserts() -> None:
+    """Under `python -O` the sampler of Optuna 5.0 lacks names that its asserts bind."""
+    program = (
+        "from bench.catalog import find_study; from bench.grid import cells_of\n"
+        "grid = cells_of(find_study('smoke').load(), {})\n"
+        "print(__debug__, *(cell.label for cell in grid.cells))"
+    )
+    command = [sys.executable, "-O", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "char", "bpe"]
 
 
 def test_it_calls_a_cell_once_a_point() -> None:

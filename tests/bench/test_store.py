@@ -37,6 +37,13 @@ def test_what_is_not_finite_is_not_logged(tracker: Tracker, place: Workplace) ->
     assert place.client.get_run(run).data.metrics == {"e": 1.5}
 
 
+def test_a_name_is_as_long_as_any_server_takes(tracker: Tracker, place: Workplace) -> None:
+    run = tracker.start_launch("x" * 300, ledger="aaa", tags={"cell": "y" * 300})
+    found = place.client.get_run(run)
+    assert found.info.run_name == "x" * 250
+    assert found.data.tags["cell"] == "y" * 300
+
+
 def test_what_killed_launches_left_is_closed_and_nothing_else(
     tracker: Tracker, place: Workplace
 ) -> None:
