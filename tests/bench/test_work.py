@@ -55,7 +55,7 @@ def test_a_run_that_ends_is_complete(task: Train) -> None:
     assert finish(task).outcome is Outcome.COMPLETE
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_saved_weights_give_the_recorded_numbers(dtype: str, task: Train) -> None:
     """Those of the last evaluation, though an earlier one was better; in float32, as they lie."""
     settings = {"learning_rate": "0.3", "schedule": "constant", "init": "torch", "dtype": dtype}
