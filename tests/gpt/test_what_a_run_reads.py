@@ -102,6 +102,16 @@ def test_windows_of_an_evaluation_lie_as_far_apart_as_the_config_says(
     assert starts == [*range(0, 400 - 16, stride or 16)]
 
 
+def test_an_evaluation_computes_in_the_run_s_precision(make: Make) -> None:
+    setup = make("".join(PARTS.values()), BYTE, FRACTIONS, dtype="float16")
+    computed: set[torch.dtype] = set()
+    mlp = setup.model.blocks[0].mlp
+    mlp.expand.register_forward_hook(lambda _model, _given, made: computed.add(made.dtype))
+    evaluate_split(setup, "val")
+
+    assert computed == {torch.float16}
+
+
 def test_rule_09_one_seed_trains_on_the_same_places_whatever_the_tokenizer(make: Make) -> None:
     """Numbered lines, so that a window says where in the text it lies."""
     text = "".join(f"{number:05}\n" for number in range(1500))
