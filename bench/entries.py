@@ -105,6 +105,20 @@ def looks_of(study: optuna.Study) -> list[str]:
     return list(study.user_attrs.get("looks", []))
 
 
+def say_change(gone: Sequence[Entry], new: Sequence[str]) -> str:
+    """How a grid has changed, in a line; "" if it hasn't.
+
+    Args:
+        gone: runs of cells that it no longer has.
+        new: labels of cells that it did not have before.
+    """
+    runs = "1 run" if len(gone) == 1 else f"{len(gone)} runs"
+    labels = _some(list(dict.fromkeys(entry.label for entry in gone)))
+    left_out = f"{labels} left out ({runs}, kept in the ledger and in MLflow)"
+    parts = [left_out] * bool(gone) + [f"{_some(new)} new"] * bool(new)
+    return f"The grid has changed: {'; '.join(parts)}." if parts else ""
+
+
 def dropped_of(study: optuna.Study) -> list[Dropped]:
     """The points that a search drew and that make no valid config."""
     return [
@@ -120,3 +134,8 @@ def _config_of(trial: FrozenTrial) -> RunConfig:
         return RunConfig.from_json(trial.user_attrs["config"])
     except (ConfigError, TypeError) as error:
         raise ValueError(f"trial {trial.number} has {error}") from None
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -45,16 +45,17 @@ def locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def open_journal(path: Path) -> JournalStorage:
+def open_journal(path: Path, *, frozen: bool = False) -> JournalStorage:
     """The storage in a journal file, if it is whole and every run in it can be read.
 
-    Reading leaves the file as it is; who goes on to write holds the launch's lock.
+    Reading leaves the file as it is; who goes on to write holds the launch's lock. Of a frozen
+    one, whatever would write raises `FrozenError`.
 
     Raises:
         MachineError: the file is damaged, is no ledger or can't be read.
     """
     try:
-        file = JournalFile(path)
+        file = JournalFile(path, frozen=frozen)
         storage = JournalStorage(file)
         if file.read_logs(0):
             refuse_unreadable(optuna.load_study(study_name="ledger", storage=storage))
@@ -69,9 +70,9 @@ def open_journal(path: Path) -> JournalStorage:
     return storage
 
 
-def open_study(path: Path, spec: Study) -> optuna.Study:
-    """The study in a journal file, both made if they are not there; raises as `open_journal`."""
-    storage = open_journal(path)
+def open_study(path: Path, spec: Study, *, frozen: bool = False) -> optuna.Study:
+    """The study in a journal file, both made if they are not there; as `open_journal`."""
+    storage = open_journal(path, frozen=frozen)
     if not storage.get_all_studies():
         optuna.create_study(study_name="ledger", storage=storage, direction=spec.direction)
     n_trials = storage.get_n_trials(storage.get_study_id_from_name("ledger"))

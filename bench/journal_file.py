@@ -24,6 +24,10 @@ _LINE_START = b'{"op_code"'
 _SEALED = re.compile(rb'(\{"op_code".*),"follows":"([0-9a-f]{16})"\}', re.DOTALL)
 
 
+class FrozenError(Exception):
+    """A line would be written to a journal that is only looked at."""
+
+
 class JournalFile(BaseJournalBackend):
     """A journal's lines, read once and kept; what is appended goes to the disk at once.
 
@@ -32,14 +36,16 @@ class JournalFile(BaseJournalBackend):
     Args:
         path: a file that is not there is an empty journal, and made by the first line. Half a line
             at its end is passed over, and cut off when the next one is written.
+        frozen: raise `FrozenError` instead of writing.
 
     Raises:
         ValueError: the file is damaged; the message names the line and what is wrong with it.
         OSError: it can't be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, frozen: bool = False) -> None:
         self._path = path
+        self._frozen = frozen
         self._logs: list[dict[str, Any]] = []
         self._sha256 = hashlib.sha256()
         content = path.read_bytes() if path.exists() else b""
@@ -72,6 +78,8 @@ class JournalFile(BaseJournalBackend):
             MachineError: they can't be written, or another program wrote to the file; it is left
                 as it was.
         """
+        if self._frozen:
+            raise FrozenError
         for log in logs:
             body = json.dumps(log, separators=(",", ":")).encode()[:-1]
             line = body + b',"follows":"' + self._seal(body).encode() + b'"}\n'

@@ -10,7 +10,7 @@ one by one, so what is complete is kept, what is new is run, and what is gone is
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,15 @@ import optuna
 from optuna.trial import TrialState
 
 from bench.attempts import INVALID, REPEAT, attempts_of, is_missing, point_of
-from bench.entries import Entry, Reading, dropped_of, entries_of, in_grid, looks_of
+from bench.entries import (
+    Entry,
+    Reading,
+    dropped_of,
+    entries_of,
+    in_grid,
+    looks_of,
+    say_change,
+)
 from bench.grid import Cell, Dropped, label, label_forms
 from bench.journal import locked, open_journal, open_study, refuse_change, set_aside
 from bench.outcome import Outcome
@@ -76,20 +84,22 @@ class Ledger:
         overrides: Mapping[str, str],
         identity: Mapping[str, str],
         fresh: bool = False,
+        frozen: bool = False,
     ) -> Iterator["Ledger"]:
         """Open or make the ledger at `path`, locked against other launches.
 
         Args:
             identity: what all runs must share, such as the code: by name -> its digest.
             fresh: set an existing ledger aside (renamed, not deleted) and begin a new one.
+            frozen: only look at it, without a lock; what would write raises `FrozenError`.
 
         Raises:
             ConfigError: the ledger's runs are of another code or text.
             MachineError: another launch holds it, or its file is damaged or can't be made.
         """
-        with locked(path):
+        with nullcontext() if frozen else locked(path):
             replaced = set_aside(path) if fresh and path.exists() else []
-            study = open_study(path, spec)
+            study = open_study(path, spec, frozen=frozen)
             if replaced:
                 study.set_user_attr("replaced", replaced)
             refuse_change(study, identity)
@@ -137,6 +147,25 @@ class Ledger:
         if evidence not in self.looks:
             self._study.set_user_attr("looks", [*self.looks, evidence])
 
+    def note(self, name: str, value: Any) -> None:
+        """Keep something beside the runs, in what JSON can hold, unless it is what is kept."""
+        if self.noted(name) != value:
+            self._study.set_user_attr(f"note {name}", value)
+
+    def noted(self, name: str) -> Any:
+        """What is kept under that name, or None."""
+        return self._study.user_attrs.get(f"note {name}")
+
+    def attempts(self) -> set[str]:
+        """Names of all attempts that were ever given out."""
+        trials = self._study.get_trials(deepcopy=False)
+        return {str(trial.number) for trial in trials if "config" in trial.user_attrs}
+
+    def left_out(self) -> set[str]:
+        """Keys of the cells that the grid has no longer."""
+        gone = in_grid(self._study, entries_of(self._study))[1]
+        return {entry.config.cell_key for entry in gone}
+
     def interrupted(self) -> set[str]:
         """Names of the attempts that a stop or a kill cut short."""
         trials = self._study.get_trials(deepcopy=False)
@@ -176,14 +205,7 @@ class Ledger:
 
         What was left out is said each time, what is new only once.
         """
-        gone = in_grid(self._study, entries_of(self._study))[1]
-        labels = list(dict.fromkeys(entry.label for entry in gone))
-        runs = "1 run" if len(gone) == 1 else f"{len(gone)} runs"
-        parts = [f"{_some(labels)} left out ({runs}, kept in the ledger and in MLflow)"] * bool(
-            gone
-        )
-        parts += [f"{_some(self._new)} new"] * bool(self._new)
-        return f"The grid has changed: {'; '.join(parts)}." if parts else ""
+        return say_change(in_grid(self._study, entries_of(self._study))[1], self._new)
 
     def n_left(self) -> int:
         """Runs not yet claimed."""
@@ -319,8 +341,3 @@ class Ledger:
                 self._settle(
                     trial, Outcome.INTERRUPTED, reason="the launch that ran it was killed"
                 )
-
-
-def _some(names: Sequence[str], most: int = 5) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

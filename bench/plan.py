@@ -14,7 +14,7 @@ from bench.grid import Grid, cells_of
 from bench.settings import settle
 from bench.spec import MAX_SEEDS, Study
 from bench.standings import refuse_unfair_metric
-from bench.tracking import load_config
+from bench.store import STORE, ledger_path
 from gpt.config.run import field_name
 from gpt.corpora import KNOWN
 from gpt.errors import ConfigError
@@ -91,6 +91,16 @@ class Plan:
         return " · ".join(part for part in parts if part)
 
     @property
+    def journal(self) -> Path:
+        """The file of its ledger."""
+        return ledger_path(self.ledger_name)
+
+    @property
+    def unsent(self) -> Path:
+        """The folder of what could not be recorded yet."""
+        return STORE / "unsent" / self.ledger_name
+
+    @property
     def space(self) -> dict[str, str]:
         """What a search draws from and is told, as a digest; a grid's cells are known singly."""
         if self.study.search is None:
@@ -110,6 +120,8 @@ def make_plan(command: Command) -> Plan:
     if "corpus" in overrides:
         overrides["corpus"] = _resolved(overrides["corpus"])
     if command.from_run is not None:
+        from bench.tracking import load_config  # MLflow takes a second, and is needed here alone
+
         config = load_config(command.from_run)
         study = Study(lambda trial: config, first_seed=config.train.seed)  # noqa: ARG005
         name, description = f"run-{config.key}", f"The run {command.from_run} again."

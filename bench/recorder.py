@@ -104,9 +104,10 @@ class Recorder:
         }
         self._runs[claim.name] = self._begin(config, facts, tags)
 
-    def is_empty(self) -> bool:
-        """Whether the store has heard nothing of this ledger, and nothing is on its way there."""
-        return not (self._outbox.any_kept or self._outbox.tracker.knows(self._ledger))
+    @property
+    def any_kept(self) -> bool:
+        """Whether an earlier launch left messages, or was refused some."""
+        return self._outbox.any_kept
 
     def restore(self, entries: Sequence[Entry]) -> None:
         """Record again what only the ledger has kept: all but curves and files."""

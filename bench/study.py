@@ -125,10 +125,10 @@ def _run(
                 )
             overrides[key] = value
 
-    if not plan and executor == "local":
+    if not plan and executor == "local" and not Path("mlruns", "ledger").exists():
         from bench import forkserver
 
-        forkserver.start()  # it imports torch while this process does
+        forkserver.start()  # something is left to do: it imports torch while this process does
 
     from bench.console import open_console
     from bench.plan import Command, make_plan, show_plan, under_budgets

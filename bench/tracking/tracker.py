@@ -26,6 +26,7 @@ from mlflow.entities import (
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from bench.recorded import TAG_LEDGER, TAG_ROLE
 from bench.redact import redacted
 from bench.tracking import views
 from bench.tracking.store import FILES, reach, refusal, tidy
@@ -39,8 +40,6 @@ MAX_BATCH = 1000
 MAX_FOUND = 50_000
 """Runs found by one search; MLflow finds no more."""
 
-TAG_LEDGER = "gpt_bench.ledger"
-TAG_ROLE = "gpt_bench.role"
 TAG_ATTEMPT = "gpt_bench.attempt"
 TAG_CELL = "cell"
 """The cell's label, for people; `TAG_CELL_KEY` names it for filters."""
@@ -201,6 +200,23 @@ class Tracker:
             if run.info.status == "RUNNING" or run.data.tags.get(TAG_ATTEMPT) in interrupted:
                 self.finish(run.info.run_id, "KILLED", tags={"outcome": "interrupted"})
 
+    def attempts(self, ledger: str) -> dict[str, str]:
+        """What is recorded of a ledger, deleted runs among it: attempt -> name of its run.
+
+        Raises:
+            MachineError: the store doesn't say.
+        """
+        try:
+            found = self._client.search_runs(
+                [self.experiment_id],
+                f"tags.`{TAG_LEDGER}` = '{ledger}' AND tags.`{TAG_ROLE}` = 'run'",
+                run_view_type=ViewType.ALL,
+                max_results=MAX_FOUND,
+            )
+        except Exception as error:
+            raise refusal(self._uri, error) from error
+        return {run.data.tags.get(TAG_ATTEMPT, ""): str(run.info.run_name) for run in found}
+
     def tag_cell(self, ledger: str, cell: str, tags: Mapping[str, Any]) -> None:
         """Add tags to every run of a cell, whichever launch it was of.
 
@@ -246,17 +262,6 @@ class Tracker:
         for other in self._all_of(own):
             if other != run_id:
                 self._client.delete_run(other)
-
-    def knows(self, ledger: str) -> bool:
-        """Whether any run of a ledger was ever recorded here, deleted since or not.
-
-        A store that doesn't answer is taken to know it.
-        """
-        where = f"tags.`{TAG_LEDGER}` = '{ledger}'"
-        try:
-            return bool(self._client.search_runs([self.experiment_id], where, ViewType.ALL, 1))
-        except Exception:
-            return True
 
     def answers(self) -> bool:
         """Whether the store is there and would take a message for this experiment."""

@@ -50,7 +50,7 @@ def _at_work_in(folder: Path) -> Iterator[Workplace]:
         patch.setenv("GPT_BENCH_CACHE", str(folder / "cache"))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setattr(tempfile, "tempdir", str(place.temporary))
-        patch.setattr("bench.command.cpu_count", lambda: 1)  # one thread: quick, and repeatable
+        patch.setattr("bench.session.cpu_count", lambda: 1)  # one thread: quick, and repeatable
         try:
             yield place
         finally:
