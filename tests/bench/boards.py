@@ -87,6 +87,7 @@ UNLIKE: dict[str, tuple[Edit, Metric, str]] = {
     "tokenizer": (of_bad(config={"tokenizer": "char"}), "val_loss", "can't rank 2 tokenizers"),
     "device": (of_bad(facts={"device_name": "loom"}), "tokens_per_second", "one environment"),
     "threads": (of_bad(facts={"threads": 2}), "tokens_per_second", "one environment"),
+    "libraries": (of_bad(facts={"environment": "another"}), "tokens_per_second", "another"),
     "contention": (
         of_bad(facts={"runs_side_by_side": 2}), "tokens_per_second", "runs_side_by_side 2"
     ),

@@ -127,6 +127,22 @@ def test_runs_of_two_ledgers_with_one_name_are_held_to_one_budget(
     assert "n_head 2 (1) · seed 0 had 1,000 and n_head 2 (2) · seed 4 2,000" in text
 
 
+def test_two_ledgers_are_compared_at_the_level_of_the_one_that_was_looked_at_more_often(
+    open_ledger: Open, ledger_path: Path, tmp_path: Path
+) -> None:
+    old = tmp_path / "old.journal"
+    for seeds in (5, 6):
+        record(open_ledger, runs(APART, seeds), seeds)
+        with open_ledger(seeds=seeds) as ledger:
+            look_at(ledger, "val_bits_per_byte")
+        if seeds == 5:
+            old.write_bytes(ledger_path.read_bytes())
+
+    for first, second in ((old, ledger_path), (ledger_path, old)):
+        text = compare(first, "n_head 1", "n_head 2", "--against", second)[1]
+        assert "alpha 0.0017 at look 2" in text
+
+
 @pytest.mark.parametrize("against", [[], ["--against"]])
 def test_a_cell_compared_with_itself_is_refused_in_a_line(
     open_ledger: Open, ledger_path: Path, against: list[str]
@@ -141,7 +157,7 @@ def test_a_cell_compared_with_itself_is_refused_in_a_line(
     assert len(result.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("what", ["corpus", "device", "contention"])
+@pytest.mark.parametrize("what", ["corpus", "device", "contention", "libraries"])
 def test_unlike_cells_are_refused(open_ledger: Open, ledger_path: Path, what: str) -> None:
     edit, metric, message = UNLIKE[what]
     record(open_ledger, [edit(entry) for entry in runs(APART)])

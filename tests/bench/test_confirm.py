@@ -78,6 +78,9 @@ def test_a_search_and_a_corpus_without_a_test_part_confirm_nothing(plan: Plan) -
     found = entries(plan, {1: [1.0, 1.0], 2: [1.9, 1.9]})
     search = replace(plan, study=Study(by_layers, search=Search(n_trials=1)))
     assert leads(search, found) is None
+    by_loss = replace(plan, study=Study(by_layers, seeds=2, metric="val_loss"))
+    lossy = [replace(e, summary={**e.summary, "val_loss": 2.0 + i}) for i, e in enumerate(found)]
+    assert leads(by_loss, lossy) is None  # the test part is measured in bits per byte
     bare = plan_of(Study(lambda trial: by_layers(trial).replace(corpus=CorpusConfig()), seeds=2))
     assert leads(bare, entries(bare, {1: [1.0, 1.0], 2: [1.9, 1.9]})) is None
 

@@ -1,6 +1,7 @@
 """Each look at more runs is paid for, also by later commands; the same runs are one look."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from boards import APART, ended, run, runs
@@ -8,7 +9,7 @@ from ledgers import Open, claims
 
 from bench.looks import evidence_of, look_at, rule_at
 from bench.outcome import Outcome
-from bench.stats import Rule, compare_cells
+from bench.stats import CellComparison, NoiseFloor, PairedDifferences, Rule, compare_cells
 
 
 def test_all_looks_there_may_ever_be_spend_no_more_than_alpha() -> None:
@@ -55,6 +56,35 @@ def test_a_later_command_pays_for_the_looks_of_the_earlier_ones(open_ledger: Ope
     assert fill(open_ledger, 8) == (2, pytest.approx(0.01 / 6))
     assert fill(open_ledger, 12) == (3, pytest.approx(0.01 / 12))
     assert fill(open_ledger, 12) == (3, pytest.approx(0.01 / 12))
+
+
+def test_interval_and_what_would_be_found_are_of_the_look_s_own_level() -> None:
+    merits = {
+        "one": {0: 2.0, 1: 2.1, 2: 1.9, 3: 2.05, 4: 1.95},
+        "other": {0: 1.2, 1: 0.7, 2: 1.1, 3: 0.6, 4: 1.4},
+        "third": dict.fromkeys(range(5), 1.0),
+    }
+    alone = compare_cells(merits, Rule(alpha=0.01))["one", "third"]
+    first = compare_cells(merits, Rule(alpha=0.01, look=1))["one", "third"]
+    half = compare_cells(merits, Rule(alpha=0.005))["one", "third"]
+
+    assert first.interval == half.interval != alone.interval
+    assert first.detectable == half.detectable > alone.detectable
+    assert first.interval == first.differences.interval(0.005)
+
+
+def test_among_many_comparisons_a_verdict_takes_the_look_s_own_level_too() -> None:
+    """The interval is beyond any doubt, and Holm's correction leaves p at 0.008."""
+    alone = CellComparison(
+        differences=PairedDifferences(values=(1.0, 1.01, 0.99, 1.0, 1.02)),
+        p_adjusted=0.008,
+        n_comparisons=1000,
+        floor=NoiseFloor(sd=0.01, n_cells=46),
+        rule=Rule(alpha=0.01),
+    )
+
+    assert alone.verdict == "better"
+    assert replace(alone, rule=Rule(alpha=0.01, look=1)).verdict == "undetermined"
 
 
 def test_seeds_said_to_be_needed_are_those_of_the_next_look() -> None:

@@ -19,8 +19,10 @@ from boards import (
 
 from bench.ledger import Entry
 from bench.outcome import Outcome
+from bench.standings import refuse_unlike
 from bench.stats import Verdict
 from gpt.config import TokenizerConfig
+from gpt.errors import ConfigError
 
 
 def test_a_winner_with_evidence() -> None:
@@ -166,6 +168,31 @@ def test_a_run_that_failed_or_was_stopped_says_nothing_of_its_cell() -> None:
 
     assert verdicts(standings(found))["good"] is Verdict.BETTER
     assert standings(found).flaws == {}
+
+
+def test_of_how_many_seeds_some_diverged_counts_those_that_ended() -> None:
+    found = ended(runs(APART, seeds=8), Outcome.DIVERGED, "good", 1)
+    found = ended(ended(found, Outcome.INTERRUPTED, "good", 2), Outcome.DIVERGED, "good", 3)
+
+    assert list(standings(found).flaws.values()) == ["diverged in 2 of 7 seeds"]
+
+
+def test_a_race_to_a_loss_needs_no_equal_budgets_for_it_ends_when_it_is_won() -> None:
+    found = [
+        replace(e, summary={**e.summary, "seconds_to_target": e.summary["val_bits_per_byte"]})
+        for e in map(of_bad(summary={"n_bytes": 900_000.0}), runs(APART))
+    ]
+    raced = standings(found, "seconds_to_target")
+
+    assert raced.refusal is None
+    assert order(raced) == ["good", "bad", "worst"]
+
+
+def test_lossy_runs_are_compared_with_none_that_kept_their_text() -> None:
+    lossy = of_bad(config={"tokenizer": "original-unigram", "vocab_size": "500"})
+
+    with pytest.raises(ConfigError, match="can't be compared with lossy ones"):
+        refuse_unlike([lossy(entry) for entry in runs(APART)], "val_bits_per_byte")
 
 
 def test_where_every_cell_has_diverged_none_leads_and_more_seeds_change_nothing() -> None:

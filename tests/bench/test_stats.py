@@ -220,6 +220,22 @@ def test_a_gain_said_to_be_detectable_is_detected() -> None:
     assert found >= 80
 
 
+def test_what_would_be_found_is_found_among_all_comparisons() -> None:
+    """Without a noise floor only zero must be cleared, by Holm's first step."""
+    comparison = CellComparison(
+        differences=PairedDifferences(values=(0.5, 1.5) * 5),
+        p_adjusted=1.0,
+        n_comparisons=45,
+        floor=NoiseFloor(sd=0.0, n_cells=10),
+        rule=Rule(alpha=0.01),
+    )
+    sd = comparison.differences.sd
+    among, alone = (repeats_needed(1.0 / sd, alpha, 0.9) for alpha in (0.01 / 45, 0.01))
+
+    assert comparison.detectable == pytest.approx(sd * detectable_effect(10, 0.01 / 45, 0.9))
+    assert comparison.seeds_needed == among != alone
+
+
 @pytest.mark.parametrize(
     "wrong", [{"alpha": 0.0}, {"alpha": 1.0}, {"power": 2}, {"min_seeds": 1}, {"look": -1}]
 )
