@@ -116,7 +116,7 @@ class LocalExecutor:
     @property
     def n_free(self) -> int:
         """Workers that a further task would find idle."""
-        return max(0, len(self._idle) - len(self._waiting))
+        return len(self._idle)  # none is while a task waits
 
     def submit(self, name: str, task: Task) -> None:
         """Give a task to the next free worker."""

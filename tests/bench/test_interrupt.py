@@ -22,6 +22,14 @@ def test_a_signal_is_a_wish_to_stop_and_a_second_one_an_order(
         assert interruption.exit_code == code
 
 
+def test_the_exit_code_is_that_of_the_last_signal() -> None:
+    """Whoever sent it waits for it: a scheduler, after a Ctrl-C that took too long."""
+    with Interruption() as interruption:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert interruption.exit_code == 143
+
+
 @pytest.fixture
 def _python_s_own_handler() -> Iterator[None]:
     """Whatever the shell made of it: in the background SIGINT is ignored."""

@@ -4,6 +4,7 @@ import io
 import signal
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 from unittest.mock import Mock
@@ -12,15 +13,15 @@ import pytest
 from ledgers import GRID, SUMMARY, Open, name
 from rich.console import Console
 
-from bench.executor import Event, Executor
+from bench.executor import Died, Event, Executor
 from bench.grid import enumerate_grid
 from bench.interrupt import Interruption, Stopped
-from bench.launch import Launch, Texts, prepare_texts
-from bench.ledger import Claim
+from bench.launch import Launch, Texts, prepare_texts, text_key
+from bench.ledger import Claim, Ledger
 from bench.outcome import Outcome
 from bench.progress import Progress
 from bench.recorder import Recorder
-from bench.work import Finished, Place, Started, Task, Train
+from bench.work import Finished, Place, Prepared, Started, Task, Train
 from gpt.errors import MachineError
 from gpt.train import Point
 
@@ -176,3 +177,127 @@ def test_a_stop_while_texts_are_made_is_told_so(tmp_path: Path) -> None:
         143,
         "Stopped before anything was trained.",
     )
+
+
+def test_a_text_is_made_once_and_for_the_longest_block(tmp_path: Path) -> None:
+    config = enumerate_grid(GRID, {}).cells[0].config
+    blocks = [replace(config, model=replace(config.model, block_size=n)) for n in (8, 32, 16)]
+    executor = Mock(events=Mock(return_value=[]))
+    with Interruption() as interruption:
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(Stopped):
+            prepare_texts(
+                blocks,
+                executor,
+                Place(cache=tmp_path, corpora_dir=None),
+                Progress(Console(file=io.StringIO())),
+                interruption,
+            )
+    [(_, task)] = [call.args for call in executor.submit.call_args_list]
+    assert task.config.model.block_size == 32
+
+
+def test_a_run_is_told_which_text_it_must_find(open_ledger: Open, tmp_path: Path) -> None:
+    """By the tokenizer of each: those of one corpus are not mistaken for one another."""
+    configs = [cell.config for cell in enumerate_grid(GRID, {}).cells]
+    ready = {
+        text_key(config): Prepared(corpus_digest="c", tokenizer_digest=config.tokenizer.kind)
+        for config in configs
+    }
+    told = []
+
+    class Listening(TwoAtATime):
+        def submit(self, name: str, task: Task) -> None:
+            assert isinstance(task, Train)
+            told.append((task.text, ready[text_key(task.config)]))
+            super().submit(name, task)
+
+    with open_ledger(GRID, seeds=1) as ledger, Interruption() as interruption:
+        Launch(
+            ledger=ledger,
+            executor=cast(Executor, Listening(dict.fromkeys(range(9), 1))),
+            recorder=cast(Recorder, Record()),
+            progress=Progress(Console(file=io.StringIO())),
+            metric="val_bits_per_byte",
+            texts=Texts(ready=ready, infeasible={}, corpora={}),
+            place=Place(cache=tmp_path, corpora_dir=None),
+            folder=tmp_path,
+        ).run(interruption)
+    assert len(told) == len(configs)
+    assert all(text == wanted for text, wanted in told)
+
+
+class Watched(TwoAtATime):
+    """The first run begun gets these events; one that is asked to stop goes on."""
+
+    def __init__(self, *events: Event) -> None:
+        super().__init__(dict.fromkeys(range(9), 1))
+        self._first = deque(events)
+        self.asked: list[str] = []
+
+    def submit(self, name: str, task: Task) -> None:
+        super().submit(name, task)
+        if self._n_begun == 1:
+            self._busy[name] = self._first
+
+    def stop(self, name: str) -> None:
+        self.asked.append(name)
+
+
+def launched(
+    ledger: Ledger, executor: Watched, folder: Path, record: Record | None = None
+) -> list[str]:
+    """Launch what a ledger holds; the lines that were shown."""
+    shown = io.StringIO()
+    with Interruption() as interruption:
+        Launch(
+            ledger=ledger,
+            executor=cast(Executor, executor),
+            recorder=cast(Recorder, record or Record()),
+            progress=Progress(Console(file=shown)),
+            metric="val_bits_per_byte",
+            texts=Texts(ready={}, infeasible={}, corpora={}),
+            place=Place(cache=folder, corpora_dir=None),
+            folder=folder,
+        ).run(interruption)
+    return shown.getvalue().splitlines()
+
+
+def test_a_run_that_is_tried_again_is_one_more_to_wait_for(
+    open_ledger: Open, tmp_path: Path
+) -> None:
+    died = Died("its process was killed by SIGKILL")
+    with open_ledger(GRID, seeds=1) as ledger:
+        n = len(enumerate_grid(GRID, {}).cells)
+        lines = launched(ledger, Watched(died), tmp_path)
+    first = next(line for line in lines if "SIGKILL" in line)
+    assert first.startswith(f"[1/{n}] ")
+    assert lines[-1].startswith(f"[{n + 1}/{n + 1}] ")
+
+
+def test_a_run_that_ends_as_it_is_pruned_has_ended(
+    open_ledger: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last point was on its way already: nothing was cut short."""
+    point = replace(POINT, evaluation=cast(Any, Mock(bits_per_byte=2.0, loss=1.0)))
+    monkeypatch.setattr(Ledger, "should_prune", lambda *_: True)
+    with open_ledger(GRID, seeds=1) as ledger:
+        executor = Watched(point, Finished(outcome=Outcome.COMPLETE, summary=dict(SUMMARY)))
+        launched(ledger, executor, tmp_path)
+        assert {entry.outcome for entry in ledger.entries()} == {Outcome.COMPLETE}
+    assert len(executor.asked) == 1
+
+
+def test_what_is_settled_has_been_recorded(open_ledger: Open, tmp_path: Path) -> None:
+    """For what the ledger calls done is never recorded again."""
+    with open_ledger(GRID, seeds=1) as ledger:
+        settled: list[int] = []
+
+        class Looking(Record):
+            def finish(self, claim: Claim, outcome: Outcome, **content: Any) -> None:
+                super().finish(claim, outcome, **content)
+                settled.append(len(ledger.entries()))
+
+        n = len(enumerate_grid(GRID, {}).cells)
+        launched(ledger, Watched(Finished(outcome=Outcome.FAILED)), tmp_path, Looking())
+    assert settled == list(range(n))
