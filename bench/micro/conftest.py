@@ -14,6 +14,7 @@ import pytest
 import torch
 from pytest_benchmark.utils import get_tag
 
+from bench.entry import write_in_any_locale
 from bench.micro.timed import LEFT_OUT, Place, Timed
 from bench.micro.timing import SECONDS, Stopwatch
 from gpt.device import resolve_device
@@ -236,6 +237,7 @@ def pytest_terminal_summary(
     console = Console(width=max(110, terminalreporter._tw.fullwidth))
     with console.capture() as captured:
         console.print(*tables(Results.from_saved(saved)), sep="\n")
+    write_in_any_locale(terminalreporter._tw._file)  # pytest would escape the line ends too
     terminalreporter.write(captured.get())
     terminalreporter.write_line("To draw it: python -m bench.micro report")
     if UNRECORDED in config.stash:
