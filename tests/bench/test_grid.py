@@ -7,7 +7,7 @@ import pytest
 
 from bench.grid import draw_cells, enumerate_grid, label, unique_labels
 from bench.spec import FixedTrial, Search, Study, Trial, choose
-from gpt.config import RunConfig, TokenizerConfig
+from gpt.config import CorpusConfig, RunConfig, TokenizerConfig
 from gpt.errors import ConfigError
 
 BASE = RunConfig()
@@ -143,6 +143,42 @@ def test_a_search_is_looked_at_before_it_runs() -> None:
     assert {cell.label for cell in grid.cells} == {"n_head 1", "n_head 2"}
     assert {point.label for point in grid.dropped} == {"n_head 3"}
     assert grid == draw_cells(Study(cell, search=Search(n_trials=4)), {})  # the same each time
+
+
+def test_a_grid_names_all_its_texts_and_which_are_downloaded() -> None:
+    def cell(trial: Trial) -> RunConfig:
+        name = choose(trial, "text", ["tinyshakespeare", "song.txt", "pydocs"])
+        return replace(BASE, corpus=CorpusConfig(name=name))
+
+    texts = enumerate_grid(Study(cell), {}).texts
+    assert texts == "pydocs, song.txt, tinyshakespeare (downloaded once)"
+
+
+def test_points_that_come_to_one_config_are_said() -> None:
+    def cell(trial: Trial) -> RunConfig:
+        vocab_size = choose(trial, "vocab_size", [256, 512, 1024])
+        return replace(BASE, tokenizer=TokenizerConfig(kind="char", vocab_size=vocab_size))
+
+    repeats = {"vocab_size 512": "vocab_size 256", "vocab_size 1024": "vocab_size 256"}
+    assert enumerate_grid(Study(cell), {}).repeats == repeats
+
+
+def test_a_point_drawn_twice_repeats_nothing() -> None:
+    def cell(trial: Trial) -> RunConfig:
+        n_head = trial.suggest_int("n_head", 1, 2)
+        return replace(BASE, model=replace(BASE.model, n_head=n_head))
+
+    grid = draw_cells(Study(cell, search=Search(n_trials=4)), {})
+    assert len(grid.cells) == 2
+    assert grid.repeats == {}
+
+
+def test_a_study_that_varies_the_seed_is_refused() -> None:
+    def cell(trial: Trial) -> RunConfig:
+        return BASE.with_seed(choose(trial, "s", [1, 2]))
+
+    with pytest.raises(ConfigError, match=r"can't vary the seed: Study\(..., seeds=3\)"):
+        enumerate_grid(Study(cell), {})
 
 
 def test_a_point_that_a_search_drops_twice_is_listed_once() -> None:

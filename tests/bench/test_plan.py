@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from workplace import Workplace
 
-from bench.plan import Command, Plan, make_plan, under_budgets
+from bench.plan import AUTO_LOOKS, Command, Plan, make_plan, under_budgets
 from bench.spec import MAX_SEEDS
 from gpt.errors import ConfigError
 
@@ -77,6 +77,25 @@ def test_each_budget_is_planned_before_any_runs() -> None:
         under_budgets(command, [{"steps": "5"}, {"tokens": "0"}])
     with pytest.raises(ConfigError, match="--budget gives the budget, and so does --set steps=7"):
         under_budgets(replace(command, overrides={"steps": "7"}), budgets)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_auto_begins_with_the_fewest_seeds() -> None:
+    auto = plan(seeds="auto")
+    assert (auto.looks, auto.seeds, auto.n_runs) == (AUTO_LOOKS, 5, 10)
+
+
+def test_no_cell_of_a_sweep_looks_at_the_test_part(tiny: Workplace) -> None:
+    cell = """
+measure = choose(trial, "measure", [False, True])
+corpus = replace(BASE.corpus, test_fraction=0.05)
+return replace(BASE, corpus=corpus, train=replace(BASE.train, measure_test=measure))
+"""
+    tiny.write(cell=cell)
+    with pytest.raises(ConfigError, match="measure_test is for one cell but got it with 2"):
+        plan()
+    tiny.write(cell=cell.replace("[False, True]", "[True]"))
+    assert plan().grid.cells[0].config.train.measure_test
 
 
 @pytest.mark.usefixtures("tiny")

@@ -76,6 +76,10 @@ def test_override_refuses_two_values_for_one_field() -> None:
         RunConfig().override({"steps": "2", "tokens": "4"})
 
 
+def test_a_window_may_move_by_a_whole_block() -> None:
+    assert RunConfig().override({"block_size": "8", "eval_stride": "8"}).train.eval_stride == 8
+
+
 def test_override_takes_text_that_looks_like_a_number() -> None:
     assert RunConfig().override({"corpus": "1984"}).corpus.name == "1984"
 
