@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from bench.interrupt import Interruption
+from bench.interrupt import Interruption, Stopped
 
 POLL_SECONDS = 0.1
 
@@ -15,7 +15,7 @@ def beside(work: Callable[[], T], interruption: Interruption) -> T:
     """What `work` returns or raises.
 
     Raises:
-        SystemExit: a signal says stop; `work` is left to itself.
+        Stopped: a signal says stop; `work` is left to itself.
     """
     results: list[T] = []
     errors: list[BaseException] = []
@@ -30,7 +30,7 @@ def beside(work: Callable[[], T], interruption: Interruption) -> T:
     thread.start()
     while thread.is_alive():
         if interruption.requested:
-            raise SystemExit(interruption.exit_code)
+            raise Stopped(interruption.exit_code)
         thread.join(POLL_SECONDS)
     if errors:
         raise errors[0]

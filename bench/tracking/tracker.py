@@ -83,10 +83,10 @@ class Tracker:
             local = self._uri.startswith(("sqlite:", "file:"))
             try:
                 return self._client.create_experiment(study, root.as_uri() if local else None)
-            except MlflowException as error:  # another process has made it, or we, unheard
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            except MlflowException:  # another process has made it; or we have, and were not told
+                found = self._client.get_experiment_by_name(study)
+                if found is None:
                     raise
-            return self._experiment(study)
         if found.lifecycle_stage == "deleted":
             self._client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)

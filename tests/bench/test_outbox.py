@@ -43,6 +43,13 @@ def begin(outbox: Outbox, name: str = "a · 0") -> str:
     )
 
 
+def send(outbox: Outbox) -> None:
+    """What waits, though the store fails a few times."""
+    for _ in range(5):
+        outbox.flush()
+    assert outbox.unsent == ""
+
+
 def files(place: Workplace) -> Path:
     """What a run leaves."""
     folder = place.folder / "files"
@@ -84,6 +91,33 @@ def test_metrics_are_sent_in_batches(
     assert not unsent(place).exists()
 
 
+def test_metrics_come_while_their_run_goes_on(
+    outbox: Outbox, place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.outbox, "FLUSH_SECONDS", 0.0)
+    run = begin(outbox)
+    outbox.log(run, 1, {"train/loss": 2.0})
+    outbox.flush()
+
+    [record] = place.records()
+    assert (record.info.status, record.data.metrics) == ("RUNNING", {"train/loss": 2.0})
+
+
+def test_the_end_does_not_wait_for_the_next_try(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that was away is tried at the end, however recently it was."""
+    monkeypatch.setattr(bench.outbox, "RETRY_SECONDS", 1e6)
+    with Outbox(Tracker("tiny", ""), unsent(place), patience=lambda: 5.0) as outbox:
+        with monkeypatch.context() as patch:
+            patch.setattr(outbox.tracker, "_client", MlflowClient("http://127.0.0.1:1"))
+            begin(outbox)
+            outbox.flush()
+            assert "127.0.0.1" in outbox.unsent
+        outbox.flush()
+        assert outbox.unsent == ""
+
+
 def test_a_create_whose_answer_was_lost_is_not_made_twice(
     server: Server, place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,8 +126,7 @@ def test_a_create_whose_answer_was_lost_is_not_made_twice(
         server.loses = "runs/create"
         run = begin(outbox)
         outbox.finish(run, "FINISHED", tags={"outcome": "complete"})
-        while outbox.unsent:
-            outbox.flush()
+        send(outbox)
 
     assert server.asked.count("/api/2.0/mlflow/runs/create") == 2
     [launch] = place.records("launch")
@@ -119,8 +152,7 @@ def test_a_create_that_a_server_makes_late_is_deleted_again(
     monkeypatch.setattr(MlflowClient, "create_run", lost)
     run = begin(outbox)
     outbox.finish(run, "FINISHED", tags={})
-    while outbox.unsent:
-        outbox.flush()
+    send(outbox)
 
     launch, taken_for_lost, again = (run.info.run_id for run in created)
     assert place.client.get_run(taken_for_lost).info.lifecycle_stage == "deleted"

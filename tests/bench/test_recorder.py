@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from workplace import Workplace
 
 from bench.grid import enumerate_grid
-from bench.ledger import Ledger
+from bench.ledger import Claim, Ledger
 from bench.outbox import Outbox
 from bench.outcome import Outcome
 from bench.recorder import STATUS, Recorder
@@ -17,7 +17,7 @@ STUDY = Study(lambda trial: RunConfig())  # noqa: ARG005
 ENVIRONMENT = {"python": "3", "platform": "here", "code": "abc"}
 
 
-def begin(place: Workplace, stack: ExitStack) -> tuple[Ledger, Recorder]:
+def begin(place: Workplace, stack: ExitStack) -> tuple[Claim, Recorder]:
     """A launch with one run under way."""
     path = place.journal()
     ledger = stack.enter_context(
@@ -36,7 +36,7 @@ def begin(place: Workplace, stack: ExitStack) -> tuple[Ledger, Recorder]:
     claim = ledger.claim()
     assert claim
     recorder.start(claim, None)
-    return ledger, recorder
+    return claim, recorder
 
 
 def test_every_outcome_has_a_word_of_mlflow_s() -> None:
@@ -54,6 +54,29 @@ def test_an_error_closes_the_launch_with_its_reason(place: Workplace) -> None:
     [launch] = place.records("launch")
     assert launch.info.status == "FAILED"
     assert "no luck" in launch.data.tags["reason"]
+
+
+def test_a_run_that_was_recorded_but_not_settled_counts_as_interrupted(place: Workplace) -> None:
+    """Its launch was killed between the two; the next one does the run again."""
+    with ExitStack() as stack:
+        claim, recorder = begin(place, stack)
+        recorder.finish(
+            claim,
+            Outcome.COMPLETE,
+            reason="",
+            points=[],
+            summary={"val_loss": 2.0},
+            folder=place.folder / "files",
+            facts={},
+        )
+        recorder.close("", verdicts={}, interrupted=False)
+    assert [run.info.status for run in place.records()] == ["FINISHED"]
+
+    with ExitStack() as stack:
+        _, recorder = begin(place, stack)
+        recorder.close("", verdicts={}, interrupted=False)
+    outcomes = {run.info.status: run.data.tags.get("outcome") for run in place.records()}
+    assert outcomes == {"KILLED": "interrupted", "RUNNING": None}
 
 
 def test_what_a_killed_launch_left_open_is_closed_by_a_fresh_one_too(place: Workplace) -> None:

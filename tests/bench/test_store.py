@@ -65,9 +65,34 @@ def test_what_killed_launches_left_is_closed_and_nothing_else(
     assert status(launch) == ("RUNNING", None)
 
 
+def test_a_cell_s_runs_are_tagged_whichever_their_launch_but_no_other_ledger_s(
+    tracker: Tracker, place: Workplace
+) -> None:
+    ours = [one_run(tracker, **{"gpt_bench.cell": "abc", "cell": label}) for label in "ab"]
+    other_cell = one_run(tracker, **{"gpt_bench.cell": "def", "cell": "a"})
+    other_ledger = tracker.start_run(
+        "a · 0", launch="", ledger="bbb", params={}, tags={"gpt_bench.cell": "abc"}
+    )
+    tracker.tag_cell("aaa", "abc", {"verdict": "better"})
+
+    tagged = {r.info.run_id for r in place.records() if r.data.tags.get("verdict") == "better"}
+    assert tagged == set(ours)
+    assert tagged.isdisjoint({other_cell, other_ledger})
+
+
 def test_a_deleted_experiment_is_restored(tracker: Tracker, place: Workplace) -> None:
     place.client.delete_experiment(tracker.experiment_id)
     assert Tracker("tiny", "Again").experiment_id == tracker.experiment_id
+
+
+def test_an_experiment_whose_making_was_not_heard_of_is_not_made_twice(
+    server: Server, place: Workplace
+) -> None:
+    server.loses = "experiments/create"
+    tracker = Tracker("tiny", "What is it?")
+    experiment = place.client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    assert tracker.experiment_id == experiment.experiment_id
 
 
 @pytest.mark.parametrize(
