@@ -110,11 +110,14 @@ def _conclude(
             left_out = dict.fromkeys(sorted(ledger.left_out()), "left out")
             verdicts = {**left_out, **standings.words}
             views = recorder.close(  # before it is printed, which may fail
-                _as_text(board), verdicts=verdicts, interrupted=interruption.requested
+                _as_text(board),
+                verdicts=verdicts,
+                names=standings.names,
+                interrupted=interruption.requested,
             )
             missing += recorder.missing
             if not missing and not interruption.requested:
-                _note_record(ledger, views, plan.study.metric, repr(verdicts))
+                _note_record(ledger, views, plan.study.metric, repr((verdicts, standings.names)))
         if standings != shown:  # an earlier command may have gone further than this look
             say(board)
         shown = standings
@@ -128,7 +131,7 @@ def _conclude(
         again = confirmation(plan, leader)
         with session.run(again, fresh=command.fresh) as (ledger, recorder):
             sentence = show_confirmation(plan, leader, entries, ledger.entries())
-            recorder.close(sentence, verdicts={}, interrupted=interruption.requested)
+            recorder.close(sentence, verdicts={}, names={}, interrupted=interruption.requested)
             entries += ledger.entries()
             missing += recorder.missing
             if not missing and not interruption.requested:

@@ -143,7 +143,8 @@ def _table(name: str, cells: pd.DataFrame, standings: Standings) -> Fitted:
         "steps": [f"{row.n_steps:.0f}" for row in rows],
         "train s": [f"{row.train_seconds:.1f}" for row in rows],
     }
-    lead = f"{say_level(standings.rule.level)} of {LEAD}"
+    intervals = any(lead.differences.n > 1 for lead in standings.leads.values())
+    lead = f"{say_level(standings.rule.level)} of {LEAD}" if intervals else LEAD
     if standings.leads:
         columns[lead] = [_say_lead_over(row.key, standings) for row in rows]
     if standings.leads or _flawed(cells, standings):

@@ -218,15 +218,22 @@ class Recorder:
         self._outbox.close()
 
     def close(
-        self, leaderboard: str, *, verdicts: Mapping[str, str], interrupted: bool
+        self,
+        leaderboard: str,
+        *,
+        verdicts: Mapping[str, str],
+        names: Mapping[str, str],
+        interrupted: bool,
     ) -> dict[str, str]:
         """Close the parent run, with the leaderboard as its note; returns views by their name.
 
         Args:
             verdicts: by the cell's key, for the tag `verdict` of its runs.
+            names: by the cell's key, for its runs' tag `cell`: a grid that changed may have given
+                it another.
         """
         for cell, verdict in verdicts.items():
-            tags = {"verdict": verdict}
+            tags = {"verdict": verdict, **({TAG_CELL: names[cell]} if cell in names else {})}
             self._outbox.put(Tracker.tag_cell, self._ledger, cell, tags)
         if self._launch is not None:
             note = {"mlflow.note.content": _quoted(leaderboard)}

@@ -93,7 +93,8 @@ def compare(
         said = f"{flaws}: such a cell is not better than another, whatever its other runs say."
         return Group(_table(one, other, metric), Text(said))
     remarks = [say_evidence(metric, comparison)]
-    if any(evidence_of(ledger.entries) not in ledger.looks for ledger in (first, second)):
+    judged = all(evidence_of(ledger.entries) in ledger.looks for ledger in (first, second))
+    if comparison.differences.n >= rule.min_seeds and not judged:
         remarks.append(
             "No board has judged all of these runs yet: whoever looks often at a study under way "
             "sees differences that are not there."
@@ -200,7 +201,5 @@ def _say(one: Side, other: Side, metric: Metric, comparison: CellComparison) -> 
         Verdict.TIE: "a tie",
         Verdict.UNDETERMINED: "undetermined",
     }[comparison.verdict]
-    return (
-        f"{one.name} is ahead by {say_lead(metric, comparison)} "
-        f"({say_level(comparison.rule.level)} interval): {verdict}."
-    )
+    level = f" ({say_level(comparison.rule.level)} interval)" * (comparison.differences.n > 1)
+    return f"{one.name} is ahead by {say_lead(metric, comparison)}{level}: {verdict}."

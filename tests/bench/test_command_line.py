@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 
 import click
@@ -13,7 +14,9 @@ from workplace import CELL, Finished, Workplace
 
 from bench.catalog import all_studies
 from bench.command import run_study
-from bench.plan import Command
+from bench.confirm import confirmation
+from bench.grid import Cell
+from bench.plan import Command, Plan
 from bench.stats import Rule
 from bench.study import main
 from gpt.corpora import CORPORA_VARIABLE
@@ -407,3 +410,27 @@ def test_a_further_look_adds_to_the_first_even_of_a_fresh_study_and_is_paid_for(
     again = place.run(study, "--seeds", "auto").stdout  # nothing is run, and one board is shown
     assert again.count("bits/byte") == 1
     assert f"3 paired seeds;{second.partition('Browse')[0]}" in " ".join(again.split())
+
+
+def test_a_confirmation_that_is_not_complete_is_said_and_is_not_done(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverging(plan: Plan, leader: Cell) -> Plan:
+        again = confirmation(plan, leader)
+        [cell] = again.grid.cells
+        hot = {"learning_rate": "1e30", "schedule": "constant", "grad_clip": "0.0"}
+        cells = [replace(cell, config=cell.config.override(hot))]
+        return replace(again, grid=replace(again.grid, cells=cells))
+
+    monkeypatch.setattr("bench.command.confirmation", diverging)
+    cell = CELL.replace(
+        "replace(BASE,", "replace(BASE, corpus=replace(BASE.corpus, test_fraction=0.1),"
+    )
+    result = place.run(place.write(cell=cell, options="", steps=4))
+
+    assert result.exit_code == 5
+    assert "could not be measured on the test part (1 diverged)" in " ".join(result.stdout.split())
+    cells = {run.data.tags["cell"] for run in place.records()}
+    assert cells > {"n_head 1", "n_head 2"}
+    [other] = cells - {"n_head 1", "n_head 2"}
+    assert other.endswith(" (confirmation)")

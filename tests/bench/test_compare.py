@@ -66,6 +66,17 @@ def test_speeds_are_compared_as_ratios(open_ledger: Open, ledger_path: Path) -> 
     assert "not taken in turn" in text
 
 
+def test_one_seed_has_no_interval(open_ledger: Open, ledger_path: Path) -> None:
+    record(open_ledger, runs(APART, 1), seeds=1)
+
+    code, text = compare(ledger_path, "n_head 1", "n_head 2")
+
+    assert code == 0
+    assert "n_head 1 is ahead by +0.1935: undetermined." in text
+    assert "interval" not in text
+    assert "No board" not in text  # nothing was judged
+
+
 def test_it_judges_at_the_level_of_the_board(open_ledger: Open, ledger_path: Path) -> None:
     """Looked at with five seeds, then with six: the second look has a sixth of alpha."""
     for seeds in (5, 6):

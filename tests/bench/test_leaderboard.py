@@ -34,6 +34,13 @@ def test_the_spread_is_the_standard_deviation_and_one_seed_has_none() -> None:
     assert "b 1.500 2.000" in board(two)
 
 
+@pytest.mark.parametrize(
+    ("seeds", "heading"), [(1, " s best's lead"), (2, " s 99% of best's lead")]
+)
+def test_only_an_interval_has_a_level(seeds: int, heading: str) -> None:
+    assert heading in board(runs(APART, seeds))
+
+
 def test_one_cell_alone_has_no_verdict() -> None:
     assert "verdict" not in board(runs({"only": 2.0}))
 

@@ -69,21 +69,35 @@ def test_a_run_that_was_recorded_but_not_settled_counts_as_interrupted(place: Wo
             folder=place.folder / "files",
             facts={},
         )
-        recorder.close("", verdicts={}, interrupted=False)
+        recorder.close("", verdicts={}, names={}, interrupted=False)
     assert [run.info.status for run in place.records()] == ["FINISHED"]
 
     with ExitStack() as stack:
         _, recorder = begin(place, stack)
-        recorder.close("", verdicts={}, interrupted=False)
+        recorder.close("", verdicts={}, names={}, interrupted=False)
     outcomes = {run.info.status: run.data.tags.get("outcome") for run in place.records()}
     assert outcomes == {"KILLED": "interrupted", "RUNNING": None}
+
+
+def test_a_verdict_comes_with_the_name_that_its_cell_has_now(place: Workplace) -> None:
+    """A grid that grew may need longer names; a cell that it lost keeps its own."""
+    [cell] = enumerate_grid(STUDY, {}).cells
+    with ExitStack() as stack:
+        _, recorder = begin(place, stack)
+        recorder.close("", verdicts={cell.key: "left out"}, names={}, interrupted=False)
+        [run] = place.records()
+        assert (run.data.tags["verdict"], run.data.tags["cell"]) == ("left out", "single")
+        names = {cell.key: "a None b x"}
+        recorder.close("", verdicts={cell.key: "worse"}, names=names, interrupted=False)
+    [run] = place.records()
+    assert (run.data.tags["verdict"], run.data.tags["cell"]) == ("worse", "a None b x")
 
 
 def test_what_a_killed_launch_left_open_is_closed_by_a_fresh_one_too(place: Workplace) -> None:
     """The new ledger knows those that it replaced."""
     with ExitStack() as stack:
         _, recorder = begin(place, stack)
-        recorder.close("", verdicts={}, interrupted=False)  # when all is sent, it is killed
+        recorder.close("", verdicts={}, names={}, interrupted=False)  # all is sent; it is killed
         [launch] = place.records("launch")
         place.client.set_terminated(launch.info.run_id, "RUNNING")
     assert {run.info.status for run in place.records()} == {"RUNNING"}
