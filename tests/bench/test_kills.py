@@ -100,9 +100,12 @@ def test_no_process_outlives_a_killed_parent(place: Workplace) -> None:
     study = place.write(steps=ENDLESS, options="seeds=1")
     process = place.start(study, "--workers", 2, "--set", "log_interval=1000000000")
     wait_until(lambda: place.at_work(file="config.json"))
+    wait_until(
+        lambda: len(place.records()) == 2
+    )  # both have said that they begin: their last word
     family = psutil.Process(process.pid).children(recursive=True)
     process.kill()
-    process.communicate()
+    process.communicate(timeout=60)  # it ends when nobody holds stdout any more
     assert len(family) >= 4  # two workers, their server, Python's resource tracker
     assert gone(family)
 
