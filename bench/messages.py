@@ -14,7 +14,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from bench.tracking import Tracker
+from bench.tracking import TAG_ATTEMPT, Tracker
 
 WHY = "why.txt"
 
@@ -112,10 +112,16 @@ class Kept:
         else:
             self.set_aside_reasons.append(reason)
 
-    def has_refused(self) -> bool:
-        """Whether anything was ever set aside."""
+    def given_up(self, ledger: str) -> set[str]:
+        """The attempts of a ledger whose runs the store would not begin, now or earlier."""
         before = self._refused_before
-        return any(before.parent.glob(f"{glob.escape(before.name)}-*"))
+        found = set()
+        for path in before.parent.glob(f"{glob.escape(before.name)}-*/*.json"):
+            with suppress(OSError, ValueError, KeyError, TypeError):  # a damaged one says nothing
+                content = json.loads(path.read_text("utf-8"))
+                if content["begins"] and content["arguments"]["ledger"] == ledger:
+                    found.add(content["arguments"]["tags"][TAG_ATTEMPT])
+        return found
 
     def tidy(self) -> None:
         """Remove the folder if nothing is in it."""

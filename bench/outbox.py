@@ -66,8 +66,8 @@ class Outbox:
         self._unkept = ""
         self._changed = threading.Condition()  # of what follows
         self._waiting = deque(self._kept.load())
-        self.any_kept = bool(self._waiting) or self._kept.has_refused()
-        """Whether an earlier launch left messages, or was refused some."""
+        self.any_kept = bool(self._waiting)
+        """Whether an earlier launch left messages."""
 
         self._ids: dict[str, str] = {}
         self._doubtful: set[str] = set()
@@ -146,6 +146,10 @@ class Outbox:
         return (
             f"{len(reasons)} messages can't be sent and lie in {self._kept.refused}: {reasons[0]}"
         )
+
+    def given_up(self, ledger: str) -> set[str]:
+        """The attempts of a ledger whose record was refused for good."""
+        return self._kept.given_up(ledger)
 
     def flush(self) -> None:
         """Wait until all is sent, or until the store is found to be away."""

@@ -106,8 +106,13 @@ class Recorder:
 
     @property
     def any_kept(self) -> bool:
-        """Whether an earlier launch left messages, or was refused some."""
+        """Whether an earlier launch left messages."""
         return self._outbox.any_kept
+
+    @property
+    def given_up(self) -> set[str]:
+        """The attempts whose record was refused for good: they would be refused again."""
+        return self._outbox.given_up(self._ledger)
 
     def restore(self, entries: Sequence[Entry]) -> None:
         """Record again what only the ledger has kept: all but curves and files."""

@@ -90,7 +90,8 @@ class Session:
         if recorder.any_kept:  # an earlier launch's messages, which may be on their way there
             return
         ended = [entry for entry in ledger.entries() if entry.outcome is not Outcome.INTERRUPTED]
-        if lost := [entry for entry in ended if entry.attempt not in self._held]:
+        known = {*self._held, *recorder.given_up}
+        if lost := [entry for entry in ended if entry.attempt not in known]:
             recorder.restore(lost)
             click.echo(
                 f"{len(lost)} runs of the ledger were not in MLflow's record: they are "
@@ -103,7 +104,7 @@ class Session:
 
         Raises:
             MachineError: it holds runs that the ledger must have known.
-            SystemExit: a signal says stop meanwhile.
+            Stopped: a signal says so meanwhile.
         """
         tracker = beside(lambda: Tracker(plan.name, plan.description), self.interruption)
         self._held = beside(lambda: tracker.attempts(ledger.id), self.interruption)

@@ -6,6 +6,10 @@ import signal
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import ErrorCode
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from servers import Server
 from workplace import Workplace, meanwhile, wait_until
@@ -113,3 +117,32 @@ def test_a_record_that_was_removed_is_made_anew_from_the_ledger(
         place.client.delete_run(run.info.run_id)
     assert "recorded again" not in place.run(study, "--workers", 1).stderr
     assert place.records() == []
+
+
+def test_what_the_store_will_not_take_is_said_once(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Later commands go on without it; nothing is retried for ever."""
+    create_run = MlflowClient.create_run
+
+    def picky(
+        client: MlflowClient, experiment: str, at: int, tags: dict[str, str], name: str
+    ) -> Run:
+        if name == "n_head 2 · 0":
+            raise MlflowException("no such name", ErrorCode.Value("INVALID_PARAMETER_VALUE"))
+        return create_run(client, experiment, at, tags, name)
+
+    monkeypatch.setattr(MlflowClient, "create_run", picky)
+    study = place.write(options="seeds=1")
+    result = place.run(study, "--workers", 1)
+
+    assert result.exit_code == 5, result.output
+    [said] = [line for line in result.stdout.splitlines() if "can't be sent" in line]
+    assert "no such name" in said
+    assert "mlruns/refused/tiny-" in said
+    assert [run.info.run_name for run in place.records()] == ["n_head 1 · 0"]
+
+    again = place.run(study, "--workers", 1, "--seeds", 2)
+    assert again.exit_code == 0, again.output
+    assert "recorded again" not in again.stderr
+    assert len(place.records()) == 3
