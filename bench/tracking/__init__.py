@@ -9,15 +9,13 @@ os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # it prints them 
 os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"  # a create would be made twice; see the outbox
 
 from bench.tracking.faults import first_line, is_outage
+from bench.tracking.measured import Measured, measured, milliseconds
 from bench.tracking.rerun import load_config
 from bench.tracking.tracker import (
     TAG_ATTEMPT,
     TAG_CELL,
     TAG_CELL_KEY,
-    Measured,
     Tracker,
-    measured,
-    milliseconds,
 )
 
 __all__ = [

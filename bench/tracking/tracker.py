@@ -7,8 +7,6 @@ Left out: what to do when the store is away, see `bench.outbox`.
 """
 
 import json
-import math
-import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,10 +27,8 @@ from mlflow.tracking import MlflowClient
 from bench.recorded import TAG_LEDGER, TAG_ROLE
 from bench.redact import redacted
 from bench.tracking import views
+from bench.tracking.measured import Measured
 from bench.tracking.store import FILES, reach, refusal, tidy
-
-Measured = tuple[str, float, int, int]
-"""A metric's name, its value, when it was taken (milliseconds since 1970), and its step."""
 
 MAX_BATCH = 1000
 """Metrics in one call; MLflow takes no more."""
@@ -285,24 +281,6 @@ class Tracker:
         short = redacted(name)[:250]  # a server's database refuses more
         run = self._client.create_run(self.experiment_id, at, texts, short)
         return str(run.info.run_id)
-
-
-def milliseconds() -> int:
-    """Now, since 1970, as MLflow counts."""
-    return int(time.time() * 1000)
-
-
-def measured(step: int, metrics: Mapping[str, float | None]) -> list[Measured]:
-    """Metrics taken now; what is None or not finite is left out.
-
-    MLflow stores an infinity as 1.8e308, which ruins every chart.
-    """
-    now = milliseconds()
-    return [
-        (name, value, now, step)
-        for name, value in metrics.items()
-        if value is not None and math.isfinite(value)
-    ]
 
 
 def _tags(tags: Mapping[str, Any]) -> list[RunTag]:

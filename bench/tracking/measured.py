@@ -1,0 +1,26 @@
+"""A number as MLflow keeps it: with its moment and its step."""
+
+import math
+import time
+from collections.abc import Mapping
+
+Measured = tuple[str, float, int, int]
+"""A metric's name, its value, when it was taken (milliseconds since 1970), and its step."""
+
+
+def milliseconds() -> int:
+    """Now, since 1970, as MLflow counts."""
+    return int(time.time() * 1000)
+
+
+def measured(step: int, metrics: Mapping[str, float | None]) -> list[Measured]:
+    """Metrics taken now; what is None or not finite is left out.
+
+    MLflow stores an infinity as 1.8e308, which ruins every chart.
+    """
+    now = milliseconds()
+    return [
+        (name, value, now, step)
+        for name, value in metrics.items()
+        if value is not None and math.isfinite(value)
+    ]
