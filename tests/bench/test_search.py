@@ -1,6 +1,7 @@
 """A search draws its points: so many, none run twice, the interrupted ones again."""
 
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import optuna
@@ -103,7 +104,7 @@ def told(path: Path) -> list[tuple[TrialState, float | None]]:
 
 def test_a_point_under_way_is_given_to_nobody_else(open_ledger: Open) -> None:
     with open_ledger(Study(heads, search=Search(n_trials=12))) as ledger:  # of three points
-        given = [claim.config.key for claim in claims(ledger)]
+        given = [claim.config.key for claim in islice(iter(ledger.claim, None), 12)]
     assert 1 <= len(given) == len(set(given)) <= 3
 
 
