@@ -22,14 +22,14 @@ from bench.attempts import INVALID, REPEAT, attempts_of, is_missing, point_of
 from bench.entries import (
     Entry,
     Reading,
-    dropped_of,
     entries_of,
     in_grid,
     looks_of,
     say_change,
 )
-from bench.grid import Cell, Dropped, label, label_forms
+from bench.grid import Cell, label, label_forms
 from bench.journal import locked, open_journal, open_study, refuse_change, set_aside
+from bench.ledger_view import LedgerView
 from bench.outcome import Outcome
 from bench.spec import Study
 from gpt.config import RunConfig
@@ -53,7 +53,7 @@ class Claim:
         return str(self.trial.number)
 
 
-class Ledger:
+class Ledger(LedgerView):
     """The runs of one study. Open it by `with Ledger.open(...) as ledger`.
 
     Args:
@@ -66,7 +66,7 @@ class Ledger:
     def __init__(
         self, study: optuna.Study, spec: Study, seeds: int, overrides: Mapping[str, str]
     ) -> None:
-        self._study = study
+        super().__init__(study)
         self._spec = spec
         self._seeds = seeds
         self._overrides = overrides
@@ -127,21 +127,6 @@ class Ledger:
             raise MachineError(f"a ledger must hold a study but {path} is empty") from None
         return Reading(entries=in_grid(study, entries_of(study))[0], looks=looks_of(study))
 
-    @property
-    def id(self) -> str:
-        """Names this ledger among all that the study ever had."""
-        return str(self._study.user_attrs["id"])
-
-    @property
-    def replaced(self) -> list[str]:
-        """Ids of the ledgers that `fresh` set aside for this one."""
-        return list(self._study.user_attrs.get("replaced", []))
-
-    @property
-    def looks(self) -> list[str]:
-        """Names of the evidence at each look at verdicts, see `bench.looks`."""
-        return looks_of(self._study)
-
     def keep_look(self, evidence: str) -> None:
         """Write down a look, unless it was the same before."""
         if evidence not in self.looks:
@@ -151,29 +136,6 @@ class Ledger:
         """Keep something beside the runs, in what JSON can hold, unless it is what is kept."""
         if self.noted(name) != value:
             self._study.set_user_attr(f"note {name}", value)
-
-    def noted(self, name: str) -> Any:
-        """What is kept under that name, or None."""
-        return self._study.user_attrs.get(f"note {name}")
-
-    def attempts(self) -> set[str]:
-        """Names of all attempts that were ever given out."""
-        trials = self._study.get_trials(deepcopy=False)
-        return {str(trial.number) for trial in trials if "config" in trial.user_attrs}
-
-    def left_out(self) -> set[str]:
-        """Keys of the cells that the grid has no longer."""
-        gone = in_grid(self._study, entries_of(self._study))[1]
-        return {entry.config.cell_key for entry in gone}
-
-    def interrupted(self) -> set[str]:
-        """Names of the attempts that a stop or a kill cut short."""
-        trials = self._study.get_trials(deepcopy=False)
-        return {
-            str(trial.number)
-            for trial in trials
-            if trial.user_attrs.get("outcome") == Outcome.INTERRUPTED.value
-        }
 
     def enqueue(self, cells: Iterable[Cell]) -> None:
         """Queue what was begun and not ended, and of a grid, seed by seed, what is missing.
@@ -278,17 +240,6 @@ class Ledger:
         else:
             self._queue(claim.config.cell_key, claim.config.train.seed)
         return True
-
-    def entries(self) -> list[Entry]:
-        """The latest attempt of each run, in the order in which runs were first begun.
-
-        Of a grid, those of its cells as they are now.
-        """
-        return in_grid(self._study, entries_of(self._study))[0]
-
-    def dropped(self) -> list[Dropped]:
-        """The points that a search drew and that make no valid config."""
-        return dropped_of(self._study)
 
     def _take_grid(self, cells: Sequence[Cell]) -> None:
         """Keep which cells the grid has, for whoever reads the ledger."""
