@@ -4,7 +4,7 @@ Everything heavy is imported when there is something to compare, so that `--help
 """
 
 if __name__ == "__main__":  # before the imports
-    from bench.entry import begin
+    from bench.system.entry import begin
 
     begin()
 
@@ -13,7 +13,7 @@ from typing import get_args
 import click
 
 from bench.metrics import Metric
-from bench.refusal import refusals
+from bench.system.refusal import refusals
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 99})
@@ -43,8 +43,8 @@ def main(
     Exit codes: 0 compared, whatever the verdict; 2 the cells can't be compared.
     """
     with refusals():
-        from bench.console import open_console
-        from bench.versus import compare
+        from bench.conclude.pair import compare
+        from bench.system.console import open_console
 
         console = open_console(width=120)
         wanted = "tokens_per_second" if speed else metric

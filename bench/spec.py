@@ -20,7 +20,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import BaseTrial as Trial
 from optuna.trial import FixedTrial
 
-from bench.asking import Kept, Questions, StudyError
+from bench.cells.questions import Kept, Questions, StudyError
 from bench.metrics import LARGER_IS_BETTER, Metric
 from gpt.config import RunConfig, check
 from gpt.errors import ConfigError, ConfigTypeError, GptBenchError
@@ -108,7 +108,7 @@ class Study:
             )
 
     def config(self, trial: Trial) -> RunConfig:
-        """What `cell` makes of the trial's answers, its questions checked (`bench.asking`).
+        """What `cell` makes of the trial's answers; `bench.cells.questions` checks what it asks.
 
         Raises:
             ConfigError: this point makes no config.

@@ -5,7 +5,7 @@ once.
 """
 
 if __name__ == "__main__":  # before the imports
-    from bench.entry import begin
+    from bench.system.entry import begin
 
     begin()
 
@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import click
 
-from bench.refusal import refusals
+from bench.system.refusal import refusals
 from gpt.errors import ConfigError
 
 
@@ -79,9 +79,9 @@ def main(study: str | None, list_: bool, debug: bool, **options: Any) -> None:
 def _list() -> None:
     from rich.table import Table
 
-    from bench.catalog import all_studies
-    from bench.console import open_console
-    from bench.grid import cells_of
+    from bench.cells.catalog import all_studies
+    from bench.cells.grid import cells_of
+    from bench.system.console import open_console
 
     table = Table("study", "question", "text", box=None, header_style="bold")
     for file in all_studies():
@@ -114,7 +114,7 @@ def _run(
         raise ConfigError("name one study, or give --from-run; --list shows the studies")
     if address is not None and executor != "ray":
         raise ConfigError("--address is that of a Ray cluster: give --executor ray too")
-    from bench.settings import parse_budgets, parse_settings
+    from bench.cells.settings import parse_budgets, parse_settings
 
     overrides = parse_settings(settings)
     for key, value in (("corpus", corpus), ("device", device)):
@@ -126,12 +126,12 @@ def _run(
             overrides[key] = value
 
     if not plan and executor == "local" and not Path("mlruns", "ledger").exists():
-        from bench import forkserver
+        from bench.run import forkserver
 
         forkserver.start()  # something is left to do: it imports torch while this process does
 
-    from bench.console import open_console
-    from bench.plan import Command, make_plan, show_plan, under_budgets
+    from bench.conduct.plan import Command, make_plan, show_plan, under_budgets
+    from bench.system.console import open_console
 
     command = Command(
         study=name,
@@ -151,7 +151,7 @@ def _run(
             show_plan(make_plan(one), console)
         return 0
 
-    from bench.command import run_all
+    from bench.conduct.conductor import run_all
 
     return run_all(commands, console)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import torch
 
+from gpt.acceleration.malloc import return_freed_memory
 from gpt.errors import MachineError
-from gpt.malloc import return_freed_memory
 
 try:
     import resource

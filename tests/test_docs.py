@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.catalog import all_studies
-from bench.outcome import Outcome
-from bench.plan import Command, make_plan
-from bench.settings import settle
+from bench.cells.catalog import all_studies
+from bench.cells.settings import settle
+from bench.conduct.plan import Command, make_plan
+from bench.ledger.outcome import Outcome
+from bench.run.worker import Finished, Place, Train, perform
 from bench.study import main
-from bench.work import Finished, Place, Train, perform
 from gpt.cache import default_cache
 from gpt.corpora import CORPORA_VARIABLE
 

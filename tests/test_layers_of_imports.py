@@ -80,7 +80,7 @@ def test_a_study_imports_its_question_and_nothing_else(path: Path) -> None:
 def test_one_package_knows_mlflow() -> None:
     knowing = set(importers("bench", "mlflow"))
     assert knowing
-    assert {Path(path).parent.as_posix() for path in knowing} == {"bench/tracking"}
+    assert {Path(path).parent.as_posix() for path in knowing} == {"bench/record/tracking"}
 
 
 @pytest.mark.parametrize("folder", [*PACKAGES, "tests"])

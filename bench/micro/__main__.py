@@ -1,7 +1,7 @@
 """`python -m bench.micro`: draw what the microbenchmarks found; explain a training step."""
 
 if __name__ == "__main__":  # before the imports
-    from bench.entry import begin
+    from bench.system.entry import begin
 
     begin()
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from bench.refusal import refusals
+from bench.system.refusal import refusals
 from gpt.presets import PRESETS
 
 REPORT = Path(".benchmarks") / "report"
@@ -41,10 +41,10 @@ def main(debug: bool) -> None:
               help="Folder for the PNGs and index.html.")  # fmt: skip
 def report(json: Path | None, output: Path) -> None:
     """Draw time and memory against T from JSON, by default the newest in .benchmarks."""
-    from bench.console import open_console
     from bench.micro.report import write_report
     from bench.micro.results import read_results
     from bench.micro.tables import tables
+    from bench.system.console import open_console
 
     results = read_results(json)
     console = open_console(width=130)
@@ -72,9 +72,9 @@ def explain(preset: str, device: str, dtype: str, kernel: str | None, threads: i
     """
     import torch
 
-    from bench.console import open_console
     from bench.micro.explain import explain_step, show
-    from gpt.malloc import keep_freed_memory
+    from bench.system.console import open_console
+    from gpt.acceleration.malloc import keep_freed_memory
 
     settings = {"device": device, "dtype": dtype} | ({"kernel": kernel} if kernel else {})
     torch.set_num_threads(threads)

@@ -13,7 +13,7 @@ Letters: B batch, T time, C channels, H heads, D head size, V vocabulary, N = B 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gpt.muon import product_flops
+from gpt.training.muon import product_flops
 
 FLOAT32_BYTES = 4
 INT64_BYTES = 8
@@ -101,8 +101,8 @@ def adamw(n_params: int) -> Work:
 def muon(shapes: Iterable[tuple[int, int]], n_iterations: int) -> Work:
     """A step of Muon for matrices of these shapes: momentum, products, update.
 
-    The products are those of `gpt.muon.product_flops`; momentum, Nesterov's step, decay and update
-    take 9 operations an element.
+    The products are those of `gpt.training.muon.product_flops`; momentum, Nesterov's step, decay
+    and update take 9 operations an element.
     """
     flops = n_bytes = 0
     for shape in shapes:

@@ -1,13 +1,13 @@
 """Where does the time of a training step go?
 
-The step is the training loop's own: `gpt.train.train` runs, and reports its milliseconds. Between
-its stretches each part of the same model runs alone, forward and backward, at the step's shapes:
-the modules of all layers one after another, so that caches see what they see in a step. Steps and
-parts take turns in rounds, as many of one as of the other, every second round in reverse, so that
-drift cancels. What counts is the mean over the quieter half of the rounds: a mean, for the medians
-of short parts would dodge the interruptions that a long step never does. What the parts don't add
-up to is shown as left over: Python and autograd between them, and caches that are warmer or colder
-than in a step.
+The step is the training loop's own: `gpt.training.loop.train` runs, and reports its milliseconds.
+Between its stretches each part of the same model runs alone, forward and backward, at the step's
+shapes: the modules of all layers one after another, so that caches see what they see in a step.
+Steps and parts take turns in rounds, as many of one as of the other, every second round in
+reverse, so that drift cancels. What counts is the mean over the quieter half of the rounds: a
+mean, for the medians of short parts would dodge the interruptions that a long step never does.
+What the parts don't add up to is shown as left over: Python and autograd between them, and caches
+that are warmer or colder than in a step.
 
 The tokens are random, drawn from as many as the preset's tokenizer has. What they say changes no
 time, and no text needs to be there. On a GPU a part alone waits for its launches where a step does
@@ -29,9 +29,9 @@ from bench.micro.parts import Part, parts_of_step
 from gpt.cache import default_cache
 from gpt.config import Budget, RunConfig
 from gpt.device import device_name, resolve_device
-from gpt.model import build_model
-from gpt.setup import Setup, Text, settle_on
-from gpt.train import Point, train
+from gpt.model.gpt import build_model
+from gpt.training.loop import Point, train
+from gpt.training.setup import Setup, Text, settle_on
 
 TINYSHAKESPEARE_CHARACTERS = 65
 """The vocabulary of a character tokenizer on the presets' text."""

@@ -3,8 +3,8 @@
 A part runs the model's own modules, all layers of them, on the activations that a real forward
 pass gave them, and takes the gradients of their inputs and weights. Norms, attention, MLP and
 residual sums of a layer are separate parts; so the sum over the parts leaves out only what lies
-between them. Model, precision and update are the step's own (`gpt.step`): in bfloat16 its copy
-computes, and the update ends with a new copy.
+between them. Model, precision and update are the step's own (`gpt.acceleration.step`): in bfloat16
+its copy computes, and the update ends with a new copy.
 """
 
 import copy
@@ -16,14 +16,14 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from gpt.acceleration.step import Step
 from gpt.attention import KERNELS
-from gpt.block import Block
-from gpt.data import sample_batches
 from gpt.device import synchronize
-from gpt.heads import FusedAttention
-from gpt.model import GPT
-from gpt.setup import Setup
-from gpt.step import Step
+from gpt.model.block import Block
+from gpt.model.gpt import GPT
+from gpt.model.heads import FusedAttention
+from gpt.training.data import sample_batches
+from gpt.training.setup import Setup
 
 
 @dataclass(kw_only=True)

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
-from bench.identity import environment
 from bench.micro.results import Results, Row
-from bench.tracking import Tracker, measured
+from bench.record.tracking import Tracker, measured
+from bench.system.identity import environment
 from gpt.scratch import scratch_folder
 
 EXPERIMENT = "microbenchmarks"

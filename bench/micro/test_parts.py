@@ -22,12 +22,12 @@ from gpt.config import ModelConfig
 from gpt.config.model import Activation
 from gpt.config.optimizer import OptimizerKind
 from gpt.device import product_dtype
-from gpt.layers import ACTIVATIONS, make_norm
-from gpt.loss import chunked_cross_entropy, cross_entropy
-from gpt.model import build_model
-from gpt.muon import Muon
-from gpt.optim import build_optimizers
+from gpt.model.gpt import build_model
+from gpt.model.layers import ACTIVATIONS, make_norm
+from gpt.model.loss import chunked_cross_entropy, cross_entropy
 from gpt.presets import NANOGPT
+from gpt.training.muon import Muon
+from gpt.training.optim import build_optimizers
 
 MODEL, OPTIMIZER = NANOGPT.model, NANOGPT.optimizer
 N, C = NANOGPT.train.batch_size * MODEL.block_size, MODEL.n_embd

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from bench.micro.accounting import Work
-from bench.micro.ceilings import MARGIN, Ceilings, measure_ceilings
 from bench.micro.memory import call_peak_bytes
+from bench.timing.ceilings import MARGIN, Ceilings, measure_ceilings
 from gpt.device import device_name, synchronize
 
 WARM_UP_CALLS = 3

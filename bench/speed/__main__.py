@@ -1,7 +1,7 @@
 """`python -m bench.speed`: measure every row, print the table, log it to MLflow."""
 
 if __name__ == "__main__":  # before the imports
-    from bench.entry import begin
+    from bench.system.entry import begin
 
     begin()
 
@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from bench.interrupt import Stopped, raised
-from bench.refusal import refusals
+from bench.system.interruption import Stopped, raised
+from bench.system.refusal import refusals
 
 ROWS = ("training", "target", "sweep", "overhead", "generation", "help")
 
@@ -39,11 +39,11 @@ def main(only: tuple[str, ...], threads: int, **options: Any) -> None:
 def _measure(names: tuple[str, ...], threads: int, options: dict[str, Any]) -> None:
     import torch
 
-    from bench import identity
-    from bench.console import open_console
+    from bench.record.tracking import Tracker
     from bench.speed.measure import Request, measure, record
     from bench.speed.rows import as_table
-    from bench.tracking import Tracker
+    from bench.system import identity
+    from bench.system.console import open_console
     from gpt.device import device_name, resolve_device
     from gpt.scratch import scratch_folder
 

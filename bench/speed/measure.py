@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench.speed import cells, shapes
+from bench.record.tracking import Tracker, measured
+from bench.speed import shapes, sweep_study
+from bench.speed.latency import generation_row, help_row
 from bench.speed.rows import Row
 from bench.speed.sweep import overhead_row, sweep_row
-from bench.speed.target import target_row
+from bench.speed.time_to_loss import target_row
 from bench.speed.training import training_rows
-from bench.speed.waiting import generation_row, help_row
-from bench.tracking import Tracker, measured
 from gpt.config import Budget, CorpusConfig, Device
 from gpt.device import resolve_device
 from gpt.presets import NANOGPT
@@ -95,7 +95,7 @@ def _target(request: Request) -> Row:
 
 def _sweep(request: Request, folder: Path) -> Row:
     device = resolve_device(request.device).type
-    study, settings = str(cells.__file__), []
+    study, settings = str(sweep_study.__file__), []
     if request.quick:
         study = "smoke"
         text = shapes.write_text(shapes.TINY, folder)

@@ -5,21 +5,21 @@ makes its tokenizer and encodes its text anew, and the tracker is called in the 
 """
 
 if __name__ == "__main__":  # before the imports
-    from bench.entry import begin
+    from bench.system.entry import begin
 
     begin()
 
 import click
 
-from bench.catalog import find_study
-from bench.grid import enumerate_grid
-from bench.settings import parse_settings
-from bench.tracking import Tracker
-from bench.work import sample_text
+from bench.cells.catalog import find_study
+from bench.cells.grid import enumerate_grid
+from bench.cells.settings import parse_settings
+from bench.record.tracking import Tracker
+from bench.run.worker import sample_text
 from gpt.config import RunConfig
 from gpt.scratch import scratch_folder
-from gpt.setup import set_up
-from gpt.train import train
+from gpt.training.loop import train
+from gpt.training.setup import set_up
 
 
 @click.command()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gpt.config import RunConfig
 from gpt.errors import ConfigError
-from gpt.setup import Setup, set_up
+from gpt.training.setup import Setup, set_up
 
 
 def reference_losses(

@@ -69,7 +69,7 @@ CAPTION = (
 
 
 def ratios(slower: Any, faster: Any) -> list[float]:
-    """One a round of `bench.interleave`: seconds (rounds, 2) over seconds (rounds, 2)."""
+    """One a round of `bench.timing.interleave`: seconds (rounds, 2) over seconds (rounds, 2)."""
     return [float(r) for r in slower.sum(1) / faster.sum(1)]
 
 

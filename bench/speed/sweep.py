@@ -12,19 +12,19 @@ from pathlib import Path
 
 import torch
 
-from bench.executor import LocalExecutor
-from bench.interleave import interleave
-from bench.lifeline import killed_with_parent
-from bench.outbox import Outbox
-from bench.recorder import point_metrics
+from bench.record.outbox import Outbox
+from bench.record.recorder import point_metrics
+from bench.record.tracking import Tracker
+from bench.run.executor import LocalExecutor
+from bench.run.worker import Finished, Place, Prepare, Started, Train
 from bench.speed.rows import Row, compared
-from bench.tracking import Tracker
-from bench.work import Finished, Place, Prepare, Started, Train
+from bench.system.lifeline import killed_with_parent
+from bench.timing.interleave import interleave
 from gpt.cache import CACHE_VARIABLE
 from gpt.config import RunConfig
 from gpt.errors import MachineError
 from gpt.scratch import scratch_folder
-from gpt.train import Point
+from gpt.training.loop import Point
 
 
 def sweep_row(

@@ -16,9 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.interleave import interleave
-from bench.micro.ceilings import measure_matmul
-from bench.speed.lane import Lane, points
+from bench.speed.isolated import Lane, points
 from bench.speed.reference import reference_losses
 from bench.speed.rows import Row, compared
 from bench.speed.shapes import (
@@ -29,11 +27,13 @@ from bench.speed.shapes import (
     nanogpt_at,
     write_text,
 )
+from bench.timing.ceilings import measure_matmul
+from bench.timing.interleave import interleave
 from gpt.config import Device
 from gpt.device import resolve_device
 from gpt.errors import InfeasibleError
-from gpt.flops import flops_per_step
-from gpt.setup import Setup, set_up
+from gpt.training.flops import flops_per_step
+from gpt.training.setup import Setup, set_up
 
 BASELINES = (
     ("preset", "nanogpt preset", 3.0),

@@ -9,12 +9,12 @@ from functools import partial
 from torch.nn.attention import SDPBackend
 
 from gpt.attention.cache import incremental
+from gpt.attention.cpp.attention import native
 from gpt.attention.flex import flex
 from gpt.attention.kernel import Attend, Kernel
 from gpt.attention.online import online
 from gpt.attention.plain import added_mask, matmul, per_head
 from gpt.attention.sdpa import pinned_sdpa, sdpa
-from gpt.native.attention import native
 
 __all__ = ["KERNELS", "Attend", "Kernel"]
 

@@ -4,8 +4,9 @@ Without a cache, the n-th token costs a forward pass over n tokens; with it, ove
 with learned positions a cache ends with the block: beyond it the window slides, every position
 changes, and all must be computed anew.
 
-A CUDA graph (`gpt.recorded`) launches the same kernels on the same memory each time, so there a
-token's place is read from the device, and all places are attended to but those after it.
+A CUDA graph (`gpt.acceleration.cuda_graph`) launches the same kernels on the same memory each
+time, so there a token's place is read from the device, and all places are attended to but those
+after it.
 """
 
 from collections.abc import Iterator

@@ -83,17 +83,18 @@ class TrainConfig:
     """`auto` takes CUDA, then MPS, then the CPU; the others are never replaced by another."""
 
     dtype: Dtype = "float32"
-    """Precision of the computation (`gpt.precision`); the weights stay in float32. `auto` is
-    bfloat16 where the device multiplies it faster, else float32."""
+    """Precision of the computation (`gpt.acceleration.precision`); the weights stay in float32.
+    `auto` is bfloat16 where the device multiplies it faster, else float32."""
 
     compile: bool = False
-    """Compile loss and gradients (`gpt.compiled`): faster steps, after seconds of compiling, which
-    count as training. Needs a C++ compiler on a CPU."""
+    """Compile loss and gradients (`gpt.acceleration.compiled`): faster steps, after seconds of
+    compiling, which count as training. Needs a C++ compiler on a CPU."""
 
     cuda_graph: CudaGraph = "off"
     """Record a step's kernels once, as part of the warm-up, and launch them together from then on
-    (`gpt.recorded`): a small model's step is over long before Python has launched it. The sample's
-    tokens too. `auto` does so on CUDA, but for float16 and for dropout by the kernel `online`."""
+    (`gpt.acceleration.cuda_graph`): a small model's step is over long before Python has launched
+    it. The sample's tokens too. `auto` does so on CUDA, but for float16 and for dropout by the
+    kernel `online`."""
 
     log_interval: int = 10
     """Steps between two points of the training curve."""

@@ -7,12 +7,12 @@ from typing import Any
 
 from rich.console import Console
 
-from bench.leaderboard import show
-from bench.ledger import Entry
+from bench.conclude.leaderboard import show
+from bench.conclude.standings import Standings
+from bench.conclude.stats import Rule, Verdict
+from bench.ledger.ledger import Entry
+from bench.ledger.outcome import Outcome
 from bench.metrics import Metric
-from bench.outcome import Outcome
-from bench.standings import Standings
-from bench.stats import Rule, Verdict
 from gpt.config import Budget, RunConfig, TokenizerConfig, TrainConfig
 
 FACTS = {

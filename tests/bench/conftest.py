@@ -18,11 +18,11 @@ from ledgers import GRID, IDENTITY, Open
 from mlflow import MlflowClient
 from workplace import VERSE, Finished, Workplace
 
-from bench.executor import LocalExecutor
-from bench.grid import enumerate_grid
-from bench.ledger import Ledger
+from bench.cells.grid import enumerate_grid
+from bench.ledger.ledger import Ledger
+from bench.run.executor import LocalExecutor
+from bench.run.worker import Place, Prepare, Train
 from bench.spec import Study
-from bench.work import Place, Prepare, Train
 from gpt.config import Budget, CorpusConfig, ModelConfig, RunConfig, TrainConfig
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ def _at_work_in(folder: Path) -> Iterator[Workplace]:
         patch.setenv("GPT_BENCH_CACHE", str(folder / "cache"))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setattr(tempfile, "tempdir", str(place.temporary))
-        patch.setattr("bench.session.cpu_count", lambda: 1)  # one thread: quick, and repeatable
+        patch.setattr(
+            "bench.conduct.session.cpu_count", lambda: 1
+        )  # one thread: quick, and repeatable
         try:
             yield place
         finally:

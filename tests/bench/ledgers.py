@@ -4,8 +4,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
-from bench.ledger import Claim, Entry, Ledger
-from bench.outcome import Outcome
+from bench.ledger.ledger import Claim, Entry, Ledger
+from bench.ledger.outcome import Outcome
 from bench.spec import Study, Trial, choose
 from gpt.config import RunConfig
 

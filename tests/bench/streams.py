@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from itertools import islice
 
-from bench.executor import Died, Event, Executor
-from bench.work import Finished
-from gpt.train import Point
+from bench.run.executor import Died, Event, Executor
+from bench.run.worker import Finished
+from gpt.training.loop import Point
 
 
 def stream(executor: Executor) -> Iterator[tuple[str, Event]]:

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from bench.ledger import Entry, Ledger
+from bench.ledger.ledger import Entry, Ledger
 from bench.spec import Study
 from bench.study import main
 from gpt.config import RunConfig

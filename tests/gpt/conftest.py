@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from late_device import LateDevice
 
-import gpt.train
-from gpt.clock import Clock
+import gpt.training.loop
 from gpt.config import Budget, CorpusConfig, ModelConfig, RunConfig, TrainConfig
 from gpt.corpora import CORPORA_VARIABLE, Corpus, load_corpus
-from gpt.setup import Setup, set_up
-from gpt.train import Point, train
+from gpt.training.clock import Clock
+from gpt.training.loop import Point, train
+from gpt.training.setup import Setup, set_up
 
 VERSE = (
     "{0} bottles of “beer” on the wall, {0} bottles of “beer”. Take one down, pass it around.\n"
@@ -76,6 +76,6 @@ def run(settle: Callable[..., Setup]) -> Callable[..., list[Point]]:
 def late(monkeypatch: pytest.MonkeyPatch) -> LateDevice:
     """A device that `train` takes for its own, and whose time it takes for the time."""
     device = LateDevice()
-    monkeypatch.setattr(gpt.train, "Clock", partial(Clock, now=device.now))
-    monkeypatch.setattr(gpt.train, "synchronize", device.synchronize)
+    monkeypatch.setattr(gpt.training.loop, "Clock", partial(Clock, now=device.now))
+    monkeypatch.setattr(gpt.training.loop, "synchronize", device.synchronize)
     return device

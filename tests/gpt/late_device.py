@@ -1,6 +1,6 @@
 """A device that does its work late, and the only time that passes on it."""
 
-from gpt.setup import Setup
+from gpt.training.setup import Setup
 
 
 class LateDevice:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from gpt.train import Point
+from gpt.training.loop import Point
 
 NANOGPT = {"tied_head": "True", "dropout": "0.2", "micro_batch_size": "3", "activation": "gelu"}
 MODERN = {

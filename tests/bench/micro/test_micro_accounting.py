@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.micro import accounting
 from bench.micro.accounting import Work
-from gpt.muon import Muon
+from gpt.training.muon import Muon
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.micro import explain
 from bench.micro.explain import Explanation, Line, explain_step, show
 from bench.micro.parts import parts_of_step
-from gpt.clock import BUCKETS
+from gpt.acceleration.update import Update
 from gpt.config import RunConfig
-from gpt.flops import flops_per_step
 from gpt.presets import MODERN, NANOGPT, PRESETS
-from gpt.setup import Setup
-from gpt.train import train
-from gpt.update import Update
+from gpt.training.clock import BUCKETS
+from gpt.training.flops import flops_per_step
+from gpt.training.loop import train
+from gpt.training.setup import Setup
 
 
 def small(config: RunConfig) -> RunConfig:

@@ -1,0 +1,1 @@
+"""Which cells does a study have? From its file to a grid of configs, without training anything."""

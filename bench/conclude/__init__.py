@@ -1,0 +1,1 @@
+"""What may be concluded from the runs of a ledger? Statistics, fairness, ranking, leaderboard."""

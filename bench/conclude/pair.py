@@ -1,0 +1,205 @@
+"""Is one cell better than another, by what was recorded?
+
+With a second study, or a ledger that `--fresh` set aside, one cell can be compared with itself
+before a change of the code.
+
+Within one study the verdict is the leaderboard's: corrected over all pairs of its cells, for
+nobody picks two cells without having looked, and at the level of the board. Ledgers are read,
+never written.
+"""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import optuna
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from bench.conclude.leaderboard import say_evidence, say_lead, say_level
+from bench.conclude.looks import evidence_of, rule_at
+from bench.conclude.standings import RULED_OUT, flaws_of, merits_of, names_of, refuse_unlike
+from bench.conclude.stats import CellComparison, Verdict, compare_cells
+from bench.ledger.entries import Entry, Reading
+from bench.ledger.ledger import Ledger
+from bench.ledger.outcome import Outcome
+from bench.ledger.paths import ledger_names, ledger_path
+from bench.metrics import TITLES, Metric, merit, say_gain
+from bench.system.fitted_table import Fitted
+from gpt.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One of the two cells."""
+
+    cell: str
+    name: str
+    """Unlike that of the other."""
+
+    runs: list[Entry]
+    """All of the cell, in the order of their seeds, complete or not."""
+
+    @property
+    def complete(self) -> list[Entry]:
+        """Those that have numbers."""
+        return [run for run in self.runs if run.outcome is Outcome.COMPLETE]
+
+    @property
+    def flaw(self) -> str:
+        """What rules the cell out; "" if nothing does."""
+        return flaws_of(self.runs).get(self.cell, "")
+
+
+def compare(
+    study: str, against: str | None, cells: tuple[str, str], metric: Metric, alpha: float
+) -> RenderableType:
+    """The two cells seed by seed, and what may be said of them.
+
+    Args:
+        study: its name, or the path of its ledger.
+        against: another, to which the second cell belongs.
+        cells: their labels or keys.
+        alpha: chance of any false difference, at all looks at the study together.
+
+    Raises:
+        ConfigError: there is no such ledger or cell, or the two can't be compared.
+        MachineError: a ledger can't be read.
+    """
+    first = _read(study)
+    second = first if against is None or _path(against) == _path(study) else _read(against)
+    one, other = _side(cells[0], first, metric), _side(cells[1], second, metric)
+    if first is second and one.cell == other.cell:
+        raise ConfigError(
+            f"a cell can't be compared with itself but both are {one.name!r} of {study}; "
+            "--against takes the second from another ledger"
+        )
+    if first is not second:
+        one, other = (_renamed(side, i) for i, side in enumerate((one, other), start=1))
+    refuse_unlike([*one.complete, *other.complete], metric)
+    rule = max(
+        (rule_at(ledger.looks, ledger.entries, alpha) for ledger in (first, second)),
+        key=lambda rule: rule.look,
+    )
+    if first is second:
+        family = merits_of(_family(first.entries, one, other, metric), metric)
+        comparison = compare_cells(family, rule)[one.cell, other.cell]
+    else:
+        sides = [merits_of(side.complete, metric)[side.cell] for side in (one, other)]
+        comparison = compare_cells(dict(zip("12", sides, strict=True)), rule)["1", "2"]
+    flaws = "; ".join(f"{side.name} {side.flaw}" for side in (one, other) if side.flaw)
+    if flaws:
+        said = f"{flaws}: such a cell is not better than another, whatever its other runs say."
+        return Group(_table(one, other, metric), Text(said))
+    remarks = [say_evidence(metric, comparison)]
+    judged = all(evidence_of(ledger.entries) in ledger.looks for ledger in (first, second))
+    if comparison.differences.n >= rule.min_seeds and not judged:
+        remarks.append(
+            "No board has judged all of these runs yet: whoever looks often at a study under way "
+            "sees differences that are not there."
+        )
+    if metric == "tokens_per_second":
+        remarks.append("Whole runs, not taken in turn: a drift may remain.")
+    return Group(
+        _table(one, other, metric),
+        Text(_say(one, other, metric, comparison)),
+        *(Text(remark, style="dim") for remark in remarks),
+    )
+
+
+def _path(study: str) -> Path:
+    return (Path(study) if study.endswith(".journal") else ledger_path(study)).absolute()
+
+
+def _read(study: str) -> Reading:
+    """What the ledger of a study says, by name or by path.
+
+    Raises:
+        ConfigError: there is no such ledger; the message names those that are there.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    known = ledger_names()
+    if study.endswith(".journal") or study in known:
+        return Ledger.read(_path(study))
+    nearest = difflib.get_close_matches(study, known, n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]}? " if nearest else ""
+    there = f"there are: {', '.join(known)}" if known else "none was run in this folder"
+    raise ConfigError(f"no study called {study!r} was run here; {hint}{there}")
+
+
+def _side(wanted: str, ledger: Reading, metric: Metric) -> Side:
+    names = names_of(ledger.entries)
+    complete = [entry for entry in ledger.entries if entry.outcome is Outcome.COMPLETE]
+    known = {entry.cell: names[entry.cell] for entry in complete}
+    found = [cell for cell, name in known.items() if wanted in (cell, name)]
+    if not found:
+        listed = ", ".join(map(repr, known.values())) or "none"
+        raise ConfigError(f"a cell must have a complete run but got {wanted!r}; known: {listed}")
+    cell = found[0]
+    if any(metric not in entry.summary for entry in complete if entry.cell == cell):
+        raise ConfigError(f"the runs of {known[cell]!r} have no {metric}")
+    runs = [entry for entry in ledger.entries if entry.cell == cell]
+    runs.sort(key=lambda run: run.config.train.seed)
+    return Side(cell=cell, name=known[cell], runs=runs)
+
+
+def _renamed(side: Side, number: int) -> Side:
+    """The same with a name that a cell of another ledger can't have, for its runs too."""
+    name = f"{side.name} ({number})"
+    return replace(side, name=name, runs=[replace(run, label=name) for run in side.runs])
+
+
+def _family(entries: Sequence[Entry], one: Side, other: Side, metric: Metric) -> list[Entry]:
+    """The runs of the two, and of all that might have been compared with the one."""
+    flaws = flaws_of(entries).keys() - {one.cell, other.cell}
+    runs_of: dict[str, list[Entry]] = {}
+    for entry in entries:
+        counts = entry.outcome is Outcome.COMPLETE and metric in entry.summary
+        if counts and entry.cell not in flaws:
+            runs_of.setdefault(entry.cell, []).append(entry)
+    family = []
+    for runs in runs_of.values():
+        try:
+            refuse_unlike([*one.complete, *runs], metric)
+        except ConfigError:
+            continue
+        family += runs
+    return family
+
+
+def _table(one: Side, other: Side, metric: Metric) -> Fitted:
+    sides = [{run.config.train.seed: run for run in side.runs} for side in (one, other)]
+    columns: dict[str, list[str]] = {"seed": [], one.name: [], other.name: [], "ahead by": []}
+    for seed in sorted(sides[0].keys() | sides[1].keys()):
+        pair = [side.get(seed) for side in sides]
+        values = [
+            run.summary[metric] if run is not None and run.outcome is Outcome.COMPLETE else None
+            for run in pair
+        ]
+        gain = "—"
+        if values[0] is not None and values[1] is not None:
+            gain = say_gain(metric, merit(metric, values[0]) - merit(metric, values[1]))
+        shown = [
+            f"{value:,.4f}" if value is not None else _word(run)
+            for value, run in zip(values, pair, strict=True)
+        ]
+        for column, content in zip(columns.values(), (str(seed), *shown, gain), strict=True):
+            column.append(content)
+    return Fitted(title=TITLES[metric], columns=columns, words=(one.name, other.name), spare=())
+
+
+def _word(run: Entry | None) -> str:
+    """What stands where there is no number."""
+    return str(run.outcome) if run is not None and run.outcome in RULED_OUT else "—"
+
+
+def _say(one: Side, other: Side, metric: Metric, comparison: CellComparison) -> str:
+    verdict = {
+        Verdict.BETTER: f"{one.name} is better",
+        Verdict.WORSE: f"{other.name} is better",
+        Verdict.TIE: "a tie",
+        Verdict.UNDETERMINED: "undetermined",
+    }[comparison.verdict]
+    level = f" ({say_level(comparison.rule.level)} interval)" * (comparison.differences.n > 1)
+    return f"{one.name} is ahead by {say_lead(metric, comparison)}{level}: {verdict}."

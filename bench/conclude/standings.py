@@ -1,0 +1,205 @@
+"""Who leads, and is that shown? The runs of a ledger, made into comparisons between cells.
+
+Cells go by their keys; labels are for people. Runs that may not be compared are refused here,
+whoever asks: a rank is a claim. Outside stand lossy tokenizers, for they threw text away, and
+cells of which a run diverged, for the runs that are left are those that happened to survive.
+"""
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from bench.conclude.budgets import require_equal_budgets
+from bench.conclude.stats import CellComparison, Rule, Verdict, compare_cells
+from bench.ledger.ledger import Entry
+from bench.ledger.outcome import Outcome
+from bench.metrics import RELATIVE, Metric, merit
+from gpt.config import RunConfig
+from gpt.errors import ConfigError
+
+ENVIRONMENT = ("device_name", "threads", "runs_side_by_side", "environment")
+"""Facts that runs on one device must share for their times to be compared."""
+
+RULED_OUT = (Outcome.DIVERGED, Outcome.UNSOUND)
+"""Outcomes of one run that take its cell out of the ranking."""
+
+
+def refuse_unfair_metric(metric: Metric, configs: Iterable[RunConfig]) -> None:
+    """Raise `ConfigError` if runs of unlike tokenizers would be ranked by loss per token."""
+    kinds = {(c.corpus, c.tokenizer.canonical()) for c in configs}
+    if metric in ("val_loss", "seconds_to_target") and len(kinds) > 1:
+        raise ConfigError(
+            f"{metric} can't rank {len(kinds)} tokenizers, for their tokens hold unlike amounts "
+            "of text; use val_bits_per_byte"
+        )
+
+
+def refuse_unlike(entries: Sequence[Entry], metric: Metric) -> None:
+    """Refuse to rank complete runs that differ in what a fair comparison holds fixed.
+
+    Raises:
+        ConfigError: unlike corpora, lossy runs beside lossless ones, raw loss across tokenizers,
+            unlike budgets, or times of unlike environments.
+    """
+    if not entries:
+        return
+    refuse_unfair_metric(metric, [entry.config for entry in entries])
+    if len({entry.config.tokenizer.lossless for entry in entries}) > 1:
+        raise ConfigError(
+            "lossless runs can't be compared with lossy ones, which threw text away; compare "
+            "either among themselves"
+        )
+    _refuse_two("corpus", {str(e.facts.get("corpus_digest"))[:12]: e for e in entries})
+    if metric != "seconds_to_target":  # a race to a loss ends when it is won
+        units = {entry.config.train.budget.unit: entry for entry in entries}
+        _refuse_two("unit of budget", units)
+        require_equal_budgets([(_name(entry), entry.summary) for entry in entries], *units)
+    if metric in RELATIVE:
+        for device in {entry.config.train.device for entry in entries}:
+            machines = {
+                ", ".join(f"{name} {entry.facts.get(name)}" for name in ENVIRONMENT): entry
+                for entry in entries
+                if entry.config.train.device == device
+            }
+            _refuse_two("environment", machines)
+
+
+def merits_of(entries: Iterable[Entry], metric: Metric) -> dict[str, dict[int, float]]:
+    """Cell -> seed -> what its complete run is worth, larger is better."""
+    merits: dict[str, dict[int, float]] = {}
+    for entry in entries:
+        value = merit(metric, entry.summary[metric])
+        merits.setdefault(entry.cell, {})[entry.config.train.seed] = value
+    return merits
+
+
+def names_of(entries: Iterable[Entry]) -> dict[str, str]:
+    """Cell -> its label, with its key where another cell has the same one."""
+    labels = {entry.cell: entry.label for entry in entries}
+    n_cells = Counter(labels.values())
+    return {
+        cell: label if n_cells[label] == 1 else f"{label} {cell}" for cell, label in labels.items()
+    }
+
+
+def flaws_of(entries: Iterable[Entry]) -> dict[str, str]:
+    """Cell -> what rules it out, whatever its other runs say: `diverged in 3 of 8 seeds`."""
+    outcomes: dict[str, Counter[Outcome]] = {}
+    for entry in entries:
+        if entry.outcome.settled:
+            outcomes.setdefault(entry.cell, Counter())[entry.outcome] += 1
+    return {
+        cell: f"{outcome} in {counts[outcome]} of {counts.total()} seeds"
+        for cell, counts in outcomes.items()
+        for outcome in RULED_OUT
+        if counts[outcome]
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standings:
+    """The ranked cells of a ledger: those with lossless tokenizers of which no run diverged."""
+
+    entries: Sequence[Entry]
+    """All of the ledger, whatever became of them."""
+
+    metric: Metric
+    rule: Rule = field(default_factory=Rule)
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """Cell -> how it is called."""
+        return names_of(self.entries)
+
+    @cached_property
+    def flaws(self) -> dict[str, str]:
+        """Cell -> what rules it out."""
+        return flaws_of(self.entries)
+
+    @cached_property
+    def complete(self) -> list[Entry]:
+        """Runs that have numbers."""
+        return [entry for entry in self.entries if entry.outcome is Outcome.COMPLETE]
+
+    @cached_property
+    def ranked(self) -> list[Entry]:
+        """Runs that count."""
+        lossless = (entry for entry in self.complete if entry.config.tokenizer.lossless)
+        return [entry for entry in lossless if entry.cell not in self.flaws]
+
+    @cached_property
+    def refusal(self) -> str | None:
+        """Why the cells can't be ranked, if they can't."""
+        try:
+            refuse_unlike(self.ranked, self.metric)
+        except ConfigError as error:
+            return str(error)
+        return None
+
+    @cached_property
+    def order(self) -> list[str]:
+        """Cells that count, best mean first; as they were begun if they can't be ranked."""
+        merits = merits_of(self.ranked, self.metric)
+        if self.refusal is not None:
+            return list(merits)
+        means = {cell: statistics.fmean(values.values()) for cell, values in merits.items()}
+        return sorted(means, key=means.__getitem__, reverse=True)
+
+    @cached_property
+    def leads(self) -> dict[str, CellComparison]:
+        """Each cell but the best -> the best against it; empty if they can't be ranked."""
+        if self.refusal is not None or len(self.order) < 2:
+            return {}
+        comparisons = compare_cells(merits_of(self.ranked, self.metric), self.rule)
+        best, *rivals = self.order
+        return {rival: comparisons[best, rival] for rival in rivals}
+
+    @cached_property
+    def verdicts(self) -> Mapping[str, Verdict]:
+        """Cell -> what may be said of it: of the best against all others, of those against it.
+
+        The best is better if it is better than every other, and a tie if it ties with those that
+        it does not beat; while one of them is undetermined, it is too. Empty where nothing can be
+        compared.
+        """
+        if not self.leads:
+            return {}
+        of_best = {lead.verdict for lead in self.leads.values()}
+        best = Verdict.UNDETERMINED
+        if of_best <= {Verdict.BETTER, Verdict.TIE}:
+            best = Verdict.TIE if Verdict.TIE in of_best else Verdict.BETTER
+        rivals = {cell: lead.verdict.mirrored for cell, lead in self.leads.items()}
+        return {self.order[0]: best, **rivals}
+
+    @cached_property
+    def words(self) -> Mapping[str, str]:
+        """Cell -> its verdict, or why it has none: what is recorded of it. Empty for one alone."""
+        if len(self.names) < 2 and not self.flaws:
+            return {}
+        said = {cell: str(verdict) for cell, verdict in self.verdicts.items()}
+        return {cell: said.get(cell, self.flaws.get(cell, "not ranked")) for cell in self.names}
+
+    @property
+    def can_judge(self) -> bool:
+        """Whether there is evidence enough for some verdict, whichever."""
+        return any(lead.differences.n >= self.rule.min_seeds for lead in self.leads.values())
+
+    @property
+    def settled(self) -> bool:
+        """Whether more seeds would tell no more: the best is best, or tied; or none is ranked."""
+        return not self.leads or self.verdicts[self.order[0]] is not Verdict.UNDETERMINED
+
+
+def _refuse_two(what: str, found: Mapping[str, Entry]) -> None:
+    if len(found) > 1:
+        (one, first), (other, second), *_ = found.items()
+        raise ConfigError(
+            f"compared runs must share one {what} but {_name(first)} has {one} and "
+            f"{_name(second)} {other}"
+        )
+
+
+def _name(entry: Entry) -> str:
+    return f"{entry.label} · seed {entry.config.train.seed}"

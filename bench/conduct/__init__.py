@@ -1,0 +1,1 @@
+"""How is a study conducted, from a typed command to its leaderboard?"""

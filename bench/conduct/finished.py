@@ -1,0 +1,68 @@
+"""Is anything left to do? If not, a study's answer is shown from its ledger within two seconds.
+
+A study is concluded here as it always is, but over a ledger that can't be written: where anything
+is left to run, to record or to say anew, something would be written, and the long way is gone. So
+nothing is imported that takes seconds, and no text is made ready; only its digest is compared.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from bench.conduct.plan import Command, Plan
+from bench.ledger.journal_file import FrozenError
+from bench.ledger.ledger import Ledger
+from bench.system import identity
+from gpt.cache import default_cache
+from gpt.corpora import load_corpus
+
+
+class _NoInterruption:
+    requested = False
+    exit_code = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedRecord:
+    """Stands for the record of a launch that has nothing to record."""
+
+    views: dict[str, str]
+    missing: tuple[str, ...] = ()
+
+    def close(self, *_: object, **__: object) -> dict[str, str]:
+        """Where the views are that were saved when it was recorded."""
+        return self.views
+
+
+class FinishedSession:
+    """Hands over ledgers of which nothing is left, and raises `FrozenError` at others."""
+
+    idle = True
+    interruption = _NoInterruption()
+
+    def __init__(self, command: Command, plan: Plan) -> None:
+        self._digests = {
+            config.corpus.name: load_corpus(
+                config.corpus, corpora_dir=command.corpora_dir, cache=default_cache()
+            ).digest
+            for config in {cell.config.corpus: cell.config for cell in plan.grid.cells}.values()
+        }
+
+    @contextmanager
+    def run(self, plan: Plan, *, fresh: bool) -> Iterator[tuple[Ledger, FinishedRecord]]:
+        """Open a plan's ledger, if all of it is done and recorded."""
+        if fresh or not plan.journal.is_file() or plan.unsent.exists():
+            raise FrozenError
+        with Ledger.open(
+            plan.journal,
+            plan.study,
+            seeds=plan.seeds,
+            overrides=plan.overrides,
+            identity=identity.of_runs(self._digests) | plan.space,
+            frozen=True,
+        ) as ledger:
+            ledger.enqueue(plan.grid.cells)
+            record = ledger.noted("record")
+            if ledger.n_left() or record is None or record["held"] is None:
+                raise FrozenError
+            yield ledger, FinishedRecord(views=record["views"])

@@ -1,0 +1,216 @@
+"""A command as it was typed, made into a plan: which cells, how many runs, kept where."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import optuna
+from rich.console import Console
+
+from bench.cells.catalog import find_study
+from bench.cells.grid import Grid, cells_of
+from bench.cells.settings import settle
+from bench.conclude.standings import refuse_unfair_metric
+from bench.ledger.paths import STORE, ledger_path
+from bench.spec import MAX_SEEDS, Study
+from bench.system import identity
+from gpt.config.run import field_name
+from gpt.corpora import KNOWN
+from gpt.errors import ConfigError
+
+AUTO_LOOKS = (5, 8, 12)
+"""Seeds after which `--seeds auto` looks whether the lead is settled; the last is its cap."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """What was typed."""
+
+    study: str | None
+    from_run: str | None = None
+    overrides: Mapping[str, str]
+    corpora_dir: Path | None = None
+    workers: int | None = None
+    executor: Literal["local", "ray"] = "local"
+    address: str | None = None
+    """Of a cluster; None: one on this machine, for this command."""
+
+    seeds: int | Literal["auto"] | None = None
+    fresh: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a command comes to, before anything is made ready or trained."""
+
+    name: str
+    description: str
+    study: Study
+    seeds: int
+    overrides: Mapping[str, str]
+    looks: tuple[int, ...]
+    """Seeds after which the standings are looked at: the last of them, or sooner if settled."""
+
+    grid: Grid
+    """A grid's cells; of a search, a few points of its space."""
+
+    part: str = ""
+    """Names what is run apart from the study's own grid, in a ledger of its own."""
+
+    @property
+    def n_runs(self) -> int:
+        """Runs of the whole study, done or not."""
+        search = self.study.search
+        return search.n_trials if search else len(self.grid.cells) * self.seeds
+
+    @property
+    def ledger_name(self) -> str:
+        """Commands that ask for different things keep different ledgers.
+
+        The corpus and `--set` are part of what is asked; the number of seeds is not, so that more
+        can be added.
+        """
+        others = {key: value for key, value in self.overrides.items() if key != "corpus"}
+        corpus = self.overrides.get("corpus")
+        name = self.name
+        if corpus is not None:
+            name += f"@{corpus if corpus in KNOWN else identity.digest_of(corpus)}"
+        if others:
+            name += f"+{identity.digest_of(repr(sorted(others.items())))}"
+        return f"{name}.{self.part}" if self.part else name
+
+    @property
+    def title(self) -> str:
+        """The same in words, for people: `smoke · corpus=song.txt, n_layer=2`."""
+        given = {**self.overrides}
+        if "corpus" in given:
+            given["corpus"] = Path(given["corpus"]).name
+        settings = ", ".join(f"{key}={value}" for key, value in sorted(given.items()))
+        parts = (self.name, settings, self.part and "the best again, on the test part")
+        return " · ".join(part for part in parts if part)
+
+    @property
+    def journal(self) -> Path:
+        """The file of its ledger."""
+        return ledger_path(self.ledger_name)
+
+    @property
+    def unsent(self) -> Path:
+        """The folder of what could not be recorded yet."""
+        return STORE / "unsent" / self.ledger_name
+
+    @property
+    def space(self) -> dict[str, str]:
+        """What a search draws from and is told, as a digest; a grid's cells are known singly."""
+        if self.study.search is None:
+            return {}
+        cells = sorted(cell.key for cell in self.grid.cells)
+        return {"search space": identity.digest_of(self.study.metric, *cells)}
+
+
+def make_plan(command: Command) -> Plan:
+    """Load the study, apply what was typed and walk its space.
+
+    Raises:
+        ConfigError: the study, an override or the number of seeds is wrong.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    overrides = settle(command.overrides)
+    if "corpus" in overrides:
+        overrides["corpus"] = _resolved(overrides["corpus"])
+    if command.from_run is not None:
+        from bench.record.tracking import (
+            load_config,  # MLflow takes a second, and is needed here alone
+        )
+
+        config = load_config(command.from_run)
+        study = Study(lambda trial: config, first_seed=config.train.seed)  # noqa: ARG005
+        name, description = f"run-{config.key}", f"The run {command.from_run} again."
+    else:
+        file = find_study(command.study or "")
+        study = file.load()
+        name, description = file.name, file.description
+    looks = AUTO_LOOKS if command.seeds == "auto" else (command.seeds or study.seeds,)
+    if max(looks) > MAX_SEEDS:
+        raise ConfigError(
+            f"seeds must be at most {MAX_SEEDS:,}, for the next ones measure the best again, but "
+            f"got {max(looks):,}"
+        )
+    if study.search and looks != (1,):
+        raise ConfigError(f"a search gives each point one seed but got --seeds {command.seeds}")
+    grid = cells_of(study, overrides)
+    configs = [cell.config for cell in grid.cells]
+    refuse_unfair_metric(study.metric, configs)
+    if len(configs) > 1 and any(config.train.measure_test for config in configs):
+        raise ConfigError(
+            f"measure_test is for one cell but got it with {len(configs)}: what a sweep looks at "
+            "is no test any more (its best is measured there at the end)"
+        )
+    aims = [config.train.target_loss for config in configs]
+    if study.metric == "seconds_to_target" and None in aims:
+        raise ConfigError("seconds_to_target needs a target_loss in each cell but got None")
+    return Plan(
+        name=name,
+        description=description,
+        study=study,
+        seeds=looks[0],
+        looks=looks,
+        overrides=overrides,
+        grid=grid,
+    )
+
+
+def under_budgets(command: Command, budgets: Sequence[Mapping[str, str]]) -> dict[str, Command]:
+    """Budget in words -> the command under it; without any, the command as it is.
+
+    All are planned here, so that what is wrong with the last is said before the first runs.
+
+    Raises:
+        ConfigError: as `make_plan`, or a setting names a budget too.
+    """
+    for key, value in command.overrides.items():
+        if budgets and field_name(key) == "budget":
+            raise ConfigError(
+                f"--budget gives the budget, and so does --set {key}={value}: keep one of them"
+            )
+    commands = {
+        f"{amount} {unit}": replace(command, overrides={**command.overrides, unit: amount})
+        for budget in budgets
+        for unit, amount in budget.items()
+    }
+    for one in commands.values():
+        make_plan(one)
+    return commands or {"": command}
+
+
+def _resolved(corpus: str) -> str:
+    """A path of a text as the same from everywhere; what is no path stays as it is."""
+    try:
+        is_path = corpus not in KNOWN and Path(corpus).exists()
+    except OSError:  # a name that the file system refuses, such as one that is too long
+        is_path = False
+    return str(Path(corpus).resolve()) if is_path else corpus
+
+
+def show_plan(plan: Plan, console: Console) -> None:
+    """Print the cells of a plan, what was dropped from it, and which texts it needs."""
+    search = plan.study.search
+    title = f"{plan.title}: {plan.n_runs} runs" + (
+        f", searched; {len(plan.grid.cells)} points of its space:"
+        if search
+        else f" = {len(plan.grid.cells)} cells × {plan.seeds} seeds"
+    )
+    rows = [("cell", "budget", "key")]
+    rows += [(cell.label, str(cell.config.train.budget), cell.key) for cell in plan.grid.cells]
+    widths = [min(60, max(len(row[column]) for row in rows)) for column in range(2)]
+    console.out(title)
+    for label, budget, key in rows:  # a table of rich takes a minute for what this takes seconds
+        console.out(f"{label:<{widths[0]}}  {budget:<{widths[1]}}  {key}")
+    for point in plan.grid.dropped:
+        console.print(f"dropped: {point.label}: {point.reason}", soft_wrap=True)
+    if not search:
+        for repeat, label in plan.grid.repeats.items():
+            console.print(f"the same as {label}, so no further cell: {repeat}", soft_wrap=True)
+    console.print(f"Text: {plan.grid.texts}.", soft_wrap=True)
+    console.print(f"Kept in {plan.ledger_name}.journal.", soft_wrap=True)

@@ -1,0 +1,177 @@
+"""What a command needs to run what is left: workers, texts made ready, a way to the record.
+
+Everything heavy is imported here; a finished study is shown without it (`bench.conduct.finished`).
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+
+from bench.conduct.plan import Command, Plan
+from bench.conduct.progress import Progress
+from bench.conduct.scheduler import Launch, Texts, prepare_texts
+from bench.ledger.ledger import Ledger
+from bench.ledger.outcome import Outcome
+from bench.metrics import RELATIVE
+from bench.record.outbox import HURRIED_SECONDS, PATIENCE_SECONDS, Outbox
+from bench.record.recorder import Recorder
+from bench.record.tracking import Tracker
+from bench.run.executor import Executor, LocalExecutor, refuse_absent_device
+from bench.run.worker import Place
+from bench.system import identity
+from bench.system.beside import beside
+from bench.system.console import open_console
+from bench.system.cores import cpu_count
+from bench.system.interruption import Interruption
+from gpt.cache import default_cache
+from gpt.config import RunConfig
+from gpt.device import available_devices
+from gpt.errors import MachineError
+from gpt.scratch import scratch_folder
+
+
+@dataclass(kw_only=True)
+class Session:
+    """What all plans of one command share."""
+
+    executor: Executor
+    progress: Progress
+    place: Place
+    texts: Texts
+    interruption: Interruption
+    folder: Path
+    idle: bool = True
+    """Whether nothing was left to run so far."""
+
+    _held: Mapping[str, str] = field(default_factory=dict)
+    """What MLflow held of the ledger when it was opened: attempt -> name of its run."""
+
+    @contextmanager
+    def run(self, plan: Plan, *, fresh: bool) -> Iterator[tuple[Ledger, Recorder]]:
+        """Open a plan's ledger and record, run what is left of it, and hand both over."""
+        with (
+            Ledger.open(
+                plan.journal,
+                plan.study,
+                seeds=plan.seeds,
+                overrides=plan.overrides,
+                identity=identity.of_runs(self.texts.corpora) | plan.space,
+                fresh=fresh,
+            ) as ledger,
+            Recorder(
+                self._outbox(plan, ledger),
+                plan.title,
+                plan.study,
+                ledger=ledger,
+                environment=identity.environment(),
+            ) as recorder,
+        ):
+            ledger.enqueue(plan.grid.cells)
+            self._restore(recorder, ledger)
+            self.idle = self.idle and not ledger.n_left()
+            Launch(
+                ledger=ledger,
+                executor=self.executor,
+                recorder=recorder,
+                progress=self.progress,
+                metric=plan.study.metric,
+                texts=self.texts,
+                place=self.place,
+                folder=self.folder,
+            ).run(self.interruption)
+            yield ledger, recorder
+
+    def _restore(self, recorder: Recorder, ledger: Ledger) -> None:
+        """Where MLflow's record of a run is gone, make it anew and say so."""
+        if recorder.any_kept:  # an earlier launch's messages, which may be on their way there
+            return
+        ended = [entry for entry in ledger.entries() if entry.outcome is not Outcome.INTERRUPTED]
+        known = {*self._held, *recorder.given_up}
+        if lost := [entry for entry in ended if entry.attempt not in known]:
+            recorder.restore(lost)
+            click.echo(
+                f"{len(lost)} runs of the ledger were not in MLflow's record: they are "
+                "recorded again, without their curves and files",
+                err=True,
+            )
+
+    def _outbox(self, plan: Plan, ledger: Ledger) -> Outbox:
+        """Open a plan's record.
+
+        Raises:
+            MachineError: it holds runs that the ledger must have known.
+            Stopped: a signal says so meanwhile.
+        """
+        tracker = beside(lambda: Tracker(plan.name, plan.description), self.interruption)
+        self._held = beside(lambda: tracker.attempts(ledger.id), self.interruption)
+        if unknown := sorted(self._held.keys() - ledger.attempts()):
+            raise MachineError(
+                f"a ledger must know all runs that MLflow holds of it but {plan.journal} lacks "
+                f"{len(unknown)} ({self._held[unknown[0]]} first): its last lines were removed\n"
+                "bring back a copy of it, or let --fresh begin anew; the runs in MLflow stay"
+            )
+        return Outbox(tracker, plan.unsent, patience=self._patience)
+
+    def _patience(self) -> float:
+        """How many seconds a store that says nothing is waited for."""
+        if self.interruption.now:
+            return 0.0
+        return HURRIED_SECONDS if self.interruption.requested else PATIENCE_SECONDS
+
+
+@contextmanager
+def start_session(command: Command, plan: Plan) -> Iterator[Session]:
+    """Start workers and have them make every text ready.
+
+    Raises:
+        GptBenchError: what was asked can't be done; nothing was trained.
+    """
+    configs = [cell.config for cell in plan.grid.cells]
+    progress = Progress(open_console(stderr=True))
+    place = Place(cache=default_cache(), corpora_dir=command.corpora_dir)
+    with (
+        closing(_start_executor(command, plan, configs)) as executor,
+        Interruption() as interruption,
+        scratch_folder() as folder,
+    ):
+        yield Session(
+            executor=executor,
+            progress=progress,
+            place=place,
+            texts=prepare_texts(configs, executor, place, progress, interruption),
+            interruption=interruption,
+            folder=folder,
+        )
+
+
+def _start_executor(command: Command, plan: Plan, configs: Sequence[RunConfig]) -> Executor:
+    """Raises `MachineError` if no cell's device is there, or no cluster where one was named."""
+    # Runs side by side slow each other: one at a time where time is what is asked.
+    n_workers = command.workers or (1 if plan.study.metric in RELATIVE else None)
+    if command.executor == "ray":
+        return _start_ray(command.address, configs, n_workers or plan.n_runs)
+    refuse_absent_device(configs, available_devices())
+    n_workers = n_workers or _default_workers(plan, configs)
+    return LocalExecutor(n_workers, n_threads=max(1, cpu_count() // n_workers))
+
+
+def _start_ray(address: str | None, configs: Sequence[RunConfig], n_workers: int) -> Executor:
+    if address is None:  # read as Ray is imported, on any system: listen on this machine alone
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    try:
+        from bench.run.ray_executor import RayExecutor
+    except ModuleNotFoundError as error:
+        install = "pip install -e '.[ray]'"
+        raise MachineError(f"--executor ray needs Ray but it is absent: {install}") from error
+    return RayExecutor(address, configs, n_workers)
+
+
+def _default_workers(plan: Plan, configs: Sequence[RunConfig]) -> int:
+    """One run a core on the CPU, where two threads are worth less than two runs; one on a GPU."""
+    best = available_devices()[0]
+    devices = {best if c.train.device == "auto" else c.train.device for c in configs}
+    return min(cpu_count(), plan.n_runs) if devices == {"cpu"} else 1

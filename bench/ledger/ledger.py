@@ -1,0 +1,294 @@
+"""Which runs are done, and which are left? An Optuna study in a journal file.
+
+Only the parent of a launch writes here, under a lock, so no run is given out twice. What a killed
+parent left running is interrupted, and is given out again. A grid's missing runs are enqueued when
+the ledger is opened, and claimed one after another; a search asks its sampler.
+
+A ledger belongs to one version of the code and of its texts. It refuses to go on over others, for
+half of its runs could not be compared with the other half. A grid may change: its cells are known
+one by one, so what is complete is kept, what is new is run, and what is gone is left out.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from bench.cells.grid import Cell, label, label_forms
+from bench.ledger.attempts import INVALID, REPEAT, attempts_of, is_missing, point_of
+from bench.ledger.entries import (
+    Entry,
+    Reading,
+    entries_of,
+    in_grid,
+    looks_of,
+    say_change,
+)
+from bench.ledger.journal import locked, open_journal, open_study, refuse_change, set_aside
+from bench.ledger.ledger_view import LedgerView
+from bench.ledger.outcome import Outcome
+from bench.spec import Study
+from gpt.config import RunConfig
+from gpt.errors import ConfigError, MachineError
+
+__all__ = ["Claim", "Entry", "Ledger"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A run given out, to be settled by the one who claimed it."""
+
+    trial: optuna.Trial
+    label: str
+    config: RunConfig
+    """Complete, with its seed."""
+
+    @property
+    def name(self) -> str:
+        """Unique in its ledger."""
+        return str(self.trial.number)
+
+
+class Ledger(LedgerView):
+    """The runs of one study. Open it by `with Ledger.open(...) as ledger`.
+
+    Args:
+        study: the Optuna study that holds the runs.
+        spec: what the study asks.
+        seeds: runs of each cell.
+        overrides: `--set`, for the cells that a search will draw.
+    """
+
+    def __init__(
+        self, study: optuna.Study, spec: Study, seeds: int, overrides: Mapping[str, str]
+    ) -> None:
+        super().__init__(study)
+        self._spec = spec
+        self._seeds = seeds
+        self._overrides = overrides
+        self._cells: dict[str, Cell] = {}
+        self._new: list[str] = []
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls,
+        path: Path,
+        spec: Study,
+        *,
+        seeds: int,
+        overrides: Mapping[str, str],
+        identity: Mapping[str, str],
+        fresh: bool = False,
+        frozen: bool = False,
+    ) -> Iterator["Ledger"]:
+        """Open or make the ledger at `path`, locked against other launches.
+
+        Args:
+            identity: what all runs must share, such as the code: by name -> its digest.
+            fresh: set an existing ledger aside (renamed, not deleted) and begin a new one.
+            frozen: only look at it, without a lock; what would write raises `FrozenError`.
+
+        Raises:
+            ConfigError: the ledger's runs are of another code or text.
+            MachineError: another launch holds it, or its file is damaged or can't be made.
+        """
+        with nullcontext() if frozen else locked(path):
+            replaced = set_aside(path) if fresh and path.exists() else []
+            study = open_study(path, spec, frozen=frozen)
+            if replaced:
+                study.set_user_attr("replaced", replaced)
+            refuse_change(study, identity)
+            ledger = cls(study, spec, seeds, overrides)
+            ledger._settle_running()
+            yield ledger
+
+    @classmethod
+    def read(cls, path: Path) -> "Reading":
+        """What the ledger at `path` says; it is left as it is, even under a launch.
+
+        Raises:
+            ConfigError: there is no such file.
+            MachineError: it is damaged, holds no study, or can't be read.
+        """
+        try:
+            there = path.is_file()
+        except OSError:  # a name that the file system refuses, such as one that is too long
+            there = False
+        if not there:
+            raise ConfigError(f"a ledger must be a file but {path} is not there")
+        try:
+            study = optuna.load_study(study_name="ledger", storage=open_journal(path))
+        except KeyError:
+            raise MachineError(f"a ledger must hold a study but {path} is empty") from None
+        return Reading(entries=in_grid(study, entries_of(study))[0], looks=looks_of(study))
+
+    def keep_look(self, evidence: str) -> None:
+        """Write down a look, unless it was the same before."""
+        if evidence not in self.looks:
+            self._study.set_user_attr("looks", [*self.looks, evidence])
+
+    def note(self, name: str, value: Any) -> None:
+        """Keep something beside the runs, in what JSON can hold, unless it is what is kept."""
+        if self.noted(name) != value:
+            self._study.set_user_attr(f"note {name}", value)
+
+    def enqueue(self, cells: Iterable[Cell]) -> None:
+        """Queue what was begun and not ended, and of a grid, seed by seed, what is missing.
+
+        Every other seed goes through the cells backwards, A B C C B A, so that a machine that
+        slows down, or speeds up, favours none of them.
+
+        Args:
+            cells: of a grid, as it is now; a search draws its own.
+        """
+        for _ in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            self._study.tell(self._study.ask(), state=TrialState.FAIL)  # of an earlier launch
+        attempts = attempts_of(self._study)
+        if self._spec.search:
+            for tries in attempts.values():
+                if is_missing(tries):
+                    self._study.enqueue_trial(point_of(tries[-1]))
+            return
+        cells = list(cells)
+        self._take_grid(cells)
+        first = self._spec.first_seed
+        for seed in range(first, first + self._seeds):
+            for cell in cells if seed % 2 == 0 else reversed(cells):
+                if is_missing(attempts[cell.config.with_seed(seed).key]):
+                    self._queue(cell.key, seed)
+
+    def changes(self) -> str:
+        """How the grid differs from what this ledger was begun with, in a line; "" if it doesn't.
+
+        What was left out is said each time, what is new only once.
+        """
+        return say_change(in_grid(self._study, entries_of(self._study))[1], self._new)
+
+    def n_left(self) -> int:
+        """Runs not yet claimed."""
+        waiting = len(self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+        if self._spec.search is None:
+            return waiting
+        return waiting + max(0, self._spec.search.n_trials - len(attempts_of(self._study, True)))
+
+    def claim(self) -> Claim | None:
+        """Take the next run, or None if all have been claimed.
+
+        A point of a search that makes no valid config is settled as infeasible and passed over; so
+        is one that was drawn before, with the value that it had.
+        """
+        while self.n_left():
+            trial = self._study.ask()
+            if self._spec.search is None:
+                cell = self._cells[trial.user_attrs["cell"]]
+                config = cell.config.with_seed(trial.user_attrs["seed"])
+                return self._give_out(trial, cell.label, config)
+            try:
+                config = self._spec.config(trial).override(self._overrides)
+            except ConfigError as error:
+                trial.set_user_attr("label", label(point_of(trial)))
+                self._pass_over(trial, INVALID, Outcome.INFEASIBLE, reason=str(error))
+                continue
+            config = config.canonical().with_seed(self._spec.first_seed)
+            before = attempts_of(self._study, running=True)[config.key]
+            if not is_missing(before):
+                trial.set_user_attr("summary", before[-1].user_attrs.get("summary", {}))
+                reason = f"the same as trial {before[-1].number}"
+                self._pass_over(trial, REPEAT, Outcome.COMPLETE, reason=reason)
+                continue
+            return self._give_out(trial, self._free_label(trial, config.key), config)
+        return None
+
+    def _free_label(self, trial: optuna.Trial, run: str) -> str:
+        """The shortest label of a search's point that no other of its runs has."""
+        runs = attempts_of(self._study, running=True)
+        taken = {tries[-1].user_attrs.get("label") for key, tries in runs.items() if key != run}
+        return next(form for form in label_forms(run, point_of(trial)) if form not in taken)
+
+    def should_prune(self, claim: Claim, evaluation: int, value: float) -> bool:
+        """Report a search's metric at its n-th evaluation; whether to stop the run there."""
+        if self._spec.search is None:
+            return False
+        claim.trial.report(value, evaluation)
+        return claim.trial.should_prune()
+
+    def settle(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        *,
+        reason: str = "",
+        facts: Mapping[str, Any] | None = None,
+        summary: Mapping[str, float] | None = None,
+    ) -> None:
+        """Write down what became of a claimed run."""
+        claim.trial.set_user_attr("facts", dict(facts or {}))
+        claim.trial.set_user_attr("summary", dict(summary or {}))
+        self._settle(claim.trial, outcome, reason=reason)
+
+    def retry(self, claim: Claim) -> bool:
+        """Queue a failed run once more; False if it was tried often enough."""
+        if not is_missing(attempts_of(self._study)[claim.config.key]):
+            return False
+        if self._spec.search:
+            self._study.enqueue_trial(point_of(claim.trial))
+        else:
+            self._queue(claim.config.cell_key, claim.config.train.seed)
+        return True
+
+    def _take_grid(self, cells: Sequence[Cell]) -> None:
+        """Keep which cells the grid has, for whoever reads the ledger."""
+        self._cells = {cell.key: cell for cell in cells}
+        before = self._study.user_attrs.get("grid")
+        now = {cell.key: cell.label for cell in cells}
+        if now != before:
+            self._study.set_user_attr("grid", now)
+        if before is not None:
+            self._new = [cell.label for cell in cells if cell.key not in before]
+
+    def _give_out(self, trial: optuna.Trial, name: str, config: RunConfig) -> Claim:
+        trial.set_user_attr("label", name)
+        trial.set_user_attr("config", config.to_json())
+        trial.set_user_attr("run", config.key)  # the last: what has it has all
+        return Claim(trial=trial, label=name, config=config)
+
+    def _settle(self, trial: optuna.Trial, outcome: Outcome, *, reason: str) -> None:
+        trial.set_user_attr("reason", reason)
+        trial.set_user_attr("outcome", outcome.value)
+        self._tell(trial, outcome)
+
+    def _pass_over(self, trial: optuna.Trial, kind: str, outcome: Outcome, *, reason: str) -> None:
+        """Settle a point that is no run, and counts as one drawn only when all is written."""
+        trial.set_user_attr("reason", reason)
+        trial.set_user_attr("outcome", outcome.value)
+        trial.set_user_attr("run", f"{kind} {trial.number}")
+        self._tell(trial, outcome)
+
+    def _tell(self, trial: optuna.Trial, outcome: Outcome) -> None:
+        """Let the sampler know; what it can't learn from is a failure to it."""
+        value = trial.user_attrs.get("summary", {}).get(self._spec.metric)
+        if outcome is Outcome.COMPLETE and value is not None:
+            self._study.tell(trial, value)
+        else:
+            pruned = outcome is Outcome.PRUNED
+            self._study.tell(trial, state=TrialState.PRUNED if pruned else TrialState.FAIL)
+
+    def _queue(self, cell: str, seed: int) -> None:
+        """Queue a run of a grid, without parameters: Optuna forbids that their choices change."""
+        self._study.enqueue_trial({}, user_attrs={"cell": cell, "seed": seed})
+
+    def _settle_running(self) -> None:
+        """End what a killed launch has left: as it was about to, or else as interrupted."""
+        for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            trial = optuna.Trial(self._study, frozen._trial_id)
+            if "outcome" in frozen.user_attrs:
+                self._tell(trial, Outcome(frozen.user_attrs["outcome"]))
+            else:
+                self._settle(
+                    trial, Outcome.INTERRUPTED, reason="the launch that ran it was killed"
+                )

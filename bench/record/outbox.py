@@ -1,0 +1,278 @@
+"""An outage of the tracking store stops no training: what can't be sent is kept, and sent later.
+
+Whatever is to be recorded goes through one queue, in its order. Each message is written to disk
+(`bench.record.messages`), and a thread beside training sends them: a store that hangs keeps nobody
+waiting, least of all a signal. Where it is away, locked or full, it is tried again now and then,
+at the end, and by the next launch; what it refuses for good is set aside. A run has a name of ours
+until the store has given it one, and bears it as a tag: one whose beginning may have been sent is
+looked for by it, and not begun twice.
+"""
+
+import threading
+import time
+import uuid
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
+from inspect import signature
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec
+
+from bench.record.messages import Kept, Message
+from bench.record.tracking import Measured, Tracker, first_line, is_outage, measured, milliseconds
+from bench.system.redact import redacted_all
+
+Arguments = ParamSpec("Arguments")
+
+FLUSH_SECONDS = 5.0
+"""How long metrics are gathered: one call for each would cost more than a training step."""
+
+RETRY_SECONDS = 30.0
+"""How long a store that was away is left alone."""
+
+PATIENCE_SECONDS = 30.0
+"""How long, at the end, a store may take over one message before it is taken for away."""
+
+HURRIED_SECONDS = 5.0
+"""The same once a signal said stop."""
+
+SLOWEST_BYTES_PER_SECOND = 100_000.0
+"""A run's files may take longer."""
+
+POLL_SECONDS = 0.1
+
+
+class Outbox:
+    """The way to a tracker. Used in a `with` statement, or closed by hand.
+
+    Args:
+        folder: where messages are kept; those of an earlier launch are sent first.
+        patience: how many seconds `flush` waits for a store that says nothing; asked again and
+            again, so that a signal can shorten it.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        folder: Path,
+        *,
+        patience: Callable[[], float] = lambda: PATIENCE_SECONDS,
+    ) -> None:
+        self.tracker = tracker
+        self._patience = patience
+        self._kept = Kept(folder, folder.parent.with_name("refused") / folder.name)
+        self._measured: defaultdict[str, list[Measured]] = defaultdict(list)
+        self._flushed_at = time.monotonic()
+        self._unkept = ""
+        self._changed = threading.Condition()  # of what follows
+        self._waiting = deque(self._kept.load())
+        self.any_kept = bool(self._waiting)
+        """Whether an earlier launch left messages."""
+
+        self._ids: dict[str, str] = {}
+        self._doubtful: set[str] = set()
+        self._outage = ""
+        self._retry_at = 0.0
+        self._progress_at = time.monotonic()
+        self._busy = False
+        self._closed = False
+        self._thread = threading.Thread(target=self._send, name="outbox", daemon=True)
+        self._thread.start()
+
+    def begin(
+        self,
+        method: Callable[Concatenate[Tracker, Arguments], str],
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> str:
+        """Have a method of the tracker begin a run; returns our name of the run."""
+        own = uuid.uuid4().hex
+        arguments = {**self._by_name(method, args, kwargs), "at": milliseconds(), "own": own}
+        self._add(Message(method=method.__name__, arguments=arguments, begins=own))
+        return own
+
+    def put(
+        self,
+        method: Callable[Concatenate[Tracker, Arguments], None],
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> None:
+        """Have a method of the tracker called."""
+        arguments = self._by_name(method, args, kwargs)
+        self._add(Message(method=method.__name__, arguments=arguments))
+
+    def log(self, run_id: str, step: int, metrics: Mapping[str, float | None]) -> None:
+        """Keep metrics for the next batch; what is None or not finite is left out."""
+        self._measured[run_id] += measured(step, metrics)
+        if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
+            for run, metrics_of_run in self._measured.items():
+                self.put(Tracker.log, run, metrics_of_run)
+            self._measured.clear()
+            self._flushed_at = time.monotonic()
+
+    def finish(
+        self, run_id: str, status: str, *, tags: Mapping[str, Any], folder: Path | None = None
+    ) -> None:
+        """End a run; what is in `folder`, which is moved away, becomes its artifacts.
+
+        On return all is on disk: a kill does not undo it.
+        """
+        metrics = self._measured.pop(run_id, [])
+        self.put(
+            Tracker.finish, run_id, status,
+            tags=tags, metrics=metrics, folder=folder, at=milliseconds(),
+        )  # fmt: skip
+
+    @property
+    def unsent(self) -> str:
+        """Why something still waits, in one line; "" if nothing does."""
+        with self._changed:
+            if not self._waiting:
+                return ""
+            why = self._outage or "it does not answer"
+            unkept = sum(message.file is None for message in self._waiting)
+            n_messages = len(self._waiting)
+        text = f"{n_messages} messages to the tracking store are still in {self._kept.folder}"
+        if unkept:
+            text += f", but for {unkept} that could not be kept: {self._unkept}"
+        return f"{text} ({why}); the same command sends them"
+
+    @property
+    def refused(self) -> str:
+        """What the store refused for good or was damaged, in one line; "" if nothing was."""
+        reasons = self._kept.set_aside_reasons
+        if not reasons:
+            return ""
+        return (
+            f"{len(reasons)} messages can't be sent and lie in {self._kept.refused}: {reasons[0]}"
+        )
+
+    def given_up(self, ledger: str) -> set[str]:
+        """The attempts of a ledger whose record was refused for good."""
+        return self._kept.given_up(ledger)
+
+    def flush(self) -> None:
+        """Wait until all is sent, or until the store is found to be away."""
+        self._wait()
+        while self._doubtful and not self.unsent:
+            own = self._doubtful.pop()
+            self.put(Tracker.keep_one, own, own)
+            self._wait()
+        with self._changed:
+            for message in list(self._waiting)[self._busy :]:
+                if message.file is None:
+                    self._keep(message)  # there may be room again
+            if not self._waiting:
+                self._kept.tidy()
+
+    def close(self) -> None:
+        """End the thread; a call that hangs is not waited for, and its message stays kept."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join(min(1.0, self._patience()))
+
+    def __enter__(self) -> "Outbox":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _wait(self) -> None:
+        with self._changed:
+            self._outage, self._retry_at = "", 0.0
+            self._changed.notify_all()
+            begun = time.monotonic()
+            while self._waiting and not self._outage:
+                silent = time.monotonic() - max(begun, self._progress_at)
+                if silent >= self._patience() and silent >= self._longer():
+                    break
+                self._changed.wait(POLL_SECONDS)
+
+    def _longer(self) -> float:
+        """Seconds that the files of the message under way may take, unless a signal says stop."""
+        files = self._waiting[0].files
+        if self._patience() < PATIENCE_SECONDS or files is None:
+            return 0.0
+        n_bytes = sum(path.stat().st_size for path in files.rglob("*") if path.is_file())
+        return n_bytes / SLOWEST_BYTES_PER_SECOND
+
+    def _by_name(
+        self, method: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> dict[str, object]:
+        bound = signature(method).bind(self.tracker, *args, **kwargs)
+        return {name: value for name, value in bound.arguments.items() if name != "self"}
+
+    def _add(self, message: Message) -> None:
+        message.arguments = redacted_all(message.arguments)
+        self._keep(message)
+        with self._changed:
+            self._waiting.append(message)
+            self._changed.notify_all()
+
+    def _keep(self, message: Message) -> None:
+        try:
+            self._kept.keep(message)
+        except OSError as error:  # it waits in memory
+            self._unkept = str(error)
+
+    def _send(self) -> None:
+        """The thread's life: send what waits, message by message."""
+        while (message := self._next()) is not None:
+            outage = ""
+            try:
+                self._perform(message)
+            except Exception as error:
+                if is_outage(error) or not self.tracker.answers():
+                    outage = first_line(error)
+                else:
+                    self._kept.set_aside(message, first_line(error))
+            else:
+                self._kept.drop(message)
+            with self._changed:
+                if outage:
+                    self._outage = outage
+                    self._retry_at = time.monotonic() + RETRY_SECONDS
+                else:
+                    self._waiting.popleft()
+                    self._progress_at = time.monotonic()
+                self._busy = False
+                self._changed.notify_all()
+
+    def _next(self) -> Message | None:
+        """The oldest message, as soon as it is time to send it; None when closed."""
+        with self._changed:
+            while not self._closed:
+                pause = self._retry_at - time.monotonic()
+                if self._waiting and pause <= 0:
+                    self._busy = True
+                    return self._waiting[0]
+                self._changed.wait(pause if self._waiting else None)
+        return None
+
+    def _perform(self, message: Message) -> None:
+        arguments = dict(message.arguments)
+        for name in ("run_id", "launch"):
+            if arguments.get(name):
+                arguments[name] = self._id_of(arguments[name])
+        if message.files is not None:
+            arguments["folder"] = message.files
+        if message.begins is not None:
+            arguments["again"] = message.tried
+            if message.tried:
+                self._doubtful.add(message.begins)
+        message.tried = True
+        result = getattr(self.tracker, message.method)(**arguments)
+        if message.begins is not None:
+            self._ids[message.begins] = result
+
+    def _id_of(self, own: str) -> str:
+        """The store's name of a run that an outbox began; a run begun otherwise has but that."""
+        if own not in self._ids:
+            self._ids[own] = self.tracker.find(own) or own
+        return self._ids[own]

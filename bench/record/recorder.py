@@ -1,0 +1,283 @@
+"""What of a launch is worth recording, and under which name? The tracker only carries it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pandas as pd
+
+from bench.ledger.entries import Entry
+from bench.ledger.ledger import Claim, Ledger
+from bench.ledger.outcome import Outcome
+from bench.record.outbox import Outbox
+from bench.record.tracking import TAG_ATTEMPT, TAG_CELL, TAG_CELL_KEY, Tracker
+from bench.run.worker import Started
+from bench.spec import Study
+from bench.system import identity
+from gpt.config import RunConfig
+from gpt.training.loop import Point
+
+STATUS = {
+    Outcome.COMPLETE: "FINISHED",
+    Outcome.PRUNED: "FINISHED",
+    Outcome.DIVERGED: "FAILED",
+    Outcome.UNSOUND: "FAILED",
+    Outcome.INFEASIBLE: "FAILED",
+    Outcome.OUT_OF_MEMORY: "FAILED",
+    Outcome.FAILED: "FAILED",
+    Outcome.INTERRUPTED: "KILLED",
+}
+"""MLflow's word for each outcome; ours is in the tag `outcome`."""
+
+LEADERBOARD_COLUMNS = (
+    "attributes.`Duration`",
+    "metrics.`final/val_bits_per_byte`",
+    "metrics.`final/val_loss`",
+    "metrics.`final/tokens_per_second`",
+    "metrics.`final/n_params`",
+    "params.`tokenizer`",
+    "params.`vocab_size`",
+    "params.`seed`",
+    "tags.`verdict`",
+)
+
+
+def point_metrics(point: Point) -> dict[str, float | None]:
+    """A point as metrics: three prefixes, so that the tracker draws three sections of charts."""
+    evaluation, estimate = point.evaluation, point.estimate
+    return {
+        "train/loss": point.train_loss,
+        "train/learning_rate": point.learning_rate,
+        "train/grad_norm": point.grad_norm,
+        "train/loss_estimate": estimate[0] if estimate else None,
+        "val/loss": evaluation.loss if evaluation else None,
+        "val/bits_per_byte": evaluation.bits_per_byte if evaluation else None,
+        "val/loss_estimate": estimate[1] if estimate else None,
+        "speed/tokens_per_second": point.tokens_per_second,
+        "speed/step_milliseconds": point.step_milliseconds,
+    }
+
+
+class Recorder:
+    """The record of one launch: a parent run, and a child run for each cell and seed.
+
+    A launch that finds nothing left to do leaves no run.
+
+    Args:
+        name: of the parent run.
+        study: says which metric ranks the runs.
+        ledger: its id, by which the runs of all its launches are found again; what a killed one
+            left open there is closed.
+        environment: machine and libraries, kept with every run.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        name: str,
+        study: Study,
+        *,
+        ledger: Ledger,
+        environment: Mapping[str, Any],
+    ) -> None:
+        self._outbox = outbox
+        self._name = name
+        self._study = study
+        self._ledger = ledger.id
+        self._environment = environment
+        self._runs: dict[str, str] = {}
+        self._launch: str | None = None
+        for earlier in ledger.replaced:
+            outbox.put(Tracker.close_stale, earlier)
+        outbox.put(Tracker.close_stale, ledger.id, sorted(ledger.interrupted()))
+
+    def start(self, claim: Claim, started: Started | None) -> None:
+        """Open the child run: its params, tags and dataset; before the first, the parent run."""
+        config = started.config if started else claim.config
+        facts = started.facts if started else {}
+        tags = {
+            TAG_CELL: claim.label,
+            TAG_CELL_KEY: claim.config.cell_key,
+            TAG_ATTEMPT: claim.name,
+        }
+        self._runs[claim.name] = self._begin(config, facts, tags)
+
+    @property
+    def any_kept(self) -> bool:
+        """Whether an earlier launch left messages."""
+        return self._outbox.any_kept
+
+    @property
+    def given_up(self) -> set[str]:
+        """The attempts whose record was refused for good: they would be refused again."""
+        return self._outbox.given_up(self._ledger)
+
+    def restore(self, entries: Sequence[Entry]) -> None:
+        """Record again what only the ledger has kept: all but curves and files."""
+        for entry in entries:
+            tags = {
+                TAG_CELL: entry.label,
+                TAG_CELL_KEY: entry.config.cell_key,
+                TAG_ATTEMPT: entry.attempt,
+            }
+            run_id = self._begin(
+                entry.config, entry.facts, {**tags, "restored": "from the ledger"}
+            )
+            self._end(run_id, entry.outcome, entry.reason, entry.summary, {}, None)
+
+    def _begin(self, config: RunConfig, facts: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+        """Open a child run; before the first, the parent run."""
+        if self._launch is None:
+            self._launch = self._outbox.begin(
+                Tracker.start_launch,
+                self._name,
+                ledger=self._ledger,
+                tags=_environment_tags(self._environment),
+            )
+            if changes := identity.uncommitted_changes():
+                self._outbox.put(Tracker.log_text, self._launch, "uncommitted.diff", changes)
+        params = {name: value for name, value in config.flat().items() if value is not None}
+        if "vocab_size" in facts:
+            params["vocab_size"] = facts["vocab_size"]
+        run_id = self._outbox.begin(
+            Tracker.start_run,
+            f"{tags[TAG_CELL]} · {config.train.seed}",
+            launch=self._launch,
+            ledger=self._ledger,
+            params=params,
+            tags={**tags, "run_key": config.key, **facts},
+        )
+        if "corpus_digest" in facts:
+            digest = facts["corpus_digest"]
+            self._outbox.put(Tracker.set_dataset, run_id, facts["corpus"], digest)
+        return run_id
+
+    def _end(
+        self,
+        run_id: str,
+        outcome: Outcome,
+        reason: str,
+        summary: Mapping[str, float] | None,
+        tags: Mapping[str, Any],
+        folder: Path | None,
+    ) -> None:
+        if summary:
+            final = {f"final/{name}": value for name, value in summary.items()}
+            self._outbox.log(run_id, 0, final)  # one value at one step: MLflow draws bars
+        ours = {"outcome": outcome.value, **({"reason": reason} if reason else {})}
+        self._outbox.finish(run_id, STATUS[outcome], tags={**tags, **ours}, folder=folder)
+
+    def log(self, claim: Claim, point: Point) -> None:
+        """Keep a point's metrics for the next batch."""
+        self._outbox.log(self._runs[claim.name], point.step, point_metrics(point))
+
+    def finish(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        *,
+        reason: str,
+        points: Sequence[Point],
+        summary: Mapping[str, float] | None,
+        folder: Path,
+        facts: Mapping[str, Any],
+    ) -> None:
+        """Close the child run with its final metrics, files, outcome, and what it was found to be.
+
+        Args:
+            facts: that were not yet known at its start; kept as tags.
+        """
+        if claim.name not in self._runs:
+            self.start(claim, None)
+        run_id = self._runs.pop(claim.name)
+        tags = dict(facts)
+        if folder.exists():
+            try:
+                self._write_files(folder, points)
+            except OSError as error:  # a full disk: the run's numbers are recorded all the same
+                tags["files_missing"] = str(error)
+        if (sample := folder / "sample.txt").exists():
+            tags["mlflow.note.content"] = _quoted(sample.read_text("utf-8"))
+        self._end(run_id, outcome, reason, summary, tags, folder)
+
+    def _write_files(self, folder: Path, points: Sequence[Point]) -> None:
+        _write_json(folder / "environment.json", self._environment)
+        if points:
+            rows = [{"step": p.step, **point_metrics(p)} for p in points]
+            pd.DataFrame(rows).to_csv(folder / "curve.csv", index=False)
+
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None and self._launch is not None:
+            self._outbox.finish(self._launch, "FAILED", tags={"reason": repr(error)})
+            self._outbox.flush()
+        self._outbox.close()
+
+    def close(
+        self,
+        leaderboard: str,
+        *,
+        verdicts: Mapping[str, str],
+        names: Mapping[str, str],
+        interrupted: bool,
+    ) -> dict[str, str]:
+        """Close the parent run, with the leaderboard as its note; returns views by their name.
+
+        Args:
+            verdicts: by the cell's key, for the tag `verdict` of its runs.
+            names: by the cell's key, for its runs' tag `cell`: a grid that changed may have given
+                it another.
+        """
+        for cell, verdict in verdicts.items():
+            tags = {"verdict": verdict, **({TAG_CELL: names[cell]} if cell in names else {})}
+            self._outbox.put(Tracker.tag_cell, self._ledger, cell, tags)
+        if self._launch is not None:
+            note = {"mlflow.note.content": _quoted(leaderboard)}
+            status = "KILLED" if interrupted else "FINISHED"
+            self._outbox.finish(self._launch, status, tags=note)
+        self._outbox.put(
+            Tracker.save_views,
+            self._name,
+            ledger=self._ledger,
+            order_by=f"final/{self._study.metric}",
+            ascending=self._study.direction == "minimize",
+            columns=LEADERBOARD_COLUMNS,
+        )
+        self._outbox.flush()
+        return self._outbox.tracker.addresses(self._ledger)
+
+    @property
+    def missing(self) -> list[str]:
+        """Why the record is not whole, in a line each; none if it is."""
+        return [why for why in (self._outbox.unsent, self._outbox.refused) if why]
+
+
+def _cell_tags(label: str, config: RunConfig, attempt: str) -> dict[str, str]:
+    """What says whose run it is: `config` is the cell's own, not what it was settled to."""
+    return {TAG_CELL: label, TAG_CELL_KEY: config.cell_key, TAG_ATTEMPT: attempt}
+
+
+def _quoted(text: str) -> str:
+    """Text as it stands, in a note that is Markdown."""
+    return f"```\n{text}\n```"
+
+
+def _environment_tags(environment: Mapping[str, Any]) -> dict[str, Any]:
+    tags = {name: environment[name] for name in ("python", "platform", "code")}
+    commit = {
+        name: environment[name] for name in ("git_commit", "git_dirty") if name in environment
+    }
+    return {**tags, **commit}
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2), encoding="utf-8")

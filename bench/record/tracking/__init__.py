@@ -1,0 +1,32 @@
+"""What is recorded, and how a person meets it in MLflow. The only package that knows MLflow."""
+
+import os
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # it prints them with passwords
+os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"  # a create would be made twice; see the outbox
+
+from bench.record.tracking.faults import first_line, is_outage
+from bench.record.tracking.measured import Measured, measured, milliseconds
+from bench.record.tracking.rerun import load_config
+from bench.record.tracking.tracker import (
+    TAG_ATTEMPT,
+    TAG_CELL,
+    TAG_CELL_KEY,
+    Tracker,
+)
+
+__all__ = [
+    "TAG_ATTEMPT",
+    "TAG_CELL",
+    "TAG_CELL_KEY",
+    "Measured",
+    "Tracker",
+    "first_line",
+    "is_outage",
+    "load_config",
+    "measured",
+    "milliseconds",
+]

@@ -1,0 +1,112 @@
+"""Ways to do a thing, each in a process of its own, so that none inherits another's memory.
+
+What one way has freed, the next would find ready; who uses that way alone does not.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+import torch
+
+from bench.run.executor import LEAVE_SECONDS
+from bench.system.interruption import ignored_by_children
+from bench.system.lifeline import end_with_parent
+from gpt.acceleration.malloc import keep_freed_memory
+from gpt.config import RunConfig
+from gpt.errors import MachineError
+from gpt.training.loop import Point, train
+from gpt.training.setup import set_up
+
+T = TypeVar("T")
+
+
+class Lane(Generic[T]):
+    """An iterator that lives in a process of its own and works only when asked.
+
+    Args:
+        make: makes the iterator, there; pickled, so a module's function, or a partial of one.
+        as_worker: whether freed memory is kept, as in the workers of a sweep, or not, as in a
+            process that Python starts.
+
+    What `make` or the iterator raises is raised here.
+    """
+
+    def __init__(self, make: Callable[[], Iterator[T]], *, as_worker: bool = True) -> None:
+        context = get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        arguments = (theirs, make, torch.get_num_threads(), as_worker)
+        self._process = context.Process(target=_serve, args=arguments, daemon=True)
+        with ignored_by_children():
+            self._process.start()
+        theirs.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._pipe.close()
+        if error is None:
+            self._process.join(LEAVE_SECONDS)
+        self._process.kill()
+        self._process.join()
+
+    def __call__(self) -> T:
+        """What comes next."""
+        try:
+            self._pipe.send(None)
+            result: T | BaseException = self._pipe.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            raise MachineError(
+                f"a process that is timed must live but ended with {self._process.exitcode}"
+            ) from None
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+
+def points(
+    config: RunConfig, cache: Path | None = None, corpora_dir: Path | None = None
+) -> Iterator[Point]:
+    """A run's training, point by point."""
+    return train(set_up(config, corpora_dir=corpora_dir, cache=cache))
+
+
+def _serve(
+    pipe: "Connection[Any, None]",
+    make: Callable[[], Iterator[Any]],
+    n_threads: int,
+    as_worker: bool,
+) -> None:
+    """A lane's life: begin at once, then give what comes next as often as it is asked for."""
+    end_with_parent()
+    torch.set_num_threads(n_threads)
+    if as_worker:
+        keep_freed_memory()
+    failed, iterator = None, iter(())
+    try:
+        iterator = make()
+    except Exception as error:
+        failed = error
+    with contextlib.suppress(EOFError, OSError):  # the command has closed its end
+        while True:
+            pipe.recv()
+            pipe.send(failed or _next(iterator))
+
+
+def _next(iterator: Iterator[Any]) -> Any:
+    """What comes next, be it an error."""
+    try:
+        return next(iterator)
+    except Exception as error:
+        return error

@@ -1,0 +1,95 @@
+"""Seconds of training to 1.88 nats a character on tinyshakespeare: modern against nanoGPT.
+
+nanoGPT's whole recipe takes minutes, so it is trained in parts, with a whole run of ours between
+them: what slows the machine down for a while slows both. Evaluations don't count.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from bench.speed.isolated import Lane, points
+from bench.speed.rows import Row
+from gpt.config import Budget, Device, RunConfig
+from gpt.errors import GptBenchError
+from gpt.presets import MODERN, NANOGPT
+from gpt.training.clock import TRAINING
+from gpt.training.loop import Point
+
+TARGET_NATS = 1.88
+
+STEPS_TO_EVALUATION = 10
+"""Our run is evaluated this often: its seconds are rounded up to that many steps."""
+
+NAME = "seconds to 1.88 nats a character"
+TARGET_RATIO = 10.0
+
+
+def target_row(*, device: Device, parts: int, steps: int | None, corpora_dir: Path | None) -> Row:
+    """The race.
+
+    Args:
+        parts: that nanoGPT's run is cut into, and runs of ours, each with a seed of its own.
+        steps: of both recipes, instead of their own; the target is then not asked for.
+    """
+    nanogpt, modern = (_with_budget(recipe, device, steps) for recipe in (NANOGPT, MODERN))
+    if steps is None:
+        n_steps = modern.train.budget.steps or 0
+        modern = modern.replace(
+            train=replace(
+                modern.train,
+                target_loss=TARGET_NATS,
+                evaluations=max(1, n_steps // STEPS_TO_EVALUATION),
+            )
+        )
+    seconds, losses = [], []
+    try:
+        with Lane(partial(points, nanogpt, corpora_dir=corpora_dir)) as slow:
+            last = slow()
+            for part in range(1, parts + 1):
+                last = _advance(slow, last, part / parts)
+                run = partial(last_point, modern.with_seed(part - 1), corpora_dir)
+                with Lane(run) as fast:
+                    ours = fast()
+                seconds.append(_train_seconds(ours))
+                losses.append(_loss(ours))
+    except GptBenchError as error:
+        return Row(name=NAME, target=TARGET_RATIO, note=str(error))
+    met = "" if steps is not None or max(losses) <= TARGET_NATS else ", target missed"
+    return Row(
+        name=NAME,
+        ours=f"modern, {max(losses):.3f} at worst{met}",
+        baseline=f"nanogpt, {last.step:,} steps, {_loss(last):.3f}",
+        ratios=[_train_seconds(last) / s for s in seconds],
+        target=TARGET_RATIO,
+    )
+
+
+def _with_budget(recipe: RunConfig, device: Device, steps: int | None) -> RunConfig:
+    """The recipe on this device, with its own steps or these."""
+    budget = recipe.train.budget if steps is None else Budget(steps=steps)
+    return recipe.replace(train=replace(recipe.train, device=device, budget=budget, evaluations=1))
+
+
+def last_point(config: RunConfig, corpora_dir: Path | None) -> Iterator[Point]:
+    """How a run's training ends, alone."""
+    *_, last = points(config, corpora_dir=corpora_dir)
+    yield last
+
+
+def _advance(slow: Callable[[], Point], last: Point, progress: float) -> Point:
+    """Train until this share of the budget is spent."""
+    while last.progress < progress:
+        last = slow()
+    return last
+
+
+def _train_seconds(point: Point) -> float:
+    return sum(point.seconds[name] for name in TRAINING)
+
+
+def _loss(point: Point) -> float:
+    if point.evaluation is None:
+        raise AssertionError("a run ends with an evaluation")
+    return point.evaluation.loss

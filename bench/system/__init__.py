@@ -1,0 +1,1 @@
+"""What every command needs of its process, terminal and machine; nothing here knows of studies."""

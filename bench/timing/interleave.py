@@ -1,0 +1,49 @@
+"""Time several ways to do one thing in turn, so that what the machine does meanwhile hits all.
+
+A round goes through the ways and back: A B C C B A. In each round every way has the same mean
+place in time, so a drift that is linear over a round adds the same to each and cancels out of
+their ratios. Left out on purpose: any statistics (`bench.conclude.stats.compare_timings`).
+"""
+
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpt.errors import ConfigError
+
+
+def interleave(
+    ways: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int,
+    warm_up: int = 1,
+    synchronize: Callable[[], None] = lambda: None,
+    now: Callable[[], float] = time.perf_counter,
+) -> dict[str, NDArray[np.float64]]:
+    """Name -> seconds of each call, (rounds, 2): the way there and the way back.
+
+    Args:
+        warm_up: calls of each way that are not timed, before all others.
+        synchronize: waits until the device is done; called at both edges of each call.
+        now: seconds on a monotonic clock.
+
+    Raises:
+        ConfigError: fewer than one round.
+    """
+    if rounds < 1:
+        raise ConfigError(f"rounds must be at least 1 but got {rounds}")
+    for _ in range(warm_up):
+        for call in ways.values():
+            call()
+    seconds = {name: np.empty((rounds, 2)) for name in ways}
+    for i in range(rounds):
+        for j, names in enumerate((list(ways), list(ways)[::-1])):
+            for name in names:
+                synchronize()
+                start = now()
+                ways[name]()
+                synchronize()
+                seconds[name][i, j] = now() - start
+    return seconds

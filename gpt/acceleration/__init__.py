@@ -1,0 +1,1 @@
+"""What makes a step fast and leaves what it computes, behind `gpt.acceleration.step`."""

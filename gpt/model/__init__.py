@@ -1,0 +1,1 @@
+"""The GPT, in plain torch: nothing here asks about processors, compilers or graphs."""

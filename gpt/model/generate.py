@@ -1,0 +1,175 @@
+"""What does the model write? Sampling from its next-token distribution."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.backends import mkldnn
+
+from gpt.acceleration.cuda_graph import record
+from gpt.errors import ConfigError
+from gpt.model.gpt import LanguageModel
+
+
+@torch.inference_mode()
+def generate(
+    model: LanguageModel,
+    prompt: list[int],
+    n_tokens: int,
+    *,
+    seed: int,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    keep: int | None = None,
+    cuda_graph: bool = False,
+) -> list[int]:
+    """The prompt's continuation: `n_tokens` sampled one after another.
+
+    The same seed gives the same text on the same device. Keys and values are remembered until the
+    block is full; then the window slides, and the positions of all its tokens change with it.
+
+    Args:
+        temperature: divides the logits; 0 takes the likeliest token each time.
+        top_k: sample among the k likeliest tokens only.
+        keep: tokens of context that a full block starts anew with. None: as many as fit, so each
+            further token costs a pass over the whole block, as it did in the originals; half of
+            the block is far faster and forgets earlier.
+        cuda_graph: record the pass for a further token, for a model on CUDA. With `keep=None` a
+            full block has no further tokens.
+
+    Raises:
+        InfeasibleError: it can't be recorded.
+        ConfigError: on an empty prompt, a negative temperature, a top_k below 1, or a keep that is
+            not within the block.
+    """
+    if not prompt:
+        raise ConfigError("a prompt must hold at least one token but got none")
+    if not temperature >= 0:
+        raise ConfigError(f"temperature must be at least 0 but got {temperature}")
+    if top_k is not None and top_k < 1:
+        raise ConfigError(f"top_k must be at least 1 but got {top_k}")
+    if keep is not None and not 1 <= keep <= model.block_size:
+        raise ConfigError(f"keep must be in [1, {model.block_size}] but got {keep}")
+    device = next(model.parameters()).device
+    generator = torch.Generator(device).manual_seed(seed)
+    choose = partial(_sample, temperature=temperature, top_k=top_k, generator=generator)
+    was_training = model.training
+    model.eval()
+    if cuda_graph:
+        writer: _Writer = _RecordedWriter(model, choose, generator)
+    else:
+        writer = _Writer(model, choose)
+    tokens = list(prompt)
+    window = tokens[-model.block_size :]
+    try:
+        with _without_onednn() if _is_in_float32(model) else nullcontext():
+            while (left := len(prompt) + n_tokens - len(tokens)) > 0:
+                tokens += writer.write(window, min(left, model.block_size - len(window) + 1))
+                window = tokens[-(keep or model.block_size) :]
+    finally:
+        model.train(was_training)
+    return tokens[len(prompt) :]
+
+
+class _Writer:
+    """Writes on from a window of text, as far as the block goes.
+
+    Args:
+        choose: logits (V,) -> a token ().
+    """
+
+    def __init__(self, model: LanguageModel, choose: Callable[[Tensor], Tensor]) -> None:
+        self.model = model
+        self.choose = choose
+        self.cache = model.new_cache()
+        self.device = next(model.parameters()).device
+
+    def write(self, window: list[int], n: int) -> list[int]:
+        """`n` further tokens; the last of them is never read."""
+        self.cache.forget()
+        written: list[int] = []
+        unseen = window
+        for _ in range(n):
+            context = torch.tensor([unseen], device=self.device)  # (1, T)
+            unseen = [int(self.choose(self.next_logits(context)))]
+            written += unseen
+        return written
+
+    def next_logits(self, context: Tensor) -> Tensor:
+        """(1, T) tokens that the cache has not seen -> (V,)."""
+        logits: Tensor = self.model(context, cache=self.cache)[0, -1].float()
+        return logits
+
+
+class _RecordedWriter(_Writer):
+    """The same on CUDA: what reads one token and chooses the next is a graph from the third on."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        choose: Callable[[Tensor], Tensor],
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__(model, choose)
+        self.generator = generator
+        self.text = torch.zeros(model.block_size + 1, dtype=torch.long, device=self.device)
+        self.place = torch.zeros(1, dtype=torch.long, device=self.device)
+        self.replay: Callable[[], None] | None = None
+
+    def write(self, window: list[int], n: int) -> list[int]:
+        self.cache.forget()
+        start = len(window)
+        self.text[:start] = torch.tensor(window)
+        self.place.fill_(start)
+        token = self.choose(self.next_logits(self.text[None, :start]))
+        self.text[start] = token
+        for _ in range(n - 1):
+            self._advance()
+        written: list[int] = self.text[start : start + n].tolist()
+        return written
+
+    def _advance(self) -> None:
+        if self.replay is not None:
+            self.replay()
+            return
+        self._write_next()
+        self.replay, _ = record(self._write_next, generator=self.generator)
+
+    def _write_next(self) -> None:
+        """Read the token at the place, and write the next one after it."""
+        with self.cache.at(self.place):
+            logits = self.next_logits(self.text[self.place][None])
+        self.place += 1
+        self.text.index_copy_(0, self.place, self.choose(logits)[None])
+
+
+def _is_in_float32(model: LanguageModel) -> bool:
+    return all(parameter.dtype is torch.float32 for parameter in model.parameters())
+
+
+@contextmanager
+def _without_onednn() -> Iterator[None]:
+    """torch's own kernels on a CPU: what oneDNN prepares for a call takes a tenth of a token."""
+    before = mkldnn.enabled
+    mkldnn.enabled = False  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        mkldnn.enabled = before
+
+
+def _sample(
+    logits: Tensor, temperature: float, top_k: int | None, generator: torch.Generator
+) -> Tensor:
+    """A token () by the Gumbel-max trick: the largest of scores, each less the log of a waiting
+    time, is as likely to be a token as the softmax says (https://arxiv.org/abs/2110.01515)."""
+    if temperature == 0:
+        return logits.argmax()
+    if top_k is not None and top_k < len(logits):
+        logits, tokens = logits.topk(top_k)  # (k,) exactly, however many are tied
+        return tokens.gather(0, _sample(logits, temperature, None, generator)[None])[0]
+    scores = (logits - logits.amax()) / temperature  # no overflow near 0
+    noise = torch.empty_like(scores).exponential_(generator=generator).log_()
+    return (scores - noise).argmax()

@@ -1,0 +1,160 @@
+"""Cross-entropy from the head's input, without ever holding the logits of a whole batch.
+
+With a large vocabulary the logits outweigh all else: they are written, read by the softmax, kept,
+and read again by the backward pass. Here a few rows at a time are multiplied, turned into their
+loss and, where gradients are wanted, into those at once, while they are still in the cache. The
+backward pass only scales what is there. (The idea is Liger's: Hsu et al. 2024, section 3.2,
+https://arxiv.org/abs/2410.10989.)
+
+Gradients that are formed before the backward pass don't know by which factor the loss is scaled
+there. In float16 that matters: a token's share of a mean over thousands is too small for it, and
+a scale of 65,536 too large. So gradients are formed `_lift` times as large as the mean's, and the
+two factors meet in float32. The lift is a power of two: it changes no bit in other precisions.
+
+Letters: N tokens, C channels, V vocabulary.
+"""
+
+import math
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gpt.model.autograd import mark_kept
+
+Reduction = Literal["mean", "sum"]
+
+IGNORE_INDEX = -100
+"""A target that is not predicted: it adds nothing to the loss, nor to the mean's denominator."""
+
+LOG2_E = math.log2(math.e)
+
+CHUNK_BYTES = {"cpu": 1 << 22, "cuda": 1 << 28, "mps": 1 << 26}
+"""Logits held at once: what a core's cache holds, or what keeps a GPU busy."""
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, reduction: Reduction) -> Tensor:
+    """The cross-entropy in nats of logits (N, V) and targets (N,), computed in float32."""
+    return F.cross_entropy(logits.float(), targets, ignore_index=IGNORE_INDEX, reduction=reduction)
+
+
+def chunked_cross_entropy(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    reduction: Reduction,
+) -> Tensor:
+    """`cross_entropy(x @ weight.T + bias, targets)`, a few rows at a time.
+
+    Args:
+        x: (N, C), what the head reads.
+        weight: (V, C).
+        bias: (V,) or None.
+        targets: (N,) int64, or `IGNORE_INDEX`.
+    """
+    if torch.is_autocast_enabled(x.device.type):
+        dtype = torch.get_autocast_dtype(x.device.type)
+        x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+    differentiate = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+    with torch.autocast(x.device.type, enabled=False):  # or the loss would be in its dtype
+        outputs: tuple[Tensor, ...] = _ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+            x, weight, bias, targets, reduction, differentiate
+        )
+    return outputs[0]
+
+
+MAX_LIFT = 1024.0
+
+
+def _lift(n_tokens: int, reduction: Reduction) -> float:
+    """By which power of two gradients are larger than the mean's, so that float16 can hold them.
+
+    A sum over all tokens is then at most `MAX_LIFT` times the largest of their terms.
+    """
+    return 1.0 if reduction == "sum" else min(MAX_LIFT, 2.0 ** (n_tokens - 1).bit_length())
+
+
+def _softmax(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The losses (n,) of logits (n, V); the softmax, still to be divided by its sums (n, 1).
+
+    Its exponentials are powers of two: on a CPU torch takes those eight times faster.
+    """
+    z = logits.float()
+    of_target = z.gather(1, targets[:, None]).squeeze(1)  # (n,)
+    top = z.amax(1, keepdim=True)
+    powers = z.sub_(top).mul_(LOG2_E).exp2_()
+    total = powers.sum(1, keepdim=True)
+    return (top + total.log()).squeeze(1) - of_target, powers, total
+
+
+def _differentiated(logits: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """The losses (n,), and the gradient (n, V) of their weighted sum: softmax less target."""
+    losses, powers, total = _softmax(logits, targets)
+    column = targets[:, None]  # (n, 1)
+    factor = weights[:, None] / total
+    right = powers.gather(1, column) * factor - weights[:, None]
+    grad = powers.mul_(factor).to(logits.dtype)
+    return losses, grad.scatter_(1, column, right.to(logits.dtype))
+
+
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    """Loss and gradients in one pass; sums over chunks are kept in float32."""
+
+    @staticmethod
+    def forward(
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        reduction: Reduction,
+        differentiate: bool,
+    ) -> tuple[Tensor, ...]:
+        """The loss, and with `differentiate` its gradients to x, weight and bias, lifted."""
+        predicted = targets != IGNORE_INDEX  # (N,)
+        share = predicted.float()
+        if reduction == "mean":
+            share /= predicted.sum()
+        lifted = share * _lift(len(x), reduction)
+        targets = targets.where(predicted, 0)  # (N,)
+        V = len(weight)
+        losses = torch.empty(len(x), device=x.device)
+        if differentiate:
+            x_grad = torch.empty_like(x)
+            weight_grad = torch.zeros_like(weight, dtype=torch.float32)
+            bias_grad = torch.zeros(V, device=x.device)
+        rows = max(1, CHUNK_BYTES[x.device.type] // (V * 4))  # the logits become float32
+        for start in range(0, len(x), rows):
+            part = slice(start, start + rows)
+            logits = F.linear(x[part], weight, bias)  # (n, V)
+            if not differentiate:
+                losses[part] = _softmax(logits, targets[part])[0]
+                continue
+            losses[part], grad = _differentiated(logits, targets[part], lifted[part])
+            torch.mm(grad, weight, out=x_grad[part])  # (n, V) @ (V, C)
+            weight_grad += grad.T @ x[part]  # (V, n) @ (n, C)
+            if bias is not None:
+                bias_grad += grad.sum(0, dtype=torch.float32)
+        loss = losses @ share
+        if not differentiate:
+            return (loss,)
+        return loss, x_grad, weight_grad, bias_grad
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        x, _weight, bias, _targets, reduction, _ = inputs
+        ctx.has_bias, ctx.dtype, ctx.lift = bias is not None, x.dtype, _lift(len(x), reduction)
+        ctx.save_for_backward(*output[1:])
+        mark_kept(ctx, *output[1:])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        (scale, *_), dtype = grads, ctx.dtype
+        if scale is None:
+            return (None,) * 6
+        factor = scale.float() / ctx.lift
+        x_grad, weight_grad, bias_grad = (
+            (grad.float() * factor).to(dtype) for grad in ctx.saved_tensors
+        )
+        return x_grad, weight_grad, bias_grad if ctx.has_bias else None, None, None, None

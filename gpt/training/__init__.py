@@ -1,0 +1,1 @@
+"""How a model learns: batches, the optimizer, the loop, evaluation."""

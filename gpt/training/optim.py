@@ -1,0 +1,97 @@
+"""The optimizers, and the schedule of their learning rate.
+
+AdamW for everything; or Muon for the matrices inside the blocks, where it needs far fewer steps,
+and AdamW for what Muon isn't made for: embeddings, head and vectors.
+"""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from gpt.config import OptimizerConfig
+from gpt.training.muon import Muon
+
+
+def build_optimizers(
+    model: nn.Module, config: OptimizerConfig, *, recorded: bool = False
+) -> list[torch.optim.Optimizer]:
+    """Optimizers that together hold each parameter of the model once.
+
+    With AdamW, matrices are decayed (embeddings too, as in nanoGPT), and vectors only if
+    `decay_all`. Muon decays its matrices, and its updates are of the size of AdamW's, so that one
+    learning rate serves both.
+
+    Args:
+        recorded: whether their steps go into a CUDA graph, where nothing may hang on the CPU.
+    """
+    parameters = dict(model.named_parameters())
+    if config.kind == "adamw":
+        decayed = [p for p in parameters.values() if p.ndim >= 2 or config.decay_all]
+        spared = [p for p in parameters.values() if p.ndim < 2 and not config.decay_all]
+        return [_adamw(config, decayed, spared, recorded=recorded)]
+    hidden = matrices_for_muon(model)
+    others = [p for name, p in parameters.items() if name not in hidden]
+    muon = Muon(
+        [{"params": list(hidden.values()), "multiplier": 1.0}],
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+        n_iterations=config.muon_iterations,
+    )
+    adamw = _adamw(config, [], others, multiplier=config.adamw_multiplier, recorded=recorded)
+    return [muon, adamw]
+
+
+def matrices_for_muon(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Name -> what Muon moves where it is the optimizer: the matrices inside the blocks."""
+    return {
+        name: parameter
+        for name, parameter in model.named_parameters()
+        if name.startswith("blocks.") and parameter.ndim == 2
+    }
+
+
+def _adamw(
+    config: OptimizerConfig,
+    decayed: list[nn.Parameter],
+    spared: list[nn.Parameter],
+    *,
+    multiplier: float = 1.0,
+    recorded: bool,
+) -> torch.optim.AdamW:
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay, "multiplier": multiplier},
+        {"params": spared, "weight_decay": 0.0, "multiplier": multiplier},
+    ]
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=config.learning_rate,
+        betas=(config.beta1, config.beta2),
+        fused=config.fused or None,
+        capturable=recorded,
+    )
+
+
+def set_learning_rate(optimizers: Iterable[torch.optim.Optimizer], rate: float | Tensor) -> None:
+    """Set the rate of every group, a number or (), each times its own multiplier."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["multiplier"]
+
+
+def learning_rate_at(config: OptimizerConfig, progress: float) -> float:
+    """The learning rate of a step that starts when `progress` in [0, 1] of the budget is spent.
+
+    The warm-up starts at 1/101 of the peak, so that the first step moves: with a warm-up of 100
+    steps this is nanoGPT's rule, step for step.
+    """
+    peak, warmup = config.learning_rate, config.warmup_fraction
+    if progress < warmup:
+        return peak * (progress + warmup / 100) / (warmup + warmup / 100)
+    if config.schedule == "constant":
+        return peak
+    decay = min(1.0, (progress - warmup) / (1 - warmup))
+    left = 1 - decay if config.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * decay))
+    floor = peak * config.final_fraction
+    return floor + left * (peak - floor)

@@ -1,0 +1,436 @@
+"""The command as it is typed: its answers, its exit codes; a refusal leaves nothing behind."""
+
+import io
+import subprocess
+import sys
+from dataclasses import replace
+from functools import partial
+
+import click
+import pytest
+from click.testing import Result
+from rich.console import Console
+from workplace import CELL, Finished, Workplace
+
+from bench.cells.catalog import all_studies
+from bench.cells.grid import Cell
+from bench.conclude.stats import Rule
+from bench.conduct.conductor import run_study
+from bench.conduct.confirmation import confirmation
+from bench.conduct.plan import Command, Plan
+from bench.study import main
+from gpt.corpora import CORPORA_VARIABLE
+from gpt.device import available_devices
+
+ABSENT = next(device for device in ("mps", "cuda") if device not in available_devices())
+
+
+def refused(place: Workplace, result: Result, exit_code: int, *words: str) -> None:
+    """One or two lines on stderr, no traceback, and no trace of a run."""
+    assert result.exit_code == exit_code, result.output
+    assert result.stderr.startswith("error: ")
+    assert len(result.stderr.splitlines()) <= 2, result.stderr
+    assert result.stdout == ""
+    for word in words:
+        assert word in result.stderr
+    assert {path.name for path in place.folder.iterdir()} & {"mlflow.db", "mlruns"} == set()
+
+
+def test_help_and_list_answer_without_loading_torch_or_mlflow() -> None:
+    program = (
+        "import sys; from click.testing import CliRunner; from bench.study import main\n"
+        "for flag in ('--help', '--list'):\n"
+        "    assert CliRunner().invoke(main, [flag]).exit_code == 0\n"
+        "print(*sorted({'torch', 'mlflow'} & set(sys.modules)), end='')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_help_names_the_options_and_the_exit_codes(bare: Workplace) -> None:
+    result = bare.run("--help")
+    assert result.exit_code == 0
+    for parameter in main.params:
+        assert isinstance(parameter, click.Argument) or parameter.opts[-1] in result.stdout
+    for code in ("0 done", "2 the", "3 the", "4 the", "5 finished", "130 interrupted"):
+        assert code in " ".join(result.stdout.split())
+
+
+def test_list_shows_every_study_and_what_it_asks(bare: Workplace) -> None:
+    shown = " ".join(bare.run("--list").stdout.split())
+    for file in all_studies():
+        assert file.name in shown
+        assert file.question.split()[0] in shown
+
+
+def test_a_record_is_closed_whatever_becomes_of_what_is_printed(place: Workplace) -> None:
+    class FullPipe(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(28, "No space left on device", text)
+
+    command = Command(study=place.write(options=""), overrides={})
+    with pytest.raises(OSError, match="No space left"):
+        run_study(command, Console(file=FullPipe()))
+    [launch] = place.records("launch")
+    assert launch.info.status == "FINISHED"
+    assert "n_head 1" in launch.data.tags["mlflow.note.content"]
+
+
+def test_plan_shows_the_cells_and_trains_nothing(bare: Workplace) -> None:
+    before = set(bare.folder.iterdir())
+    result = bare.run("--plan", bare.write(), "--seeds", 3)
+
+    assert result.exit_code == 0
+    for words in ("tiny: 6 runs = 2 cells × 3 seeds", "n_head 1", "n_head 2", "12 steps"):
+        assert words in result.stdout
+    assert set(bare.folder.iterdir()) == before | {bare.folder / "tiny.py"}
+
+
+def test_a_whole_study_ends_with_its_board_and_where_to_browse_it(finished: Finished) -> None:
+    result = finished.result
+    assert result.exit_code == 0, result.output
+    ready, *ended = result.stderr.splitlines()  # no terminal, no bars
+    assert ready.startswith("1 texts ready")
+    assert [line.split()[0] for line in ended] == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
+    assert all("bits/byte" in line for line in ended)
+    for words in ("bits/byte", "n_head 1", "n_head 2", "99.5% of best's lead", "mlflow ui"):
+        assert words in result.stdout
+    assert "Not complete" not in result.stdout
+
+
+def test_the_same_command_again_has_nothing_to_do(
+    finished: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = finished.place
+    monkeypatch.chdir(place.folder)
+    monkeypatch.setenv("GPT_BENCH_CACHE", str(place.folder / "cache"))
+    before = {run.info.run_id for run in place.records()}
+    again = place.run("tiny.py", "--workers", 2)
+
+    assert again.exit_code == 0
+    assert {run.info.run_id for run in place.records()} == before
+    board = finished.result.stdout.partition("Browse it")[0]
+    assert again.stdout.partition("Browse it")[0] == board
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "words"),
+    [
+        ([], 2, ["name one study", "--list"]),
+        (["tokeniser_sweep"], 2, ["did you mean tokenizer_sweep?", "--list"]),
+        (["xyzzy"], 2, ["no study is called 'xyzzy'", "--list"]),
+        (["nowhere.py"], 2, ["nowhere.py"]),
+        (["smoke", "--from-run", "abc"], 2, ["--from-run"]),
+        (["smoke", "--set", "n_heads=2"], 2, ["'n_heads'", "did you mean n_head?"]),
+        (["smoke", "--set", "n_head"], 2, ["KEY=VALUE"]),
+        (["smoke", "--set", "batch_size=1e3"], 2, ["batch_size takes int but got 1e3"]),
+        (["smoke", "--set", "bias=false"], 2, ["bias takes bool but got false", "True or False"]),
+        (["smoke", "--set", "tokenizer=byte"], 2, ["can't fix what the study varies"]),
+        (["smoke", "--set", "n_embd=-8"], 2, ["n_embd must be at least 1 but got -8"]),
+        (["smoke", "--set", "n_embd=33"], 2, ["divisible by n_head but got 33 and 2"]),
+        (["smoke", "--set", "seed=5"], 2, ["can't fix the seed", "--seeds"]),
+        (["smoke", "--set", "n_layer=2", "--set", "n_layer=4"], 2, ["n_layer=2 and n_layer=4"]),
+        (["smoke", "--set", "n_layer=2", "--set", "model.n_layer=4"], 2, ["set n_layer once"]),
+        (["smoke", "--corpus", "pydocs", "--set", "corpus=x"], 2, ["--corpus pydocs and --set"]),
+        (["smoke", "--device", "cpu", "--set", "device=cpu"], 2, ["say the same: keep one"]),
+        (["smoke", "--budget", "steps=5", "--set", "tokens=7"], 2, ["--budget", "--set tokens=7"]),
+        (["smoke", "--plan", "--budget", "steps=abc"], 2, ["steps takes int or None but got abc"]),
+        (["smoke", "--budget", "steps=5", "--budget", "flops=0"], 2, ["positive", "0 flops"]),
+        (["smoke", "--set", "measure_test=True"], 2, ["needs a test part"]),
+        (["tokenizer_sweep", "--set", "measure_test=True"], 2, ["measure_test", "no test any"]),
+        (["vocab_sweep", "--set", "tokenizer=char"], 2, ["tokenizer=char", "vocab_size"]),
+        (["smoke", "--corpus", ""], 2, ["--corpus must name something"]),
+        (["smoke", "--corpora-dir", ""], 2, ["--corpora-dir must name something"]),
+        (["--from-run", ""], 2, ["--from-run must name something"]),
+        ([""], 2, ["STUDY must name something"]),
+        (["x" * 300], 2, ["no study is called 'xxx"]),
+        ([f"{'x' * 300}.py"], 2, ["a study's file must exist but got xxx"]),
+        (["smoke", "--corpus", "x" * 300], 2, ["'xxx", "existing path"]),
+        (["smoke", "--device", ABSENT], 4, [f"but got {ABSENT}", "cpu"]),
+        (["smoke", "--corpus", "nowhere.txt"], 2, ["'nowhere.txt'", "pydocs"]),
+        (["smoke", "--corpora-dir", "nowhere", "--corpus", "don_quixote"], 2, ["--corpora-dir"]),
+        (["learning_rate_search", "--seeds", "2"], 2, ["one seed", "2"]),
+        (["smoke", "--address", "auto"], 2, ["--executor ray"]),
+        (["smoke", "--executor", "ray", "--address", "here"], 2, ["HOST:PORT", "'here'"]),
+        (["smoke", "--executor", "ray", "--address", "127.0.0.1:1"], 4, ["Ray cluster at"]),
+    ],
+)
+def test_what_is_wrong_with_a_command_is_said_before_anything_is_made(
+    bare: Workplace, arguments: list[str], exit_code: int, words: list[str]
+) -> None:
+    refused(bare, bare.run(*arguments), exit_code, *words)
+
+
+def test_without_ray_its_executor_is_refused_with_how_to_install_it(
+    bare: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "bench.run.ray_executor", None)
+    result = bare.run("smoke", "--executor", "ray", "--address", "auto")
+    refused(bare, result, 4, "pip install -e '.[ray]'")
+
+
+def test_a_choice_that_click_knows_is_click_s_to_refuse(bare: Workplace) -> None:
+    result = bare.run("smoke", "--device", "tpu")
+    assert result.exit_code == 2
+    assert "tpu" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", ["empty"]),
+        (b" \n\t\r\n " * 50, ["white space"]),
+        (b"fine so far \xff and on" * 50, ["UTF-8", "12"]),
+        (b"short", ["16"]),
+    ],
+)
+def test_a_text_that_can_not_be_used_ends_it_before_any_run(
+    bare: Workplace, content: bytes, words: list[str]
+) -> None:
+    (bare.folder / "bad.txt").write_bytes(content)
+    study = bare.write()
+    refused(bare, bare.run(study, "--corpus", "bad.txt"), 3, *words)
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ("raise ValueError('no luck')", ["bad.py:22", "ValueError", "no luck"]),
+        ("return 5", ["bad.py", "RunConfig", "int"]),
+        (
+            "choose(trial, 'a', [1, 2])\nreturn choose(trial, 'a', [3, 4])",
+            ["bad.py:23", "dynamic value space"],
+        ),
+        ("return replace(BASE, model=ModelConfig(n_layer=0))", ["n_layer", "0"]),
+        ("return (", ["bad.py", "SyntaxError"]),
+        ("import sys\nsys.exit()", ["bad.py:23: a study must not end the program"]),
+        ("return replace(BASE, model=ModelConfig(bias=1))", ["bad.py:22: bias must be bool"]),
+        ("choose(trial, 'a', [1, True])", ["bad.py:22: ", "'a'", "1 and True are equal"]),
+    ],
+)
+def test_a_wrong_study_is_named_with_its_line(
+    bare: Workplace, cell: str, words: list[str]
+) -> None:
+    refused(bare, bare.run(bare.write("bad", cell=cell)), 2, *words)
+
+
+def test_a_file_without_a_study_is_refused(bare: Workplace) -> None:
+    (bare.folder / "bad.py").write_text("study = 5")
+    refused(bare, bare.run("bad.py"), 2, "bad.py", "study = Study(...)", "int")
+
+
+def test_debug_shows_where_it_was_raised(bare: Workplace) -> None:
+    """Beside the same words, and with the same exit code."""
+    result = bare.run("xyzzy", "--debug")
+    assert result.exit_code == bare.run("xyzzy").exit_code == 2
+    assert "Traceback" in result.stderr
+    assert "error: no study is called" in result.stderr
+
+
+def test_a_plan_shows_what_each_budget_gives(bare: Workplace) -> None:
+    result = bare.run("--plan", bare.write(), "--budget", "steps=5", "--budget", "tokens=1_000")
+
+    assert result.exit_code == 0
+    for words in ("tiny · steps=5: 4 runs", "5 steps", "tiny · tokens=1000: 4 runs", "1,000 tok"):
+        assert words in result.stdout
+    assert "12 steps" not in result.stdout
+
+
+def test_the_list_and_a_plan_say_which_texts_are_downloaded(bare: Workplace) -> None:
+    lines = {line.split()[0]: line for line in bare.run("--list").stdout.splitlines()}
+    assert "tinyshakespeare (downloaded once)" in lines["nanogpt"]
+    assert lines["smoke"].split()[-1] == "pydocs"
+    assert "Text: tinyshakespeare (downloaded once)." in bare.run("nanogpt", "--plan").stdout
+    assert "Text: pydocs." in bare.run("smoke", "--plan").stdout
+
+
+def test_what_a_search_ranks_must_be_fair(bare: Workplace) -> None:
+    cell = """
+kind = choose(trial, "tokenizer", ["char", "byte"])
+return replace(BASE, tokenizer=TokenizerConfig(kind=kind))
+"""
+    study = bare.write("unfair", cell=cell, options='metric="val_loss"')
+    refused(bare, bare.run(study), 2, "val_loss", "val_bits_per_byte")
+
+
+def test_without_a_network_one_line_names_the_way_out(bare: Workplace) -> None:
+    """In a process of its own, for the workers' environment is that of their server."""
+    closed = {"HTTPS_PROXY": "http://127.0.0.1:1", CORPORA_VARIABLE: ""}
+    process = bare.start("smoke", "--corpus", "tinyshakespeare", **closed)
+    stdout, stderr = process.communicate(timeout=120)
+    assert (process.returncode, stdout) == (3, "")
+    assert stderr.startswith("error: tinyshakespeare.txt must be downloaded")
+    assert len(stderr.splitlines()) == 2
+    assert "--corpora-dir" in stderr
+    assert "pydocs" in stderr
+    assert not (bare.folder / "mlruns").exists()
+
+
+def test_a_store_that_can_not_be_written_is_found_before_training(
+    bare: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///song.txt/mlflow.db")
+    result = bare.run(bare.write())
+
+    assert result.exit_code == 4
+    assert "song.txt/mlflow.db" in result.stderr
+    assert len(result.stderr.splitlines()) == 2
+    assert not list(bare.temporary.iterdir())
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert bare.entries() == []
+
+
+def test_a_vocabulary_that_the_text_can_not_give_is_an_infeasible_cell(place: Workplace) -> None:
+    """With it a point that makes no config, and a loss that becomes infinite."""
+    cell = """
+kind = choose(trial, "kind", ["char", "bpe", "wide", "hot"])
+if kind == "bpe":
+    return replace(BASE, tokenizer=TokenizerConfig(kind="bpe", vocab_size=30_000))
+if kind == "wide":
+    return replace(BASE, model=replace(BASE.model, n_embd=17))
+if kind == "hot":
+    optimizer = OptimizerConfig(learning_rate=1e30, schedule="constant", grad_clip=0.0)
+    return replace(BASE, optimizer=optimizer)
+return BASE
+"""
+    result = place.run(place.write(cell=cell, options=""))
+
+    assert result.exit_code == 5
+    outcomes = {entry.label: (str(entry.outcome), entry.reason) for entry in place.entries()}
+    assert outcomes["char"] == ("complete", "")
+    assert outcomes["bpe"][0] == "infeasible"
+    assert "30000" in outcomes["bpe"][1].replace(",", "")
+    assert outcomes["hot"][0] == "diverged"
+    assert "at step" in outcomes["hot"][1]
+    assert "wide" not in outcomes
+    for words in ("Not complete", "diverged: hot", "infeasible: bpe", "dropped: wide"):
+        assert words in result.stdout
+    board = result.stdout.partition("Not complete")[0]
+    assert "hot" not in board
+    statuses = {run.data.tags["cell"]: run.info.status for run in place.records()}
+    assert statuses == {"char": "FINISHED", "bpe": "FAILED", "hot": "FAILED"}
+
+
+def test_in_a_sweep_of_devices_an_absent_one_is_an_infeasible_cell(place: Workplace) -> None:
+    cell = f"""
+device = choose(trial, "device", ["cpu", "{ABSENT}"])
+return replace(BASE, train=replace(BASE.train, device=device))
+"""
+    result = place.run(place.write(cell=cell, options=""))
+
+    assert result.exit_code == 5
+    found = {entry.label: (str(entry.outcome), entry.reason) for entry in place.entries()}
+    assert found == {"cpu": ("complete", ""), ABSENT: ("infeasible", f"no such device: {ABSENT}")}
+
+
+def test_vocab_size_is_no_question_to_a_char_tokenizer(bare: Workplace) -> None:
+    cell = """
+vocab_size = choose(trial, "vocab_size", [512, 1024, 2048])
+return replace(BASE, tokenizer=TokenizerConfig(kind="char", vocab_size=vocab_size))
+"""
+    result = bare.run("--plan", bare.write(cell=cell))
+    assert "2 runs = 1 cells × 2 seeds" in result.stdout
+
+
+def test_a_grid_that_changes_keeps_its_runs_and_fresh_begins_anew(place: Workplace) -> None:
+    first = place.run(place.write(options="seeds=1"))
+    assert first.exit_code == 0, first.output
+    runs = len(place.records())
+    other = place.write(cell=CELL.replace("[1, 2]", "[1, 4]"), options="seeds=1")
+
+    result = place.run(other)
+    assert result.exit_code == 0
+    assert (
+        "The grid has changed: n_head 2 left out (1 run, kept in the ledger and in MLflow); "
+        "n_head 4 new." in " ".join(result.stdout.split())
+    )
+    assert len(place.records()) == runs + 1
+    assert "n_head 2" not in result.stdout.partition("The grid has changed")[0]
+    assert {entry.label for entry in place.entries()} == {"n_head 1", "n_head 4"}
+
+    assert place.run(other, "--fresh").exit_code == 0
+    assert len(place.records()) == runs + 3
+    assert {entry.label for entry in place.entries()} == {"n_head 1", "n_head 4"}
+
+
+def test_a_text_that_changed_is_refused_by_name(place: Workplace) -> None:
+    study = place.write(options="seeds=1")
+    assert place.run(study).exit_code == 0
+    song = place.folder / "song.txt"
+    song.write_text(song.read_text("utf-8") + "And that is all.\n", "utf-8")
+
+    result = place.run(study)
+    assert result.exit_code == 2
+    assert f"but the text {song} changed since it was begun" in result.stderr
+    assert "--fresh" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_search_prunes_what_lags_behind(place: Workplace) -> None:
+    """Half of the points learn nothing, and say so at their first evaluation."""
+    cell = """
+learning_rate = trial.suggest_float("learning_rate", 1e-9, 1e-2, log=True)
+optimizer = OptimizerConfig(learning_rate=learning_rate, warmup_fraction=0.0)
+return replace(BASE, optimizer=optimizer)
+"""
+    options = (
+        "search=Search(n_trials=8, "
+        "pruner=lambda: HyperbandPruner(min_resource=1, max_resource=4, reduction_factor=2))"
+    )
+    study = place.write(cell=cell, options=options, steps=300)  # long enough to be stopped
+    result = place.run(study, "--workers", 1)
+
+    assert result.exit_code == 0, result.output
+    entries = place.entries()
+    assert len(entries) == 8
+    assert {str(entry.outcome) for entry in entries} == {"complete", "pruned"}
+    pruned = [run for run in place.records() if run.data.tags["outcome"] == "pruned"]
+    assert len(pruned) == sum(str(entry.outcome) == "pruned" for entry in entries)
+    assert all("final/val_loss" not in run.data.metrics for run in pruned)
+    assert all("pruned at step" in run.data.tags["reason"] for run in pruned)
+
+
+def test_a_further_look_adds_to_the_first_even_of_a_fresh_study_and_is_paid_for(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two looks at a fresh ledger: nothing set aside, and no run twice."""
+    monkeypatch.setattr("bench.conduct.plan.AUTO_LOOKS", (2, 3))
+    monkeypatch.setattr("bench.conclude.looks.Rule", partial(Rule, min_seeds=2))
+    monkeypatch.setattr("bench.conclude.standings.Standings.settled", False)
+    study = place.write("looks", options="", steps=2)
+    result = place.run(study, "--seeds", "auto", "--fresh")
+
+    assert result.exit_code == 0
+    assert [path.name for path in place.folder.glob("mlruns/ledger/looks*.journal")] == [
+        "looks.journal"
+    ]
+    first, second = " ".join(result.stdout.split()).split("3 paired seeds;")
+    assert "2 paired seeds; alpha 0.005;" in first
+    assert second.startswith(" alpha 0.0017 at look 2 of these cells;")
+    again = place.run(study, "--seeds", "auto").stdout  # nothing is run, and one board is shown
+    assert again.count("bits/byte") == 1
+    assert f"3 paired seeds;{second.partition('Browse')[0]}" in " ".join(again.split())
+
+
+def test_a_confirmation_that_is_not_complete_is_said_and_is_not_done(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverging(plan: Plan, leader: Cell) -> Plan:
+        again = confirmation(plan, leader)
+        [cell] = again.grid.cells
+        hot = {"learning_rate": "1e30", "schedule": "constant", "grad_clip": "0.0"}
+        cells = [replace(cell, config=cell.config.override(hot))]
+        return replace(again, grid=replace(again.grid, cells=cells))
+
+    monkeypatch.setattr("bench.conduct.conductor.confirmation", diverging)
+    cell = CELL.replace(
+        "replace(BASE,", "replace(BASE, corpus=replace(BASE.corpus, test_fraction=0.1),"
+    )
+    result = place.run(place.write(cell=cell, options="", steps=4))
+
+    assert result.exit_code == 5
+    assert "could not be measured on the test part (1 diverged)" in " ".join(result.stdout.split())
+    cells = {run.data.tags["cell"] for run in place.records()}
+    assert cells > {"n_head 1", "n_head 2"}
+    [other] = cells - {"n_head 1", "n_head 2"}
+    assert other.endswith(" (confirmation)")

@@ -1,0 +1,214 @@
+"""What a person finds in MLflow of a finished study, and what nobody must find there."""
+
+import base64
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from mlflow.entities import Run
+from safetensors.torch import load_model
+from workplace import Finished
+
+from bench.record.tracking import TAG_CELL_KEY, load_config
+from gpt.config import RunConfig
+from gpt.tokenizers import load_tokenizer
+from gpt.training.evaluate import evaluate
+from gpt.training.setup import set_up
+
+CURVES = {
+    "train/loss",
+    "train/learning_rate",
+    "train/grad_norm",
+    "val/loss",
+    "val/bits_per_byte",
+    "speed/tokens_per_second",
+    "speed/step_milliseconds",
+}
+FILES = {
+    "config.json",
+    "environment.json",
+    "curve.csv",
+    "sample.txt",
+    "model.safetensors",
+    "tokenizer",
+}
+
+
+@pytest.fixture
+def run(finished: Finished) -> Run:
+    return finished.place.records()[0]
+
+
+def artifacts(run: Run) -> Path:
+    return Path(run.info.artifact_uri.removeprefix("file://"))
+
+
+def test_an_experiment_a_study_with_its_description(finished: Finished) -> None:
+    experiment = finished.place.client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    note = experiment.tags["mlflow.note.content"]
+    assert note.startswith("Does a head more sing better?")
+    assert "Details" in note
+
+
+def test_a_launch_holds_a_run_for_each_cell_and_seed(finished: Finished) -> None:
+    *_, launch = finished.place.records("launch")
+    runs = finished.place.records()
+
+    assert {run.info.run_name for run in runs} == {
+        f"n_head {n_head} · {seed}" for n_head in (1, 2) for seed in (0, 1)
+    }
+    assert {run.data.tags["mlflow.parentRunId"] for run in runs} == {launch.info.run_id}
+    assert {run.info.status for run in [launch, *runs]} == {"FINISHED"}
+    assert "n_head 2" in launch.data.tags["mlflow.note.content"]
+    assert {"python", "platform", "code"} <= set(launch.data.tags)
+
+
+def test_a_run_s_params_are_its_settled_config(run: Run) -> None:
+    config = RunConfig.from_json((artifacts(run) / "config.json").read_text("utf-8"))
+    expected = {k: str(v) for k, v in config.flat().items() if v is not None}
+
+    assert {k: v for k, v in run.data.params.items() if k != "vocab_size"} == expected
+    assert run.data.params["budget"] == "12 steps"
+    assert run.data.params["vocab_size"] == run.data.tags["vocab_size"]
+
+
+def test_a_run_s_tags_say_what_it_was_made_of(run: Run) -> None:
+    tags = run.data.tags
+    assert tags["outcome"] == "complete"
+    assert tags["cell"] == run.info.run_name.partition(" · ")[0]
+    assert len(tags["corpus_digest"]) == 64
+    assert {"tokenizer_digest", "device_name", "threads", "kernel", "run_key"} <= set(tags)
+
+
+def test_how_many_runs_were_side_by_side_is_a_tag_and_in_the_ledger(finished: Finished) -> None:
+    recorded = {
+        (run.data.tags[TAG_CELL_KEY], run.data.params["seed"]): run.data.tags["runs_side_by_side"]
+        for run in finished.place.records()
+    }
+    assert recorded == {
+        (entry.config.cell_key, str(entry.config.train.seed)): str(
+            entry.facts["runs_side_by_side"]
+        )
+        for entry in finished.place.entries()
+    }
+    assert set(recorded.values()) <= {"1", "2"}
+
+
+def test_a_run_names_its_dataset(run: Run) -> None:
+    [given] = run.inputs.dataset_inputs
+    assert given.dataset.name == "song.txt"
+    assert run.data.tags["corpus_digest"].startswith(given.dataset.digest)
+
+
+def test_the_curves_are_whole(finished: Finished, run: Run) -> None:
+    history = {
+        name: finished.place.client.get_metric_history(run.info.run_id, name) for name in CURVES
+    }
+    assert [metric.step for metric in history["train/loss"]] == [1, 3, 6, 9, 10, 12]
+    assert [metric.step for metric in history["val/bits_per_byte"]] == [3, 6, 9, 12]
+    curve = pd.read_csv(artifacts(run) / "curve.csv").set_index("step")
+    for name, metrics in history.items():
+        found = curve[name].dropna()
+        assert [m.step for m in metrics] == list(found.index)
+        assert [m.value for m in metrics] == pytest.approx(list(found))
+
+
+def test_the_final_numbers_are_metrics_too(finished: Finished, run: Run) -> None:
+    metrics = run.data.metrics
+    entry = next(e for e in finished.place.entries() if e.config.key == run.data.tags["run_key"])
+
+    assert {name: metrics[f"final/{name}"] for name in entry.summary} == pytest.approx(
+        dict(entry.summary)
+    )
+    assert metrics["final/val_bits_per_byte"] == metrics["val/bits_per_byte"]
+    assert metrics["final/n_steps"] == 12
+
+
+def test_the_files_of_a_run(run: Run) -> None:
+    folder = artifacts(run)
+    assert {path.name for path in folder.iterdir()} >= FILES
+    assert (folder / "sample.txt").read_text("utf-8")
+    environment = json.loads((folder / "environment.json").read_text("utf-8"))
+    assert {"python", "libraries", "code", "cpu_cores"} <= set(environment)
+
+
+def test_the_weights_load_and_evaluate_as_recorded(finished: Finished, run: Run) -> None:
+    """The weights of the last evaluation, whose numbers are the run's."""
+    folder = artifacts(run)
+    config = load_config_in(folder)
+    setup = set_up(config, cache=finished.place.folder / "cache")
+    load_model(setup.model, folder / "model.safetensors")
+    torch.set_num_threads(int(run.data.tags["threads"]))
+    text = setup.text.encoded
+    found = evaluate(
+        setup.model,
+        text.val,
+        previous_token=int(text.train[-1]),
+        n_bytes=text.val_bytes,
+        device=setup.device,
+    )
+    assert found.bits_per_byte == run.data.metrics["final/val_bits_per_byte"]
+    assert load_tokenizer(folder / "tokenizer").digest == run.data.tags["tokenizer_digest"]
+
+
+def load_config_in(folder: Path) -> RunConfig:
+    return RunConfig.from_json((folder / "config.json").read_text("utf-8"))
+
+
+def test_the_saved_views_show_this_ledger_s_runs_best_first(finished: Finished) -> None:
+    experiment = finished.place.client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    *_, launch = finished.place.records("launch")
+    ledger = launch.data.tags["gpt_bench.ledger"]
+    views = {
+        tag: view(value)
+        for tag, value in experiment.tags.items()
+        if tag.startswith("mlflow.sharedViewState.")
+    }
+    assert len(views) == 2
+    for tag, state in views.items():
+        key = tag.removeprefix("mlflow.sharedViewState.")
+        assert f"viewStateShareKey={key}" in finished.result.stdout
+        assert state["orderByKey"] == "metrics.`final/val_bits_per_byte`"
+        assert state["orderByAsc"] is True
+        found = finished.place.client.search_runs(
+            [experiment.experiment_id], state["searchFilter"], order_by=[state["orderByKey"]]
+        )
+        assert {run.data.tags["gpt_bench.ledger"] for run in found} == {ledger}
+        assert len(found) == 4
+    assert "workflowType=machine_learning" in finished.result.stdout
+
+
+def view(tag: str) -> dict[str, Any]:
+    packed = json.loads(tag)["state"].removeprefix("deflate;")
+    state: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(packed)))
+    return state
+
+
+def test_a_secret_in_the_environment_is_written_nowhere(finished: Finished, secret: str) -> None:
+    files = [path for path in finished.place.folder.rglob("*") if path.is_file()]
+    assert any(path.name == "mlflow.db" for path in files)
+    assert any(path.suffix == ".journal" for path in files)
+    assert [path for path in files if secret.encode() in path.read_bytes()] == []
+    assert secret not in finished.result.output
+
+
+def test_a_recorded_run_repeats_to_the_bit(
+    finished: Finished, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = finished.place
+    monkeypatch.chdir(place.folder)
+    monkeypatch.setenv("GPT_BENCH_CACHE", str(place.folder / "cache"))
+    result = place.run("--from-run", run.info.run_id, "--workers", 2)
+
+    assert result.exit_code == 0, result.output
+    [again] = place.records(study=f"run-{load_config(run.info.run_id).key}")
+    assert again.data.tags["threads"] == run.data.tags["threads"]
+    for name in ("val_loss", "train_loss", "val_bits_per_byte"):
+        assert again.data.metrics[f"final/{name}"] == run.data.metrics[f"final/{name}"]
+    assert load_config_in(artifacts(again)) == load_config_in(artifacts(run))

@@ -1,0 +1,77 @@
+"""Muon against the singular value decomposition, and matrices together against one by one."""
+
+import pytest
+import torch
+
+from gpt.training.muon import Muon, orthogonalize
+
+SHAPES = [(12, 4), (4, 12), (4, 4), (12, 4)]
+
+
+def test_enough_iterations_give_the_nearest_orthogonal_matrix() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(3, 6, 20)
+    u, _, v = torch.linalg.svd(x, full_matrices=False)
+
+    assert (orthogonalize(x, 9).float() - u @ v).abs().max() < 0.02
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_it_multiplies_in_the_dtype_that_the_device_multiplies_fastest(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In bfloat16 where that is emulated, a step of the sweep took 1.4 to 1.8 times as long."""
+    monkeypatch.setattr("gpt.training.muon.product_dtype", lambda _: dtype)
+    x = torch.randn(2, 6, 20, generator=torch.Generator().manual_seed(0))
+    before = x.clone()
+
+    assert orthogonalize(x, 3).dtype is dtype
+    assert torch.equal(x, before)
+
+
+def moved(gradients: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Matrices of ones after two steps of one optimizer that holds them all."""
+    weights = [torch.nn.Parameter(torch.ones_like(gradient)) for gradient in gradients]
+    optimizer = Muon(weights, lr=0.1, weight_decay=0.5)
+    for sign in (1, -3):
+        for weight, gradient in zip(weights, gradients, strict=True):
+            weight.grad = sign * gradient
+        optimizer.step()
+    return [weight.detach() for weight in weights]
+
+
+def test_a_matrix_and_its_transpose_move_alike() -> None:
+    gradient = torch.randn(4, 12, generator=torch.Generator().manual_seed(0))
+    lying, standing = moved([gradient, gradient.T])
+
+    torch.testing.assert_close(lying, standing.T)
+
+
+def test_the_first_step_is_as_large_as_adamws() -> None:
+    """Root mean square near 0.2 times the learning rate, whatever the gradient's size."""
+    for shape in SHAPES:
+        weight = torch.nn.Parameter(torch.zeros(shape))
+        weight.grad = 1e-3 * torch.randn(shape, generator=torch.Generator().manual_seed(1))
+        Muon([weight], lr=0.1, weight_decay=0.0).step()
+        rms = weight.detach().square().mean().sqrt()
+
+        assert float(rms) == pytest.approx(0.02, rel=0.5)
+
+
+def test_matrices_without_a_gradient_stay() -> None:
+    still, moving = (torch.nn.Parameter(torch.ones(4, 4)) for _ in range(2))
+    moving.grad = torch.eye(4)
+    Muon([still, moving], lr=0.1, weight_decay=0.1).step()
+
+    assert torch.equal(still, torch.ones(4, 4))
+    assert not torch.equal(moving, torch.ones(4, 4))
+
+
+def test_matrices_together_move_as_each_does_alone() -> None:
+    torch.manual_seed(0)
+    gradients = [torch.randn(shape) for shape in SHAPES]
+
+    together = moved(gradients)
+
+    for gradient, moved_together in zip(gradients, together, strict=True):
+        torch.testing.assert_close(*moved([gradient]), moved_together)
