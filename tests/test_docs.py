@@ -10,7 +10,8 @@ from bench.cells.catalog import all_studies
 from bench.cells.settings import settle
 from bench.conduct.plan import Command, make_plan
 from bench.ledger.outcome import Outcome
-from bench.run.worker import Finished, Place, Train, perform
+from bench.run.messages import Finished, Folders, Train
+from bench.run.worker import perform
 from bench.study import main
 from gpt.cache import default_cache
 from gpt.corpora import CORPORA_VARIABLE
@@ -38,10 +39,10 @@ def test_the_study_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     settings = dict(setting.split("=") for setting in tiny.split())
     plan = make_plan(Command(study="mine.py", overrides=settings))
     assert [cell.config.model.n_head for cell in plan.grid.cells] == [1, 2, 4]
-    place = Place(cache=default_cache(), corpora_dir=None)
+    folders = Folders(cache=default_cache(), corpora_dir=None)
     config = plan.grid.cells[0].config
     messages: list[object] = []
-    task = Train(config=config, place=place, folder=tmp_path / "run")
+    task = Train(config=config, folders=folders, folder=tmp_path / "run")
     perform(task, lambda message: messages.append(message) is None)
 
     last = messages[-1]

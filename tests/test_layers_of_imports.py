@@ -50,6 +50,44 @@ def test_gpt_knows_nothing_of_the_harness() -> None:
     assert importers("gpt", "bench", "studies", "optuna", "mlflow") == {}
 
 
+ROOMS = (
+    {"system", "timing"},
+    {"metrics", "spec", "cells"},
+    {"ledger"},
+    {"run"},
+    {"record"},
+    {"conclude"},
+    {"conduct"},
+    {"micro"},
+    {"speed", "study", "compare"},
+)
+"""The rooms of bench/ in the order of the data: each may import what stands before it."""
+
+
+def test_the_rooms_of_the_harness_stand_in_the_order_of_the_data() -> None:
+    """So a worker imports no microbenchmark, and what a run records knows no conclusion."""
+    order = {room: place for place, rooms in enumerate(ROOMS) for room in rooms}
+    paths = [
+        path for path in files("bench") if path.parent != ROOT / "bench" or path.stem != "__init__"
+    ]
+    rooms = {path: path.relative_to(ROOT / "bench").parts[0].removesuffix(".py") for path in paths}
+    assert set(rooms.values()) == order.keys()
+
+    backwards = {
+        f"{path.relative_to(ROOT)}: {module}"
+        for path, room in rooms.items()
+        for module in modules(path)
+        if module.startswith("bench.") and order.get(module.split(".")[1], 0) > order[room]
+    }
+    assert backwards == set()
+
+
+def test_the_model_knows_nothing_of_its_training_and_acceleration() -> None:
+    later = ("gpt.training", "gpt.acceleration")
+    for room in ("config", "corpora", "tokenizers", "attention", "model"):
+        assert importers(f"gpt/{room}", *later) == {}
+
+
 def test_configs_load_without_torch() -> None:
     """Not by their own imports, nor by those of the modules of gpt that they import."""
     reached: set[Path] = set()

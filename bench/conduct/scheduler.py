@@ -18,7 +18,7 @@ from bench.ledger.outcome import Outcome
 from bench.metrics import Metric
 from bench.record.recorder import Recorder
 from bench.run.executor import Died, Event, Executor
-from bench.run.worker import Finished, Place, Prepare, Prepared, Started, Train
+from bench.run.messages import Finished, Folders, Prepare, Prepared, Started, Train
 from bench.system.interruption import Interruption, Stopped
 from gpt.config import RunConfig
 from gpt.errors import DataError, MachineError
@@ -49,7 +49,7 @@ def text_key(config: RunConfig) -> str:
 def prepare_texts(
     configs: Iterable[RunConfig],
     executor: Executor,
-    place: Place,
+    folders: Folders,
     progress: Progress,
     interruption: Interruption,
 ) -> Texts:
@@ -69,7 +69,7 @@ def prepare_texts(
     corpora: dict[str, str] = {}
     with progress.preparing(len(waiting)) as advance:
         for key, config in waiting.items():
-            executor.submit(key, Prepare(config=config, place=place))
+            executor.submit(key, Prepare(config=config, folders=folders))
         while waiting:
             if interruption.requested:
                 raise Stopped(interruption.exit_code, "Stopped before anything was trained.")
@@ -125,7 +125,7 @@ class Launch:
         progress: Progress,
         metric: Metric,
         texts: Texts,
-        place: Place,
+        folders: Folders,
         folder: Path,
     ) -> None:
         self._ledger = ledger
@@ -134,7 +134,7 @@ class Launch:
         self._progress = progress
         self._metric = metric
         self._texts = texts
-        self._place = place
+        self._folders = folders
         self._folder = folder
         self._active: dict[str, _Active] = {}
 
@@ -176,7 +176,7 @@ class Launch:
                 self._settle(run, Outcome.INFEASIBLE, reason)
                 continue
             text = self._texts.ready.get(text_key(claim.config))  # a search may meet another
-            task = Train(config=claim.config, place=self._place, folder=run.folder, text=text)
+            task = Train(config=claim.config, folders=self._folders, folder=run.folder, text=text)
             self._executor.submit(claim.name, task)
 
     def _why_not(self, config: RunConfig) -> str | None:

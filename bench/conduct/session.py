@@ -21,7 +21,7 @@ from bench.record.outbox import HURRIED_SECONDS, PATIENCE_SECONDS, Outbox
 from bench.record.recorder import Recorder
 from bench.record.tracking import Tracker
 from bench.run.executor import Executor, LocalExecutor, refuse_absent_device
-from bench.run.worker import Place
+from bench.run.messages import Folders
 from bench.system import identity
 from bench.system.beside import beside
 from bench.system.console import open_console
@@ -40,7 +40,7 @@ class Session:
 
     executor: Executor
     progress: Progress
-    place: Place
+    folders: Folders
     texts: Texts
     interruption: Interruption
     folder: Path
@@ -80,7 +80,7 @@ class Session:
                 progress=self.progress,
                 metric=plan.study.metric,
                 texts=self.texts,
-                place=self.place,
+                folders=self.folders,
                 folder=self.folder,
             ).run(self.interruption)
             yield ledger, recorder
@@ -132,7 +132,7 @@ def start_session(command: Command, plan: Plan) -> Iterator[Session]:
     """
     configs = [cell.config for cell in plan.grid.cells]
     progress = Progress(open_console(stderr=True))
-    place = Place(cache=default_cache(), corpora_dir=command.corpora_dir)
+    folders = Folders(cache=default_cache(), corpora_dir=command.corpora_dir)
     with (
         closing(_start_executor(command, plan, configs)) as executor,
         Interruption() as interruption,
@@ -141,8 +141,8 @@ def start_session(command: Command, plan: Plan) -> Iterator[Session]:
         yield Session(
             executor=executor,
             progress=progress,
-            place=place,
-            texts=prepare_texts(configs, executor, place, progress, interruption),
+            folders=folders,
+            texts=prepare_texts(configs, executor, folders, progress, interruption),
             interruption=interruption,
             folder=folder,
         )

@@ -13,7 +13,7 @@ from bench.ledger.ledger import Claim, Ledger
 from bench.ledger.outcome import Outcome
 from bench.record.outbox import Outbox
 from bench.record.tracking import TAG_ATTEMPT, TAG_CELL, TAG_CELL_KEY, Tracker
-from bench.run.worker import Started
+from bench.run.messages import Started
 from bench.spec import Study
 from bench.system import identity
 from gpt.config import RunConfig

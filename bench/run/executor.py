@@ -22,7 +22,8 @@ from typing import Protocol
 import torch
 
 from bench.run import forkserver
-from bench.run.worker import Finished, Message, Task, perform
+from bench.run.messages import Finished, Message, Task
+from bench.run.worker import perform
 from bench.system.interruption import SIGNALS
 from bench.system.lifeline import end_with_parent
 from gpt.acceleration.malloc import keep_freed_memory

@@ -19,8 +19,9 @@ import torch
 from ray.exceptions import RayError
 
 from bench.run.executor import Died, Event, refuse_absent_device
+from bench.run.messages import Finished, Message, Task, Train
 from bench.run.ray_cluster import cause_of, connect, machines_of_cluster, on, with_this_code
-from bench.run.worker import Finished, Message, Task, Train, messages_of
+from bench.run.worker import messages_of
 from bench.system.identity import code_digest
 from gpt.acceleration.malloc import keep_freed_memory
 from gpt.cache import default_cache
@@ -182,10 +183,10 @@ def _perform(
 
 def _here(task: Task, folder: Path) -> Task:
     """The same task with the folders of this machine."""
-    place = replace(task.place, cache=default_cache())
+    folders = replace(task.folders, cache=default_cache())
     if isinstance(task, Train):
-        return replace(task, place=place, folder=folder)
-    return replace(task, place=place)
+        return replace(task, folders=folders, folder=folder)
+    return replace(task, folders=folders)
 
 
 def _read(folder: Path) -> dict[str, bytes]:

@@ -12,7 +12,7 @@ from bench.speed.shapes import Shape
 from bench.timing.interleave import interleave
 from gpt.config import Device
 from gpt.device import resolve_device, synchronize
-from gpt.model.generate import generate
+from gpt.generate import generate
 from gpt.model.gpt import LanguageModel, build_model
 from gpt.presets import NANOGPT
 
@@ -55,7 +55,7 @@ def recompute(model: LanguageModel, n_tokens: int, *, keep: int) -> torch.Tensor
     """The originals' `generate`: for each token, the whole context through the whole model.
 
     Args:
-        keep: tokens of context that a full block starts anew with, as in `gpt.model.generate`.
+        keep: tokens of context that a full block starts anew with, as in `gpt.generate`.
     """
     text = torch.zeros(1, 1, dtype=torch.long, device=next(model.parameters()).device)
     start = 0

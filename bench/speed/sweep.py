@@ -16,7 +16,7 @@ from bench.record.outbox import Outbox
 from bench.record.recorder import point_metrics
 from bench.record.tracking import Tracker
 from bench.run.executor import LocalExecutor
-from bench.run.worker import Finished, Place, Prepare, Started, Train
+from bench.run.messages import Finished, Folders, Prepare, Started, Train
 from bench.speed.rows import Row, compared
 from bench.system.lifeline import killed_with_parent
 from bench.timing.interleave import interleave
@@ -75,16 +75,16 @@ def _command(module: str, *arguments: str) -> None:
 
 def overhead_row(config: RunConfig, tracker: Tracker, *, rounds: int, folder: Path) -> Row:
     """Wall of a recorded run that is neither training nor evaluation, over all its wall."""
-    place = Place(cache=folder / "cache", corpora_dir=None)
+    folders = Folders(cache=folder / "cache", corpora_dir=None)
     outbox = Outbox(tracker, folder / "unsent")
     executor = LocalExecutor(1, torch.get_num_threads())
     try:
-        executor.submit("text", Prepare(config=config, place=place))
+        executor.submit("text", Prepare(config=config, folders=folders))
         _events(executor)
         shares = []
         for i in range(rounds):
             start = time.perf_counter()
-            task = Train(config=config, place=place, folder=folder / f"run-{i}")
+            task = Train(config=config, folders=folders, folder=folder / f"run-{i}")
             executor.submit("run", task)
             summary = _record(executor, outbox, config, task.folder)
             wall = time.perf_counter() - start

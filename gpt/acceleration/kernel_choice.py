@@ -29,7 +29,7 @@ from gpt.attention.verify import verify
 from gpt.cache import cache_errors, entry, key_of
 from gpt.device import device_name, synchronize
 from gpt.errors import InfeasibleError
-from gpt.training.rng import PrivateRandomState
+from gpt.rng import PrivateRandomState
 
 CHOICE_FILE = "choice.json"
 

@@ -21,7 +21,7 @@ from gpt.acceleration.compiled import compile_gradients
 from gpt.config import Dtype
 from gpt.errors import UnsoundError
 from gpt.model.gpt import LanguageModel
-from gpt.training.rng import PrivateRandomState
+from gpt.rng import PrivateRandomState
 
 COMPILED_TOLERANCE = {"float32": 1e-5, "bfloat16": 0.05, "float16": 0.05}
 """How far the compiled gradients may be from the others: the norm of the difference over theirs.

@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from gpt.training.rng import PrivateRandomState
+from gpt.rng import PrivateRandomState
 
 
 class Attend(Protocol):

@@ -99,7 +99,7 @@ def load_or_encode(corpus: Corpus, tokenizer: Tokenizer, cache: Path) -> Encoded
     )
 
 
-def near(tokens: TokenArray, device: torch.device) -> TokenArray | torch.Tensor:
+def moved_if_small(tokens: TokenArray, device: torch.device) -> TokenArray | torch.Tensor:
     """A split (N,) where its batches are gathered soonest: on a GPU, if it takes little room."""
     if device.type != "cuda" or 4 * tokens.size > MOST_BYTES_ON_GPU:
         return tokens

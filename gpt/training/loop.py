@@ -23,12 +23,12 @@ from gpt.acceleration.step import Step
 from gpt.config import RunConfig
 from gpt.device import peak_memory_bytes, reset_peak_memory, synchronize
 from gpt.errors import ConfigError, DivergedError
+from gpt.rng import PrivateRandomState
 from gpt.training.clock import BUDGETED, Clock
-from gpt.training.data import near, sample_batches
+from gpt.training.data import moved_if_small, sample_batches
 from gpt.training.evaluate import Evaluation, estimate_loss, evaluate_split
 from gpt.training.flops import flops_per_step
 from gpt.training.optim import learning_rate_at
-from gpt.training.rng import PrivateRandomState
 from gpt.training.setup import Setup
 
 
@@ -152,7 +152,7 @@ class _Run:
             reset_peak_memory(setup.device)
             self.take_step = Step(setup)
         with self.clock.measure("data"):
-            self.tokens = near(setup.text.encoded.train, setup.device)
+            self.tokens = moved_if_small(setup.text.encoded.train, setup.device)
         with self.clock.measure("compile"):
             self._rehearse()
 

@@ -21,7 +21,7 @@ from workplace import VERSE, Finished, Workplace
 from bench.cells.grid import enumerate_grid
 from bench.ledger.ledger import Ledger
 from bench.run.executor import LocalExecutor
-from bench.run.worker import Place, Prepare, Train
+from bench.run.messages import Folders, Prepare, Train
 from bench.spec import Study
 from gpt.config import Budget, CorpusConfig, ModelConfig, RunConfig, TrainConfig
 
@@ -113,7 +113,7 @@ def tiny(tmp_path: Path) -> RunConfig:
 @pytest.fixture
 def prepare(tiny: RunConfig, tmp_path: Path) -> Prepare:
     """A task of milliseconds."""
-    return Prepare(config=tiny, place=Place(cache=tmp_path / "cache", corpora_dir=None))
+    return Prepare(config=tiny, folders=Folders(cache=tmp_path / "cache", corpora_dir=None))
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def endless(tiny: RunConfig, prepare: Prepare, tmp_path: Path) -> Train:
     """A task that ends when it is told to."""
     budget = Budget(steps=10_000_000)
     config = replace(tiny, train=replace(tiny.train, budget=budget, log_interval=1))
-    return Train(config=config, place=prepare.place, folder=tmp_path / "run")
+    return Train(config=config, folders=prepare.folders, folder=tmp_path / "run")
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from bench.run.executor import Died, Event, Executor
-from bench.run.worker import Finished
+from bench.run.messages import Finished
 from gpt.training.loop import Point
 
 

@@ -20,7 +20,7 @@ from bench.ledger.ledger import Claim, Ledger
 from bench.ledger.outcome import Outcome
 from bench.record.recorder import Recorder
 from bench.run.executor import Died, Event, Executor
-from bench.run.worker import Finished, Place, Prepared, Started, Task, Train
+from bench.run.messages import Finished, Folders, Prepared, Started, Task, Train
 from bench.system.interruption import Interruption, Stopped
 from gpt.errors import MachineError
 from gpt.training.loop import Point
@@ -97,7 +97,7 @@ def side_by_side(open_ledger: Open, folder: Path, n_points: Sequence[int]) -> li
             progress=Progress(Console(stderr=True)),
             metric="val_bits_per_byte",
             texts=Texts(ready={}, infeasible={}, corpora={}),
-            place=Place(cache=folder, corpora_dir=None),
+            folders=Folders(cache=folder, corpora_dir=None),
             folder=folder,
         ).run(interruption)
         entries = ledger.entries()
@@ -149,7 +149,7 @@ def test_a_full_disk_ends_a_launch_with_its_cause(open_ledger: Open, tmp_path: P
             progress=Progress(Console(file=io.StringIO())),
             metric="val_bits_per_byte",
             texts=Texts(ready={}, infeasible={}, corpora={}),
-            place=Place(cache=tmp_path, corpora_dir=None),
+            folders=Folders(cache=tmp_path, corpora_dir=None),
             folder=tmp_path,
         )
         with pytest.raises(MachineError, match="No space left"):
@@ -169,7 +169,7 @@ def test_a_stop_while_texts_are_made_is_told_so(tmp_path: Path) -> None:
             prepare_texts(
                 [config],
                 executor,
-                Place(cache=tmp_path, corpora_dir=None),
+                Folders(cache=tmp_path, corpora_dir=None),
                 Progress(Console(file=io.StringIO())),
                 interruption,
             )
@@ -189,7 +189,7 @@ def test_a_text_is_made_once_and_for_the_longest_block(tmp_path: Path) -> None:
             prepare_texts(
                 blocks,
                 executor,
-                Place(cache=tmp_path, corpora_dir=None),
+                Folders(cache=tmp_path, corpora_dir=None),
                 Progress(Console(file=io.StringIO())),
                 interruption,
             )
@@ -220,7 +220,7 @@ def test_a_run_is_told_which_text_it_must_find(open_ledger: Open, tmp_path: Path
             progress=Progress(Console(file=io.StringIO())),
             metric="val_bits_per_byte",
             texts=Texts(ready=ready, infeasible={}, corpora={}),
-            place=Place(cache=tmp_path, corpora_dir=None),
+            folders=Folders(cache=tmp_path, corpora_dir=None),
             folder=tmp_path,
         ).run(interruption)
     assert len(told) == len(configs)
@@ -257,7 +257,7 @@ def launched(
             progress=Progress(Console(file=shown)),
             metric="val_bits_per_byte",
             texts=Texts(ready={}, infeasible={}, corpora={}),
-            place=Place(cache=folder, corpora_dir=None),
+            folders=Folders(cache=folder, corpora_dir=None),
             folder=folder,
         ).run(interruption)
     return shown.getvalue().splitlines()

@@ -14,7 +14,7 @@ from workplace import gone, wait_until, workers_of
 
 from bench.ledger.outcome import Outcome
 from bench.run.executor import Died, LocalExecutor
-from bench.run.worker import Finished, Prepare, Prepared, Started, Train
+from bench.run.messages import Finished, Prepare, Prepared, Started, Train
 from gpt.config import RunConfig
 from gpt.errors import DataError
 from gpt.training.loop import Point

@@ -16,8 +16,8 @@ from workplace import Workplace, gone, wait_until
 
 from bench.ledger.outcome import Outcome
 from bench.run.executor import Died
+from bench.run.messages import Finished, Prepare, Started, Train
 from bench.run.ray_executor import RayExecutor
-from bench.run.worker import Finished, Prepare, Started, Train
 from gpt.cache import CACHE_VARIABLE
 from gpt.config import RunConfig
 from gpt.errors import ConfigError, DataError, MachineError
@@ -80,7 +80,7 @@ def test_messages_come_in_order_and_what_a_run_has_left_before_the_last(
     assert events[-1].outcome is Outcome.COMPLETE
     left = {path.name for path in task.folder.iterdir()}
     assert left >= {"config.json", "model.safetensors", "sample.txt", "tokenizer"}
-    assert not task.place.cache.exists()
+    assert not task.folders.cache.exists()
 
 
 def test_a_run_that_is_told_to_stop_does_so_and_the_next_begins(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.run.worker import summarize
+from bench.run.facts import summarize
 from gpt.config import CorpusConfig, ModelConfig, RunConfig, TrainConfig
 from gpt.training.clock import BUCKETS
 from gpt.training.evaluate import Evaluation

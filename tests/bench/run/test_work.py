@@ -13,7 +13,9 @@ from safetensors.torch import load_model
 
 from bench.ledger.outcome import Outcome
 from bench.run import worker as work
-from bench.run.worker import Finished, Message, Place, Prepare, Prepared, Started, Train, perform
+from bench.run.facts import facts_of
+from bench.run.messages import Finished, Folders, Message, Prepare, Prepared, Started, Train
+from bench.run.worker import perform
 from bench.system import identity
 from gpt.attention.cpp import library
 from gpt.config import Budget, CorpusConfig, ModelConfig, RunConfig, TokenizerConfig, TrainConfig
@@ -33,8 +35,8 @@ def task(tmp_path: Path) -> Train:
         model=ModelConfig(n_layer=1, n_head=1, n_embd=8, block_size=8),
         train=TrainConfig(budget=Budget(steps=2), evaluations=1, sample_tokens=2, device="cpu"),
     )
-    place = Place(cache=tmp_path / "cache", corpora_dir=None)
-    return Train(config=config, place=place, folder=tmp_path / "run")
+    folders = Folders(cache=tmp_path / "cache", corpora_dir=None)
+    return Train(config=config, folders=folders, folder=tmp_path / "run")
 
 
 def finish(task: Train) -> Finished:
@@ -71,7 +73,7 @@ def test_the_saved_weights_give_the_recorded_numbers(dtype: str, task: Train) ->
     assert finished.summary is not None
     losses = [m.evaluation.loss for m in messages if isinstance(m, Point) and m.evaluation]
     assert min(losses) < losses[-1]
-    plain = set_up(config.override({"dtype": "float32"}), cache=task.place.cache)
+    plain = set_up(config.override({"dtype": "float32"}), cache=task.folders.cache)
     load_model(plain.model, task.folder / "model.safetensors")
     for split in ("val", "test"):
         found = evaluate_split(plain, split).bits_per_byte
@@ -147,7 +149,7 @@ def test_a_text_that_memory_can_not_hold_is_the_machine_s_fault(
 ) -> None:
     monkeypatch.setattr(work, "load_text", lambda *_, **__: bytearray(10**16))
     sent: list[Message] = []
-    perform(Prepare(config=task.config, place=task.place), lambda m: not sent.append(m))  # type: ignore[func-returns-value]
+    perform(Prepare(config=task.config, place=task.folders), lambda m: not sent.append(m))  # type: ignore[func-returns-value]
     assert isinstance(sent[-1], Finished)
     assert isinstance(sent[-1].error, MachineError)
 
@@ -156,7 +158,7 @@ def test_a_text_that_memory_can_not_hold_is_the_machine_s_fault(
 def test_a_text_that_is_not_the_study_s_is_refused(name: str, task: Train) -> None:
     """It lies under the same name on another machine, or was changed since the study began."""
     sent: list[Message] = []
-    perform(Prepare(config=task.config, place=task.place), lambda m: not sent.append(m))  # type: ignore[func-returns-value]
+    perform(Prepare(config=task.config, place=task.folders), lambda m: not sent.append(m))  # type: ignore[func-returns-value]
     prepared = sent[0]
     assert isinstance(prepared, Prepared)
     assert finish(replace(task, text=prepared)).outcome is Outcome.COMPLETE
@@ -182,7 +184,7 @@ def test_a_reproduction_says_whether_its_pieces_are_the_notebooks(
     config = replace(task.config, tokenizer=reproduction)
 
     def facts(config: RunConfig) -> dict[str, Any]:
-        return work._facts(set_up(config, cache=task.place.cache))
+        return facts_of(set_up(config, cache=task.folders.cache))
 
     assert "notebook" not in facts(config)
     digest = facts(config)["corpus_digest"]

@@ -29,7 +29,7 @@ from gpt.attention.cache import KVCache
 from gpt.cache import CACHE_VARIABLE, default_cache
 from gpt.corpora import CORPORA_VARIABLE
 from gpt.errors import ConfigError, MachineError
-from gpt.model.generate import generate
+from gpt.generate import generate
 from gpt.model.gpt import build_model
 from gpt.training.setup import Setup, set_up
 

@@ -7,7 +7,8 @@ import pytest
 from safetensors import SafetensorError
 
 from bench.ledger.outcome import Outcome
-from bench.run.worker import Finished, Prepare, messages_of
+from bench.run.messages import Finished, Prepare
+from bench.run.worker import messages_of
 from bench.system.full_disk import full_disk
 from gpt.errors import MachineError
 

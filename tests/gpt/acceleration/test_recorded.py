@@ -14,7 +14,7 @@ from gpt.acceleration.cuda_graph import RecordedStep, record
 from gpt.config import CudaGraph, Dtype, ModelConfig, TrainConfig
 from gpt.device import available_devices
 from gpt.errors import InfeasibleError
-from gpt.model.generate import generate
+from gpt.generate import generate
 from gpt.model.gpt import GPT
 from gpt.training.loop import Point
 from gpt.training.setup import Setup, resolve_cuda_graph

@@ -90,13 +90,13 @@ def test_bringing_the_text_to_the_device_is_data(
     late: LateDevice, settle: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And no part of a budget in seconds."""
-    bring = gpt.training.loop.near
+    bring = gpt.training.loop.moved_if_small
 
     def bring_slowly(*args: object) -> object:
         late.work(100.0)
         return bring(*args)
 
-    monkeypatch.setattr(gpt.training.loop, "near", bring_slowly)
+    monkeypatch.setattr(gpt.training.loop, "moved_if_small", bring_slowly)
     *_, last = train(watch(settle(seconds=20, evaluations=1), late, step=2.0))
 
     assert (last.step, last.seconds["data"], last.seconds["warm_up"]) == (10, 100.0, 2.0)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gpt.training.rng import PrivateRandomState
+from gpt.rng import PrivateRandomState
 
 CPU = torch.device("cpu")
 

@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 import torch
 
-import gpt.model.generate as gpt_generate
+import gpt.generate as gpt_generate
 from gpt.config import ModelConfig
 from gpt.errors import ConfigError
-from gpt.model.generate import generate
+from gpt.generate import generate
 from gpt.model.gpt import GPT, Bigram, LanguageModel
 from gpt.tokenizers.byte import ByteTokenizer
 

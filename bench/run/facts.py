@@ -1,0 +1,100 @@
+"""What is known of a run: its facts before the first step, its final numbers after the last."""
+
+import math
+import statistics
+from typing import Any
+
+import torch
+
+from bench.system import identity
+from gpt.config import RunConfig
+from gpt.corpora.download import SOURCES
+from gpt.device import device_name, product_dtype
+from gpt.tokenizers.original import (
+    VOCAB_SIZE,
+    OriginalUnigramTokenizer,
+    difference_from_notebook,
+)
+from gpt.training.clock import TRAINING
+from gpt.training.flops import flops_per_step
+from gpt.training.loop import Point, has_reached
+from gpt.training.setup import Setup, Text
+
+
+def _flags(config: RunConfig, text: Text) -> str:
+    """Why the numbers of a run on this text need care, for all who show them; "" if they don't."""
+    flags = {
+        "lossy": not config.tokenizer.lossless,
+        "saw validation": config.tokenizer.sees_validation,
+        "degenerate text": text.encoded.degenerate,
+        "not the notebook's pieces": bool(_against_notebook(text)),
+    }
+    return ", ".join(flag for flag, raised in flags.items() if raised)
+
+
+def _against_notebook(text: Text) -> str | None:
+    """How a reproduction's pieces differ from the notebook's; None: this is no reproduction."""
+    tokenizer, tokens = text.tokenizer, text.encoded.train
+    is_its_text = text.corpus.digest == SOURCES["don_quixote"].sha256
+    if not isinstance(tokenizer, OriginalUnigramTokenizer) or not is_its_text:
+        return None
+    if tokenizer.vocab_size != VOCAB_SIZE:
+        return None
+    n_tokens = len(tokens) + len(text.encoded.val)
+    return difference_from_notebook(tokenizer, tokens[:20].tolist(), n_tokens)
+
+
+def facts_of(setup: Setup) -> dict[str, Any]:
+    text = setup.text
+    against_notebook = _against_notebook(text)
+    return {
+        "corpus": text.corpus.name,
+        "corpus_digest": text.corpus.digest,
+        "tokenizer_digest": text.tokenizer.digest,
+        "vocab_size": text.tokenizer.vocab_size,
+        "device_name": device_name(setup.device),
+        "kernel": setup.config.model.kernel,
+        "threads": torch.get_num_threads(),
+        "environment": identity.environment_digest(),
+        "product_dtype": str(product_dtype(setup.device)).removeprefix("torch."),
+        "canary": "passed",
+        "flags": _flags(setup.config, text),
+        **({} if against_notebook is None else {"notebook": against_notebook or "its pieces"}),
+        "n_params": setup.model.n_params,
+        "bytes_per_token": text.encoded.bytes_per_token,
+        "context_bytes": setup.config.model.block_size * text.encoded.bytes_per_token,
+    }
+
+
+def summarize(setup: Setup, points: list[Point]) -> dict[str, float]:
+    """The final numbers of a complete run.
+
+    The speed is the median over the stretches after warm-up. The loss is that of the last
+    evaluation: the best one would be picked on the text that it is measured on. A run that never
+    reached its target loss needs infinite seconds to get there.
+    """
+    last = points[-1]
+    evaluation = last.evaluation
+    if evaluation is None:
+        raise AssertionError("the last point of a complete run carries an evaluation")
+    timed = points[1:] or points
+    train_seconds = sum(last.seconds[name] for name in TRAINING)
+    target = setup.config.train.target_loss
+    to_target = train_seconds if has_reached(target, evaluation) else math.inf
+    return {
+        "val_bits_per_byte": evaluation.bits_per_byte,
+        "val_loss": evaluation.loss,
+        "train_loss": last.train_loss,
+        "tokens_per_second": statistics.median(p.tokens_per_second for p in timed),
+        "step_milliseconds": statistics.median(p.step_milliseconds for p in timed),
+        "n_params": setup.model.n_params,
+        "n_steps": last.step,
+        "n_tokens": last.n_tokens,
+        "n_bytes": last.n_bytes,
+        "n_flops": last.step * flops_per_step(setup.model, setup.config),
+        "context_bytes": setup.config.model.block_size * setup.text.encoded.bytes_per_token,
+        "peak_memory_bytes": last.peak_memory_bytes,
+        **{f"{bucket}_seconds": seconds for bucket, seconds in last.seconds.items()},
+        "train_seconds": train_seconds,
+        **({"seconds_to_target": to_target} if target is not None else {}),
+    }
