@@ -10,7 +10,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING
 
-from bench.system.interruption import ignored_by_children
+from bench.system.interruption import kept_from_children
 
 if TYPE_CHECKING:  # Windows has but one of them
     from multiprocessing.context import ForkServerContext, SpawnContext
@@ -25,7 +25,7 @@ def start() -> None:
 
         context()
         resource_tracker.ensure_running()  # by itself: it unblocks signals
-        with ignored_by_children():
+        with kept_from_children():
             forkserver.ensure_running()
 
 
@@ -44,5 +44,5 @@ def start_worker(process: BaseProcess) -> None:
         start()  # if it isn't there any more
         process.start()
     else:
-        with ignored_by_children():
+        with kept_from_children():
             process.start()

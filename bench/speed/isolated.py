@@ -14,7 +14,7 @@ from typing import Any, Generic, Self, TypeVar
 import torch
 
 from bench.run.executor import LEAVE_SECONDS
-from bench.system.interruption import ignored_by_children
+from bench.system.interruption import kept_from_children
 from bench.system.lifeline import end_with_parent
 from gpt.acceleration.malloc import keep_freed_memory
 from gpt.config import RunConfig
@@ -41,7 +41,7 @@ class Lane(Generic[T]):
         self._pipe, theirs = context.Pipe()
         arguments = (theirs, make, torch.get_num_threads(), as_worker)
         self._process = context.Process(target=_serve, args=arguments, daemon=True)
-        with ignored_by_children():
+        with kept_from_children():
             self._process.start()
         theirs.close()
 

@@ -109,20 +109,18 @@ def raised() -> Iterator[None]:
 
 
 @contextmanager
-def ignored_by_children() -> Iterator[None]:
-    """Have processes that are started in the block ignore both signals, from their first moment.
+def kept_from_children() -> Iterator[None]:
+    """Have processes that are started in the block get neither signal, from their first moment.
 
     A terminal sends them to the whole group, and whoever is asked while it imports would say what
-    it was at. For the main thread. A signal that comes meanwhile is this process's to heed later.
+    it was at. Children inherit the mask of this thread, the main one. The signals are not ignored
+    here: any other thread of this process would take them then, and they would be lost.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -11,7 +11,7 @@ from workplace import Workplace
 from bench.conduct.progress import Progress
 from bench.system.console import open_console
 
-ROOT = Path(__file__).parents[2] / "bench"
+ROOT = Path(__file__).parents[3] / "bench"
 NAMES = ["data[old].txt", "a[/b].txt", "[bold]x", ":smile:"]
 
 

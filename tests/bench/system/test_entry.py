@@ -16,7 +16,7 @@ from workplace import gone, wait_until
 from bench.system.entry import begin, write_in_any_locale
 from bench.system.interruption import leave
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def is_main_guard(node: ast.stmt) -> bool:
