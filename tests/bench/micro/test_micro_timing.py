@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.micro import ceilings, timing
+from bench.micro import timing
 from bench.micro.accounting import Work
 from bench.micro.checks import disagreement, wrong_mean
 from bench.micro.memory import call_peak_bytes
 from bench.micro.timing import ImpossibleError, Stopwatch, Subject
+from bench.timing import ceilings
 from bench.timing.ceilings import Ceilings, measure_ceilings, measure_matmul
 from gpt.aggregation import AGGREGATIONS
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.micro import ceilings
 from bench.run import plausible
+from bench.timing import ceilings
 from gpt.config import CorpusConfig, ModelConfig, OptimizerConfig, RunConfig, TrainConfig
 from gpt.errors import UnsoundError
 from gpt.training.flops import flops_per_step

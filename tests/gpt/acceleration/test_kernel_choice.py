@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from gpt.acceleration import kernel_choice
 from gpt.acceleration.kernel_choice import Choice, Question, choose_kernel, measure
 from gpt.acceleration.step import Step
-from gpt.attention import KERNELS, Kernel, auto
+from gpt.attention import KERNELS, Kernel
 from gpt.attention import kernel as kernel_module
 from gpt.attention.plain import matmul
 from gpt.config import RunConfig
@@ -26,8 +27,8 @@ QUESTION = Question(dtype="float32", B=2, H=2, T=16, D=8, scale=0.5)
 
 @pytest.fixture(autouse=True)
 def short_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auto, "ROUNDS", 3)
-    monkeypatch.setattr(auto, "ROUND_SECONDS", 0.001)
+    monkeypatch.setattr(kernel_choice, "ROUNDS", 3)
+    monkeypatch.setattr(kernel_choice, "ROUND_SECONDS", 0.001)
 
 
 def kernel(name: str, attend: object = matmul) -> Kernel:
@@ -101,7 +102,7 @@ def test_what_can_t_be_recorded_takes_no_part(monkeypatch: pytest.MonkeyPatch) -
             raise InfeasibleError(f"a CUDA graph must hold this work but: {pool}")
         return run, None
 
-    monkeypatch.setattr(auto, "record", record)
+    monkeypatch.setattr(kernel_choice, "record", record)
     kernels = [
         kernel("waiting"),
         replace(kernel("seeding"), seeds_dropout=True),
@@ -141,7 +142,7 @@ def test_it_is_remembered_until_the_question_changes(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured = Mock(return_value=Choice(kernel="matmul", milliseconds={"matmul": 1}, left_out={}))
-    monkeypatch.setattr(auto, "measure", measured)
+    monkeypatch.setattr(kernel_choice, "measure", measured)
 
     first = choose_kernel(QUESTION, CPU, cache=cache)
     assert choose_kernel(QUESTION, CPU, cache=cache) == first
@@ -172,7 +173,7 @@ def test_a_damaged_answer_is_measured_again_with_a_word(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     measured = Mock(return_value=Choice(kernel="matmul", milliseconds={"matmul": 1}, left_out={}))
-    monkeypatch.setattr(auto, "measure", measured)
+    monkeypatch.setattr(kernel_choice, "measure", measured)
     choice = choose_kernel(QUESTION, CPU, cache=cache)
     (path,) = (cache / "kernels").glob("*/choice.json")
     good = path.read_text()
