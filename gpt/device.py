@@ -109,7 +109,7 @@ def peak_memory_bytes(device: torch.device) -> int:
     """The most memory in use since `reset_peak_memory`.
 
     On CUDA, torch's own allocations, the training text among them where it is there; what a CUDA
-    graph keeps for itself counts while it is recorded, not where something else is made beside it
+    graph keeps for itself counts while it is captured, not where something else is made beside it
     later. On MPS, what the driver holds now (it keeps no peak); on the
     CPU, the process's resident set, the interpreter and torch included.
     """

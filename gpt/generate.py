@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.backends import mkldnn
 
-from gpt.acceleration.cuda_graph import record
+from gpt.acceleration.cuda_graph import capture
 from gpt.errors import ConfigError
 from gpt.model.gpt import LanguageModel
 
@@ -36,11 +36,11 @@ def generate(
         keep: tokens of context that a full block starts anew with. None: as many as fit, so each
             further token costs a pass over the whole block, as it did in the originals; half of
             the block is far faster and forgets earlier.
-        cuda_graph: record the pass for a further token, for a model on CUDA. With `keep=None` a
+        cuda_graph: capture the pass for a further token, for a model on CUDA. With `keep=None` a
             full block has no further tokens.
 
     Raises:
-        InfeasibleError: it can't be recorded.
+        InfeasibleError: it can't be captured.
         ConfigError: on an empty prompt, a negative temperature, a top_k below 1, or a keep that is
             not within the block.
     """
@@ -58,7 +58,7 @@ def generate(
     was_training = model.training
     model.eval()
     if cuda_graph:
-        writer: _Writer = _RecordedWriter(model, choose, generator)
+        writer: _Writer = _CapturedWriter(model, choose, generator)
     else:
         writer = _Writer(model, choose)
     tokens = list(prompt)
@@ -103,7 +103,7 @@ class _Writer:
         return logits
 
 
-class _RecordedWriter(_Writer):
+class _CapturedWriter(_Writer):
     """The same on CUDA: what reads one token and chooses the next is a graph from the third on."""
 
     def __init__(
@@ -135,7 +135,7 @@ class _RecordedWriter(_Writer):
             self.replay()
             return
         self._write_next()
-        self.replay, _ = record(self._write_next, generator=self.generator)
+        self.replay, _ = capture(self._write_next, generator=self.generator)
 
     def _write_next(self) -> None:
         """Read the token at the place, and write the next one after it."""

@@ -23,7 +23,7 @@ def generation_row(shape: Shape, *, n_tokens: int, device: Device, rounds: int) 
     Both see the same context at each token: a full block starts anew with its later half.
     """
     where = resolve_device(device)
-    recorded = where.type == "cuda"
+    captured = where.type == "cuda"
     config = replace(
         NANOGPT.model,
         n_layer=shape.n_layer,
@@ -37,13 +37,13 @@ def generation_row(shape: Shape, *, n_tokens: int, device: Device, rounds: int) 
     )
     keep = max(1, shape.T // 2)
     ways: dict[str, Callable[[], object]] = {
-        "ours": lambda: generate(fused, [0], n_tokens, seed=0, keep=keep, cuda_graph=recorded),
+        "ours": lambda: generate(fused, [0], n_tokens, seed=0, keep=keep, cuda_graph=captured),
         "original": lambda: recompute(per_head, n_tokens, keep=keep),
     }
     seconds = interleave(ways, rounds=rounds, synchronize=lambda: synchronize(where))
     return Row(
         name=f"generation, {n_tokens} tokens at T {shape.T}",
-        ours="keys and values remembered" + (", CUDA graph" if recorded else ""),
+        ours="keys and values remembered" + (", CUDA graph" if captured else ""),
         baseline="everything recomputed",
         **compared(seconds["original"], seconds["ours"]),
         target=10.0,

@@ -22,7 +22,7 @@ import torch
 from filelock import FileLock
 
 from gpt import attention
-from gpt.acceleration.cuda_graph import record
+from gpt.acceleration.cuda_graph import capture
 from gpt.acceleration.precision import computing_context
 from gpt.attention import KERNELS, Kernel
 from gpt.attention.verify import verify
@@ -63,7 +63,7 @@ class Question:
     scale: float
     dropout_p: float = 0.0
 
-    recorded: bool = False
+    captured: bool = False
     """Whether it will be part of a CUDA graph: the time to launch its kernels then counts little.
     """
 
@@ -149,7 +149,7 @@ def _reason_against(kernel: Kernel, question: Question, device: torch.device) ->
     if (reason := NOT_TRIED.get((kernel.name, device.type))) is not None:
         return reason
     dtype = getattr(torch, question.dtype)
-    if question.recorded and question.dropout_p > 0 and kernel.seeds_dropout:
+    if question.captured and question.dropout_p > 0 and kernel.seeds_dropout:
         return f"a CUDA graph of {kernel.name} would drop the same at each launch"
     reason = kernel.unavailable(device, dtype, head_size=question.D, dropout_p=question.dropout_p)
     if reason is not None:
@@ -174,7 +174,7 @@ Run = Callable[[], None]
 def _ready(
     kernels: list[Kernel], question: Question, device: torch.device
 ) -> tuple[dict[str, Run], dict[str, str]]:
-    """Each kernel's run, recorded where the question says so; why others can't be."""
+    """Each kernel's run, captured where the question says so; why others can't be."""
     B, H, T, D = question.B, question.H, question.T, question.D
     dtype = getattr(torch, question.dtype)
     q, k, v = (
@@ -189,17 +189,17 @@ def _ready(
         torch.autograd.grad(out, (q, k, v), grad_out.to(out.dtype))
 
     runs: dict[str, Run] = {kernel.name: partial(both_ways, kernel) for kernel in kernels}
-    if not question.recorded:
+    if not question.captured:
         return runs, {}
     pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
-    recorded, refused = {}, {}
+    captured, refused = {}, {}
     for name, run in runs.items():
         run()
         try:
-            recorded[name], _ = record(run, pool=pool)
+            captured[name], _ = capture(run, pool=pool)
         except InfeasibleError as error:
             refused[name] = str(error)
-    return recorded, refused
+    return captured, refused
 
 
 def _interleaved(runs: Mapping[str, Run], device: torch.device) -> dict[str, list[float]]:

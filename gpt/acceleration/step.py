@@ -10,7 +10,7 @@ another step than the one that trains.
 import torch
 from torch import Tensor
 
-from gpt.acceleration.cuda_graph import RecordedStep
+from gpt.acceleration.cuda_graph import CapturedStep
 from gpt.acceleration.update import Update
 from gpt.training.setup import Setup
 
@@ -25,20 +25,20 @@ class Step:
 
     def __init__(self, setup: Setup) -> None:
         config = setup.config
-        recorded = config.train.cuda_graph == "on"
+        captured = config.train.cuda_graph == "on"
         self.precision = setup.precision
-        self.update = Update(setup.model, self.precision, config.optimizer, recorded=recorded)
+        self.update = Update(setup.model, self.precision, config.optimizer, captured=captured)
         self._micro_batch_size = config.train.micro_batch_size
-        self._recorded = RecordedStep() if recorded else None
+        self._captured = CapturedStep() if captured else None
 
     def __call__(self, x: Tensor, y: Tensor, learning_rate: float) -> tuple[Tensor, Tensor]:
         """Train on a batch (B, T); returns its loss () and the gradient's norm ().
 
         The next step may overwrite the norm; copy it to keep it.
         """
-        if self._recorded is None:
+        if self._captured is None:
             return self._take(x, y, learning_rate)
-        return self._recorded(self._take, x, y, learning_rate)
+        return self._captured(self._take, x, y, learning_rate)
 
     def rehearse(self, x: Tensor, y: Tensor) -> None:
         """Compile, where the config says so, for a batch (B, T) and for all parts of it.

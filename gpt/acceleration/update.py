@@ -17,7 +17,7 @@ class Update:
     Args:
         model: the weights.
         precision: who has their gradients.
-        recorded: whether its steps go into a CUDA graph; the learning rate is then a tensor.
+        captured: whether its steps go into a CUDA graph; the learning rate is then a tensor.
     """
 
     def __init__(
@@ -26,12 +26,12 @@ class Update:
         precision: Precision,
         config: OptimizerConfig,
         *,
-        recorded: bool = False,
+        captured: bool = False,
     ) -> None:
         self.precision = precision
         self.weights = list(model.parameters())
         self.largest_norm = config.grad_clip or math.inf
-        self.optimizers = build_optimizers(model, config, recorded=recorded)
+        self.optimizers = build_optimizers(model, config, captured=captured)
         precision.refresh()
 
     def collect_gradients(self) -> None:

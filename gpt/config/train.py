@@ -91,7 +91,7 @@ class TrainConfig:
     compiling, which count as training. Needs a C++ compiler on a CPU."""
 
     cuda_graph: CudaGraph = "off"
-    """Record a step's kernels once, as part of the warm-up, and launch them together from then on
+    """Capture a step's kernels once, as part of the warm-up, and launch them together from then on
     (`gpt.acceleration.cuda_graph`): a small model's step is over long before Python has launched
     it. The sample's tokens too. `auto` does so on CUDA, but for float16 and for dropout by the
     kernel `online`."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 BUCKETS = ("compile", "warm_up", "data", "step", "evaluation", "logging")
 """What wall time is spent on. `compile` is compiling and its check, `warm_up` making the optimizer
-and the first training step, and recording it for a CUDA graph; `data` is bringing text and batches
+and the first training step, and capturing it for a CUDA graph; `data` is bringing text and batches
 to the device; `logging` is making a point, and all the time that the caller keeps
 training waiting at it."""
 

@@ -114,7 +114,7 @@ def train(setup: Setup) -> Iterator[Point]:
     Raises:
         DivergedError: at the first step with a loss that is not finite, or at an evaluation whose
             loss is not.
-        InfeasibleError: what was to be compiled or recorded can't be.
+        InfeasibleError: what was to be compiled or captured can't be.
         UnsoundError: compiled, it computes something else.
     """
     run = _Run(setup)

@@ -15,7 +15,7 @@ from gpt.training.muon import Muon
 
 
 def build_optimizers(
-    model: nn.Module, config: OptimizerConfig, *, recorded: bool = False
+    model: nn.Module, config: OptimizerConfig, *, captured: bool = False
 ) -> list[torch.optim.Optimizer]:
     """Optimizers that together hold each parameter of the model once.
 
@@ -24,13 +24,13 @@ def build_optimizers(
     learning rate serves both.
 
     Args:
-        recorded: whether their steps go into a CUDA graph, where nothing may hang on the CPU.
+        captured: whether their steps go into a CUDA graph, where nothing may hang on the CPU.
     """
     parameters = dict(model.named_parameters())
     if config.kind == "adamw":
         decayed = [p for p in parameters.values() if p.ndim >= 2 or config.decay_all]
         spared = [p for p in parameters.values() if p.ndim < 2 and not config.decay_all]
-        return [_adamw(config, decayed, spared, recorded=recorded)]
+        return [_adamw(config, decayed, spared, captured=captured)]
     hidden = matrices_for_muon(model)
     others = [p for name, p in parameters.items() if name not in hidden]
     muon = Muon(
@@ -39,7 +39,7 @@ def build_optimizers(
         weight_decay=config.weight_decay,
         n_iterations=config.muon_iterations,
     )
-    adamw = _adamw(config, [], others, multiplier=config.adamw_multiplier, recorded=recorded)
+    adamw = _adamw(config, [], others, multiplier=config.adamw_multiplier, captured=captured)
     return [muon, adamw]
 
 
@@ -58,7 +58,7 @@ def _adamw(
     spared: list[nn.Parameter],
     *,
     multiplier: float = 1.0,
-    recorded: bool,
+    captured: bool,
 ) -> torch.optim.AdamW:
     groups = [
         {"params": decayed, "weight_decay": config.weight_decay, "multiplier": multiplier},
@@ -69,7 +69,7 @@ def _adamw(
         lr=config.learning_rate,
         betas=(config.beta1, config.beta2),
         fused=config.fused or None,
-        capturable=recorded,
+        capturable=captured,
     )
 
 

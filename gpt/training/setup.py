@@ -152,20 +152,22 @@ def resolve_dtype(requested: Dtype, device: torch.device) -> Dtype:
 
 
 def resolve_cuda_graph(train: TrainConfig, model: ModelConfig, device: torch.device) -> CudaGraph:
-    """Whether a step is recorded: as given, or for `auto` wherever nothing speaks against it.
+    """Whether a step is captured: as given, or for `auto` wherever nothing speaks against it.
 
     Raises:
-        InfeasibleError: it must be and can't.
+        InfeasibleError: `on` was requested, and the step can't be captured.
     """
     reason, model = None, model.canonical()
     if device.type != "cuda":
-        reason = f"a {device.type} device has none"
+        reason = f"a {device.type} device has no CUDA graphs"
     elif train.dtype == "float16":
-        reason = "in float16 the CPU decides after each step whether it counts"
+        reason = "in float16 the CPU decides after each step whether to keep it"
     elif model.dropout > 0 and model.kernel != "auto" and KERNELS[model.kernel].seeds_dropout:
         reason = f"the kernel {model.kernel} would drop the same at each launch"
     if train.cuda_graph == "on" and reason is not None:
-        raise InfeasibleError(f"cuda_graph must be on but {reason}")
+        raise InfeasibleError(
+            f"cuda_graph='on' was requested, but this run can't be captured: {reason}"
+        )
     return "off" if reason is not None or train.cuda_graph == "off" else "on"
 
 
@@ -189,7 +191,7 @@ def resolve_kernel(config: RunConfig, device: torch.device, *, cache: Path) -> K
             D=model.head_size,
             scale=attention_scale(model),
             dropout_p=model.dropout,
-            recorded=config.train.cuda_graph == "on",
+            captured=config.train.cuda_graph == "on",
         )
         return cast(KernelName, choose_kernel(question, device, cache=cache).kernel)
     reason = KERNELS[model.kernel].unavailable(

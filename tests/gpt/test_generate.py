@@ -161,10 +161,10 @@ def test_what_is_kept_must_fit_the_block(keep: int, gpt: GPT) -> None:
 def test_what_is_written_for_a_graph_is_the_same_text(
     gpt: GPT, how: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a graph, which takes CUDA: tests/gpt/acceleration/test_recorded.py."""
-    monkeypatch.setattr(gpt_generate, "record", lambda work, generator: (work, generator))
-    plain, recorded = (
+    """Without a graph, which takes CUDA: tests/gpt/acceleration/test_captured.py."""
+    monkeypatch.setattr(gpt_generate, "capture", lambda work, generator: (work, generator))
+    plain, captured = (
         generate(gpt, [1, 2], 30, seed=0, cuda_graph=flag, **how) for flag in (False, True)
     )
 
-    assert plain == recorded
+    assert plain == captured

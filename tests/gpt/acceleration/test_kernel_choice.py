@@ -97,12 +97,12 @@ def test_a_kernel_is_measured_under_what_it_trains_under(
 def test_what_can_t_be_recorded_takes_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a graph, which takes CUDA."""
 
-    def record(run: Callable[[], None], pool: object) -> tuple[Callable[[], None], None]:
+    def capture(run: Callable[[], None], pool: object) -> tuple[Callable[[], None], None]:
         if run.args[0].name == "waiting":  # type: ignore[attr-defined]
             raise InfeasibleError(f"a CUDA graph must hold this work but: {pool}")
         return run, None
 
-    monkeypatch.setattr(kernel_choice, "record", record)
+    monkeypatch.setattr(kernel_choice, "capture", capture)
     kernels = [
         kernel("waiting"),
         replace(kernel("seeding"), seeds_dropout=True),
@@ -110,15 +110,15 @@ def test_what_can_t_be_recorded_takes_no_part(monkeypatch: pytest.MonkeyPatch) -
     ]
     named = {kernel.name: kernel for kernel in kernels}
 
-    choice = measure(replace(QUESTION, recorded=True), CPU, named)
+    choice = measure(replace(QUESTION, captured=True), CPU, named)
     assert set(choice.milliseconds) == {"seeding", "right"}
     assert choice.left_out == {"waiting": "a CUDA graph must hold this work but: None"}
 
-    choice = measure(replace(QUESTION, recorded=True, dropout_p=0.1), CPU, named)
+    choice = measure(replace(QUESTION, captured=True, dropout_p=0.1), CPU, named)
     assert choice.kernel == "right"
     assert "would drop the same at each launch" in choice.left_out["seeding"]
     with pytest.raises(InfeasibleError, match="some attention kernel must run"):
-        measure(replace(QUESTION, recorded=True), CPU, {"waiting": kernel("waiting")})
+        measure(replace(QUESTION, captured=True), CPU, {"waiting": kernel("waiting")})
 
 
 def test_none_that_is_right_is_infeasible() -> None:

@@ -1,4 +1,4 @@
-"""CUDA graphs: recorded, a run learns the same; where there are none, it is said or left."""
+"""CUDA graphs: captured, a run learns the same; where there are none, it is said or left."""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import torch
 from same_training import MODERN, NANOGPT, assert_same_training
 
 import gpt.acceleration.cuda_graph
-from gpt.acceleration.cuda_graph import RecordedStep, record
+from gpt.acceleration.cuda_graph import CapturedStep, capture
 from gpt.config import CudaGraph, Dtype, ModelConfig, TrainConfig
 from gpt.device import available_devices
 from gpt.errors import InfeasibleError
@@ -31,20 +31,20 @@ FUSED = MODERN | {"fused": "True"}
     "settings", [NANOGPT, MODERN | {"fused": "True"}], ids=["nanogpt", "modern"]
 )
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-4), ("bfloat16", 5e-3)])
-def test_recorded_a_run_has_the_same_losses(
+def test_captured_a_run_has_the_same_losses(
     run: Callable[..., list[Point]], settings: dict[str, str], dtype: str, tolerance: float
 ) -> None:
     """Dropout, parts of a batch of two sizes and a learning rate that moves included."""
     settings = settings | {"device": "cuda", "dtype": dtype, "log_interval": "1"}
-    plain, recorded = (run(**settings, cuda_graph=graph) for graph in ("off", "on"))
+    plain, captured = (run(**settings, cuda_graph=graph) for graph in ("off", "on"))
 
-    assert_same_training(plain, recorded, tolerance)
-    assert len({point.train_loss for point in recorded}) == len(recorded)
+    assert_same_training(plain, captured, tolerance)
+    assert len({point.train_loss for point in captured}) == len(captured)
 
 
 @cuda
 @pytest.mark.slow
-def test_recorded_and_compiled_a_run_has_the_same_losses(
+def test_captured_and_compiled_a_run_has_the_same_losses(
     run: Callable[..., list[Point]],
 ) -> None:
     settings = FUSED | {"device": "cuda", "dtype": "bfloat16", "log_interval": "1", "steps": "6"}
@@ -59,11 +59,11 @@ def test_what_waits_for_the_device_is_infeasible() -> None:
     """And leaves the device as it was, for the next run of this process."""
     x, before = torch.ones(3, device="cuda"), torch.cuda.current_stream()
     with pytest.raises(InfeasibleError, match="a CUDA graph must hold this work but"):
-        record(lambda: x.sum().item())
+        capture(lambda: x.sum().item())
 
     assert torch.cuda.current_stream() == before
     assert torch.rand(3, device="cuda").sum().item() > 0
-    replay, doubled = record(lambda: x * 2)
+    replay, doubled = capture(lambda: x * 2)
     replay()
     assert doubled.tolist() == [2.0, 2.0, 2.0]
 
@@ -86,7 +86,7 @@ def test_a_step_reads_what_it_is_given_each_time(
     device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if device == "cpu":
-        monkeypatch.setattr(gpt.acceleration.cuda_graph, "record", as_a_graph_would)
+        monkeypatch.setattr(gpt.acceleration.cuda_graph, "capture", as_a_graph_would)
     weight = torch.zeros((), device=device)
 
     def step(
@@ -95,9 +95,9 @@ def test_a_step_reads_what_it_is_given_each_time(
         weight.add_(x.sum() * rate)
         return y.sum(), weight.clone()
 
-    recorded = RecordedStep()
+    captured = CapturedStep()
     ones = torch.ones(2, 2, device=device)
-    results = [recorded(step, ones * i, ones * i, 10.0**i) for i in range(3)]
+    results = [captured(step, ones * i, ones * i, 10.0**i) for i in range(3)]
 
     assert [float(loss) for loss, _ in results] == [0.0, 4.0, 8.0]
     assert float(results[-1][1]) == float(weight) == 0 + 40 + 800
@@ -124,7 +124,9 @@ def test_a_recorded_text_is_the_likeliest_and_the_same_for_a_seed(position: str)
 def test_a_cpu_has_none(settle: Callable[..., Setup]) -> None:
     assert settle(cuda_graph="auto").config.train.cuda_graph == "off"
     assert settle(cuda_graph="off").config.train.cuda_graph == "off"
-    with pytest.raises(InfeasibleError, match="cuda_graph must be on but a cpu device has none"):
+    with pytest.raises(
+        InfeasibleError, match="requested, but this run can't be captured: a cpu device has no"
+    ):
         settle(cuda_graph="on")
 
 
@@ -155,7 +157,7 @@ def test_auto_records_on_cuda_but_not_in_float16(settle: Callable[..., Setup]) -
 
 
 @cuda
-def test_a_kernel_that_seeds_its_dropout_in_python_is_not_recorded(
+def test_a_kernel_that_seeds_its_dropout_in_python_is_not_captured(
     settle: Callable[..., Setup],
 ) -> None:
     dropped = {"device": "cuda", "dropout": 0.1, "kernel": "online"}
