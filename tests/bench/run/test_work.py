@@ -12,7 +12,6 @@ import torch
 from safetensors.torch import load_model
 
 from bench.ledger.outcome import Outcome
-from bench.run import worker as work
 from bench.run.facts import facts_of
 from bench.run.messages import Finished, Folders, Message, Prepare, Prepared, Started, Train
 from bench.run.worker import perform
@@ -125,7 +124,7 @@ def test_rule_13_no_failure_counts_as_complete(
         raise error
         yield
 
-    monkeypatch.setattr(work, "train", raising)
+    monkeypatch.setattr("bench.run.facts.train", raising)
     finished = finish(task)
     assert finished.outcome is outcome
     assert finished.summary is None
@@ -137,7 +136,7 @@ def test_a_cpu_without_the_memory_is_no_fault_of_the_run(
     allocate: Callable[[int], object], task: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As torch, numpy and Python say so themselves."""
-    monkeypatch.setattr(work, "train", lambda _: allocate(10**16))
+    monkeypatch.setattr("bench.run.facts.train", lambda _: allocate(10**16))
     finished = finish(task)
     assert finished.outcome is Outcome.OUT_OF_MEMORY
     assert finished.outcome.value == "infeasible (out of memory)"
@@ -147,9 +146,9 @@ def test_a_cpu_without_the_memory_is_no_fault_of_the_run(
 def test_a_text_that_memory_can_not_hold_is_the_machine_s_fault(
     task: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(work, "load_text", lambda *_, **__: bytearray(10**16))
+    monkeypatch.setattr("bench.run.facts.load_text", lambda *_, **__: bytearray(10**16))
     sent: list[Message] = []
-    perform(Prepare(config=task.config, place=task.folders), lambda m: not sent.append(m))  # type: ignore[func-returns-value]
+    perform(Prepare(config=task.config, folders=task.folders), lambda m: not sent.append(m))  # type: ignore[func-returns-value]
     assert isinstance(sent[-1], Finished)
     assert isinstance(sent[-1].error, MachineError)
 
@@ -158,7 +157,7 @@ def test_a_text_that_memory_can_not_hold_is_the_machine_s_fault(
 def test_a_text_that_is_not_the_study_s_is_refused(name: str, task: Train) -> None:
     """It lies under the same name on another machine, or was changed since the study began."""
     sent: list[Message] = []
-    perform(Prepare(config=task.config, place=task.folders), lambda m: not sent.append(m))  # type: ignore[func-returns-value]
+    perform(Prepare(config=task.config, folders=task.folders), lambda m: not sent.append(m))  # type: ignore[func-returns-value]
     prepared = sent[0]
     assert isinstance(prepared, Prepared)
     assert finish(replace(task, text=prepared)).outcome is Outcome.COMPLETE
@@ -190,10 +189,10 @@ def test_a_reproduction_says_whether_its_pieces_are_the_notebooks(
     digest = facts(config)["corpus_digest"]
     monkeypatch.setitem(SOURCES, "don_quixote", replace(SOURCES["don_quixote"], sha256=digest))
     assert "notebook" not in facts(config)
-    monkeypatch.setattr(work, "VOCAB_SIZE", 12)
+    monkeypatch.setattr("bench.run.facts.VOCAB_SIZE", 12)
     assert "found other pieces: 'hello fellas' is " in facts(config)["notebook"]
     assert facts(config)["flags"] == "lossy, saw validation, not the notebook's pieces"
     assert "notebook" not in facts(task.config)
-    monkeypatch.setattr(work, "difference_from_notebook", lambda *_: "")
+    monkeypatch.setattr("bench.run.facts.difference_from_notebook", lambda *_: "")
     assert facts(config)["notebook"] == "its pieces"
     assert facts(config)["flags"] == "lossy, saw validation"
