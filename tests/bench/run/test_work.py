@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_model
 
 from bench.ledger.outcome import Outcome
+from bench.run import worker as work
 from bench.run.facts import facts_of
 from bench.run.messages import Finished, Folders, Message, Prepare, Prepared, Started, Train
 from bench.run.worker import perform
@@ -124,7 +125,7 @@ def test_rule_13_no_failure_counts_as_complete(
         raise error
         yield
 
-    monkeypatch.setattr("bench.run.facts.train", raising)
+    monkeypatch.setattr(work, "train", raising)
     finished = finish(task)
     assert finished.outcome is outcome
     assert finished.summary is None
@@ -136,7 +137,7 @@ def test_a_cpu_without_the_memory_is_no_fault_of_the_run(
     allocate: Callable[[int], object], task: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As torch, numpy and Python say so themselves."""
-    monkeypatch.setattr("bench.run.facts.train", lambda _: allocate(10**16))
+    monkeypatch.setattr(work, "train", lambda _: allocate(10**16))
     finished = finish(task)
     assert finished.outcome is Outcome.OUT_OF_MEMORY
     assert finished.outcome.value == "infeasible (out of memory)"
@@ -146,7 +147,7 @@ def test_a_cpu_without_the_memory_is_no_fault_of_the_run(
 def test_a_text_that_memory_can_not_hold_is_the_machine_s_fault(
     task: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.run.facts.load_text", lambda *_, **__: bytearray(10**16))
+    monkeypatch.setattr(work, "load_text", lambda *_, **__: bytearray(10**16))
     sent: list[Message] = []
     perform(Prepare(config=task.config, folders=task.folders), lambda m: not sent.append(m))  # type: ignore[func-returns-value]
     assert isinstance(sent[-1], Finished)
