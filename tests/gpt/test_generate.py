@@ -104,7 +104,7 @@ def test_a_text_longer_than_the_block_follows_its_last_tokens(gpt: GPT) -> None:
 
 @pytest.mark.parametrize("training", [True, False])
 def test_dropout_sleeps_and_the_mode_is_kept(training: bool, gpt: GPT) -> None:
-    gpt.training.loop(training)
+    gpt.train(training)
     seen = []
     gpt.register_forward_hook(lambda model, *_: seen.append(model.training))
 
