@@ -31,7 +31,7 @@ from gpt.errors import DataError
 VERSE = (
     "{0} bottles of “beer” on the wall, {0} bottles of “beer”. Take one down, pass it around.\\n"
 )
-TINY = {"n_layer": "1", "n_embd": "16", "block_size": "16", "steps": "2", "device": "cpu"}
+TINY = "kernel=einsum n_layer=1 n_embd=16 block_size=16 steps=2 device=cpu"
 
 
 def write(folder: Path, text: str) -> Path:
@@ -58,7 +58,8 @@ def test_the_corpus_is_known_by_its_checksum(tmp_path: Path) -> None:
 def test_the_study_is_planned_and_a_run_of_it_trains(tmp_path: Path) -> None:
     """With the tokenizer, the kernel and the corpus of the other examples."""
     corpora_dir = write(tmp_path, "".join(map(VERSE.format, range(99, 0, -1))))
-    plan = make_plan(Command(study="words", overrides=TINY))
+    overrides = dict(setting.split("=") for setting in TINY.split())
+    plan = make_plan(Command(study="words", overrides=overrides))
     assert plan.description == "Do words learn more than bytes from the same text?"
     configs = {cell.config.tokenizer.kind: cell.config for cell in plan.grid.cells}
     assert (list(configs), plan.n_runs) == (["byte", "words"], 6)
