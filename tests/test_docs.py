@@ -73,6 +73,14 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert (document.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_the_files_that_it_names_are_there(document: Path) -> None:
+    """A path from the root to a file or folder of ours, in backticks."""
+    text = document.read_text("utf-8")
+    for path in re.findall(r"`((?:bench|gpt|studies|tests|docs)/[\w/.-]*)", text):
+        assert (ROOT / path).exists(), path
+
+
 def test_every_option_is_documented() -> None:
     text = README + "".join(path.read_text("utf-8") for path in (ROOT / "docs").glob("*.md"))
     options = [name for parameter in main.params for name in parameter.opts if name[:2] == "--"]
