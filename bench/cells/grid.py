@@ -74,9 +74,13 @@ def unique_labels(points: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return {}  # of no points: the last form has the key in it
 
 
+MAX_SHOWN = 60
+"""Characters of one choice in a label."""
+
+
 def label_forms(key: str, params: Mapping[str, Any]) -> tuple[str, ...]:
     """A point's label, ever longer: floats in full, then every choice by name, then its key."""
-    named = " ".join(f"{name} {value}" for name, value in params.items()) or "single"
+    named = " ".join(f"{name} {_shown(value)}" for name, value in params.items()) or "single"
     return label(params), _say(params, exact=True), named, f"{named} {key}"
 
 
@@ -87,9 +91,17 @@ def _say(params: Mapping[str, Any], *, exact: bool) -> str:
     parts = (
         shown if bare or isinstance(value, str) else f"{name} {shown}"
         for name, value in taken.items()
-        for shown in [f"{value:.6g}" if isinstance(value, float) and not exact else str(value)]
+        for shown in [f"{value:.6g}" if isinstance(value, float) and not exact else _shown(value)]
     )
     return " ".join(parts) or "single"
+
+
+def _shown(value: Any) -> str:
+    """A choice as it stands, cut if it is long; quoted where a person would not see all of it."""
+    text = str(value)
+    if not text or text != text.strip() or not text.isprintable():
+        text = repr(text)
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"
 
 
 def cells_of(study: Study, overrides: Mapping[str, str]) -> Grid:

@@ -29,7 +29,7 @@ RANKED_BY: dict[Metric, str] = {
 }
 """Metric -> the column that holds it."""
 
-LEAD = "best's lead"
+LEAD = "best ahead by"
 """How the column of intervals is headed, after their level."""
 
 LEAST_FIRST = ("steps", "train s", "params", "context", "loss", "tokens/s", LEAD, "bits/byte")
@@ -144,7 +144,7 @@ def _table(name: str, cells: pd.DataFrame, standings: Standings) -> Fitted:
         "train s": [f"{row.train_seconds:.1f}" for row in rows],
     }
     intervals = any(lead.differences.n > 1 for lead in standings.leads.values())
-    lead = f"{say_level(standings.rule.level)} of {LEAD}" if intervals else LEAD
+    lead = f"{LEAD} ({say_level(standings.rule.level)})" if intervals else LEAD
     if standings.leads:
         columns[lead] = [_say_lead_over(row.key, standings) for row in rows]
     if standings.leads or _flawed(cells, standings):

@@ -109,7 +109,10 @@ def compare(
 
 
 def _path(study: str) -> Path:
-    return (Path(study) if study.endswith(".journal") else ledger_path(study)).absolute()
+    if study.endswith(".journal"):
+        return Path(study).absolute()
+    name = Path(study).stem if study.endswith(".py") else study  # as `bench.study` takes it
+    return ledger_path(name).absolute()
 
 
 def _read(study: str) -> Reading:

@@ -199,7 +199,7 @@ def show_plan(plan: Plan, console: Console) -> None:
     title = f"{plan.title}: {plan.n_runs} runs" + (
         f", searched; {len(plan.grid.cells)} points of its space:"
         if search
-        else f" = {len(plan.grid.cells)} cells × {plan.seeds} seeds"
+        else f" = {len(plan.grid.cells)} cells × {plan.seeds} seed{'s' * (plan.seeds != 1)}"
     )
     rows = [("cell", "budget", "key")]
     rows += [(cell.label, str(cell.config.train.budget), cell.key) for cell in plan.grid.cells]

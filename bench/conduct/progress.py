@@ -50,7 +50,9 @@ class Progress:
         with self._draw() as bars:
             row = bars.add_task("tokenizers and text", total=n_texts, status="")
             yield lambda: bars.advance(row)
-        self._ready = f"{n_texts} texts ready  {say_seconds(self._now() - start)}"
+        self._ready = (
+            f"{n_texts} text{'s' * (n_texts != 1)} ready  {say_seconds(self._now() - start)}"
+        )
 
     @contextmanager
     def running(self, n_runs: int) -> Iterator[None]:

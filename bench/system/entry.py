@@ -4,9 +4,11 @@ Every module that is a command calls `begin` first of all, where it is the main 
 """
 
 import io
+import os
 import signal
 import sys
 from codecs import register_error
+from pathlib import Path
 from typing import IO
 
 from bench.system.interruption import SIGNALS, leave
@@ -26,6 +28,11 @@ def begin() -> None:
     """Heed signals from now on, and write whatever the locale can't."""
     for number in SIGNALS:
         signal.signal(number, leave)
+    nowhere = Path(os.devnull)
+    sys.stdout, sys.stderr = (
+        stream or nowhere.open("w", encoding="utf-8")  # None where the caller has closed it
+        for stream in (sys.stdout, sys.stderr)
+    )
     for stream in (sys.stdout, sys.stderr):
         write_in_any_locale(stream)
 

@@ -29,11 +29,11 @@ _USER = re.compile(r"(\b[a-z][a-z0-9+.-]*:)?//\S*@", re.IGNORECASE)
 
 _NAMES = (
     r"(?:[\w.-]*?(?:passw(?:or)?d|passphrase|pwd|secret|api[_-]?key|access[_-]?key|credential|"
-    r"signature|[_-]token)|token|key|sig|auth|pass)"
+    r"signature|[_-]token)|token|jwt|key|sig|auth|pass)"
 )
-_PARAMETER = re.compile(rf"([?&;]{_NAMES}=)[^&\s'\"]+", re.IGNORECASE)
+_PARAMETER = re.compile(rf"([?&;#]{_NAMES}=)[^&\s'\"]+", re.IGNORECASE)
 _SETTING = re.compile(
-    r"((?<![?&;\w-])[\w-]*(?:passw(?:or)?d|passphrase|secret|api[_-]?key|access[_-]?key)\s*[=:]\s*)"
+    r"((?<![?&;\w-])[\w-]*(?:passw(?:or)?d|passphrase|secret|api[_-]?key|access[_-]?key)['\"]?\s*[=:]\s*)"
     r"('[^']*'|\"[^\"]*\"|\S+)",
     re.IGNORECASE,
 )
@@ -100,6 +100,21 @@ def _secrets(environment: frozenset[tuple[str, str]]) -> list[str]:
             found |= _passwords_in(value)
     spelled = {text for value in found for text in (value, unquote(value), quote(value, safe=""))}
     return sorted((text for text in spelled if len(text) >= _SHORTEST), key=len, reverse=True)
+
+
+def is_ambiguous(address: str) -> bool:
+    """Whether a password in an address holds an `@` or `/` of its own.
+
+    Libraries cut such an address elsewhere than its author meant, look up a part of the password
+    as a host, and say so in words that no longer hold the password as a whole.
+    """
+    found = re.fullmatch(r"https?://([^/?#]*)(.*)", address, re.IGNORECASE | re.DOTALL)
+    if found is None:
+        return False
+    authority, rest = found.groups()
+    port = authority.rpartition(":")[2] if ":" in authority else "0"
+    cut_short = "@" in rest and ("@" in authority or not port.isdecimal())
+    return authority.count("@") > 1 or cut_short
 
 
 def _passwords_in(address: str) -> set[str]:

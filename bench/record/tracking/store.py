@@ -20,7 +20,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy.engine import make_url
 
 from bench.record.tracking.faults import first_line
-from bench.system.redact import redacted
+from bench.system.redact import is_ambiguous, redacted
 from gpt.errors import MachineError
 
 FILES = "mlruns"
@@ -43,6 +43,11 @@ def database_of(uri: str) -> Path | None:
 
 def reach(uri: str) -> None:
     """Make the database if it is not there, and raise at once if the store can't be written."""
+    if is_ambiguous(uri):
+        raise MachineError(
+            f"the password in the tracking store's address {redacted(uri)} must have no @ or / of "
+            "its own but has one\nin MLFLOW_TRACKING_URI write %40 for @ and %2F for /"
+        )
     if (path := database_of(uri)) is not None:
         if not _is_there(path):
             _make(path, uri)
@@ -57,11 +62,15 @@ def reach(uri: str) -> None:
 
 def refusal(uri: str, error: Exception) -> MachineError:
     """What to say of a store that can't be used, and what to do."""
+    if isinstance(error, MachineError):
+        return error
     advice = "set MLFLOW_TRACKING_URI or start from another folder"
     path = database_of(uri)
     if path is not None and path.is_file():
         n_runs = _count_runs(path)
-        if n_runs == 0:
+        if "database is locked" in str(error):
+            advice = "another program holds it: wait for it, or end it; then run the same command"
+        elif n_runs == 0:
             advice = f"it holds no run: remove {path}, which is made anew"
         elif n_runs is None:
             advice = f"set {path} aside under another name, or set MLFLOW_TRACKING_URI"

@@ -199,6 +199,10 @@ def test_a_point_that_a_search_drops_twice_is_listed_once() -> None:
         ({"learning_rate": 0.00123456789}, "learning_rate 0.00123457"),
         ({"kernel": "sdpa", "n_head": 2, "n_layer": 4}, "sdpa n_head 2 n_layer 4"),
         ({"bias": None}, "bias None"),
+        ({"name": ""}, "''"),
+        ({"name": "x "}, "'x '"),
+        ({"name": "\x1b[31mred\n"}, r"'\x1b[31mred\n'"),
+        ({"name": "x" * 61}, "x" * 59 + "…"),
         ({}, "single"),
     ],
 )
@@ -220,6 +224,10 @@ def test_a_label_says_what_a_person_would(params: dict[str, Any], says: str) -> 
         ([{"n": 1}, {"n": "1"}, {"n": 2}], ["n 1", "1", "n 2"]),
         ([{"n": "1", "m": None}, {"n": "1"}], ["n 1 m None", "n 1"]),
         ([{"n": 1.0}, {"n": 1}], ["n 1.0", "n 1"]),
+        (
+            [{"n": "x" * 61}, {"n": "x" * 62}],
+            [f"n {'x' * 59}… key0", f"n {'x' * 59}… key1"],
+        ),
         ([{"n": True, "m": "n"}, {"n": "True", "m": "n"}], ["n True m n key0", "n True m n key1"]),
         ([], []),
     ],

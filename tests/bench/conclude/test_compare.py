@@ -202,6 +202,8 @@ def test_a_study_that_was_not_run_here_is_met_with_those_that_were(
     for name in ("smoke", "tiny@pydocs"):
         (tmp_path / "mlruns" / "ledger" / f"{name}.journal").touch()
 
+    by_path = compare("elsewhere/smoke.py", "a", "b")  # as `bench.study` takes it
+    assert by_path == compare("smoke", "a", "b")
     assert compare("smok", "a", "b") == (
         2,
         "error: no study called 'smok' was run here; did you mean smoke? there are: smoke, "

@@ -35,7 +35,7 @@ def test_the_spread_is_the_standard_deviation_and_one_seed_has_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seeds", "heading"), [(1, " s best's lead"), (2, " s 99% of best's lead")]
+    ("seeds", "heading"), [(1, " s best ahead by"), (2, " s best ahead by (99%)")]
 )
 def test_only_an_interval_has_a_level(seeds: int, heading: str) -> None:
     assert heading in board(runs(APART, seeds))
@@ -145,7 +145,7 @@ def test_a_further_look_is_counted_in_words_and_in_its_level() -> None:
     text = " ".join(lines(show("study", standings(runs(APART), rule=Rule(look=2)), [])))
 
     assert "alpha 0.0017 at look 2 of these cells" in text
-    assert "99.83% of best's lead" in text
+    assert "best ahead by (99.83%)" in text
 
 
 def test_seeds_that_miss_for_one_reason_are_one_line() -> None:
@@ -196,13 +196,22 @@ def test_the_least_important_columns_go_first() -> None:
 
     def headings(width: int) -> set[str]:
         heading = next(line for line in lines(shown, width) if line.startswith("cell"))
-        known = ("bits/byte", "loss", "tokens/s", "params", "context", "steps", "train s", "lead")
+        known = (
+            "bits/byte",
+            "loss",
+            "tokens/s",
+            "params",
+            "context",
+            "steps",
+            "train s",
+            "ahead by",
+        )
         return {name for name in known if name in heading}
 
     seen = [headings(width) for width in range(140, 39, -1)]
     assert all(narrower <= wider for wider, narrower in itertools.pairwise(seen))
     gone = [name for wider, narrower in itertools.pairwise(seen) for name in wider - narrower]
-    assert gone == ["steps", "train s", "params", "context", "loss", "tokens/s", "lead"]
+    assert gone == ["steps", "train s", "params", "context", "loss", "tokens/s", "ahead by"]
 
 
 def test_a_long_name_goes_on_in_a_further_line() -> None:

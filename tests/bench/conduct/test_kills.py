@@ -130,7 +130,7 @@ def test_a_signal_stops_in_order_and_the_same_command_goes_on(
 
     assert process.returncode == code, stderr
     first, *ended = stderr.splitlines()
-    assert first.startswith("1 texts ready")
+    assert first.startswith("1 text ready")
     assert all(re.fullmatch(r"\[\d/4\] n_head \d - seed \d  .*", line) for line in ended), ended
     assert re.search(r"interrupted: n_head \d - seed \d", stdout), stdout
     assert "The same command goes on from here" in stdout

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -110,6 +111,20 @@ def test_a_store_that_is_not_there_is_named_at_once(
     assert uri in str(refusal.value)
     assert "MLFLOW_TRACKING_URI" in str(refusal.value)
     assert str(refusal.value).count("\n") == 1
+
+
+def test_a_locked_database_is_left_where_it_is(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever set it aside would take it from the program that uses it."""
+    connect = partial(sqlite3.connect, timeout=0.1)
+    path = place.folder / "mlflow.db"
+    with closing(connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        monkeypatch.setattr(sqlite3, "connect", connect)
+        with pytest.raises(MachineError, match=r"locked.*\nanother program holds it") as refusal:
+            Tracker("tiny", "")
+    assert "aside" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("options", ["", "?token={}", "?password={}"])

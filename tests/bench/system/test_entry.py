@@ -116,3 +116,9 @@ def heeds(pid: int) -> bool:
     lines = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
     [caught] = [line.split()[1] for line in lines if line.startswith("SigCgt")]
     return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def test_a_stream_that_the_caller_closed_is_written_to_no_one() -> None:
+    command = f"{sys.executable} -m bench.study smoke --plan >&-"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")

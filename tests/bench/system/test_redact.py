@@ -4,7 +4,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from bench.system.redact import redacted, redacted_all
+from bench.system.redact import is_ambiguous, redacted, redacted_all
 from bench.system.refusal import refusals
 from gpt.errors import MachineError
 
@@ -24,6 +24,8 @@ SECRET = "xyzzy-4711"
         ("http://h?X-Amz-Signature=xyzzy-4711", "http://h?X-Amz-Signature=***"),
         ("http://h?access_token=xyzzy-4711", "http://h?access_token=***"),
         ("host=h password=xyzzy-4711 port=5", "host=h password=*** port=5"),
+        ('{"password": "xyzzy 4711"}', '{"password": ***}'),
+        ("http://h/#access_token=xyzzy-4711", "http://h/#access_token=***"),
         ("Authorization: Bearer xyzzy-4711", "Authorization: Bearer ***"),
         ("'Authorization': 'Basic xyzzy-4711'", "'Authorization': 'Basic ***"),
     ],
@@ -116,3 +118,21 @@ def test_a_full_disk_is_named_in_a_line() -> None:
     assert result.exit_code == 4
     assert "No space left on device: 'a/b'" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "ambiguous"),
+    [
+        ("http://bob:s3cr@t/pw@127.0.0.1:9", True),
+        ("http://bob:s3cr@t@127.0.0.1:9", True),
+        ("http://bob:s3/cr@127.0.0.1:9", True),
+        ("https://bob:s3%40cr%2Ft@127.0.0.1:9/a", False),
+        ("http://127.0.0.1:5000/a@b", False),
+        ("http://host", False),
+        ("postgresql://bob:s3/cr@t@host/db", False),  # SQLAlchemy reads it as it is meant
+    ],
+)
+def test_an_address_of_which_a_library_would_take_the_password_for_a_host(
+    address: str, ambiguous: bool
+) -> None:
+    assert is_ambiguous(address) is ambiguous
