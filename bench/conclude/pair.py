@@ -67,6 +67,7 @@ def compare(
         ConfigError: there is no such ledger or cell, or the two can't be compared.
         MachineError: a ledger can't be read.
     """
+    study, against = _named(study), against and _named(against)
     first = _read(study)
     second = first if against is None or _path(against) == _path(study) else _read(against)
     one, other = _side(cells[0], first, metric), _side(cells[1], second, metric)
@@ -108,11 +109,13 @@ def compare(
     )
 
 
+def _named(study: str) -> str:
+    """The path of a study's file works like its name."""
+    return Path(study).stem if study.endswith(".py") else study
+
+
 def _path(study: str) -> Path:
-    if study.endswith(".journal"):
-        return Path(study).absolute()
-    name = Path(study).stem if study.endswith(".py") else study  # as `bench.study` takes it
-    return ledger_path(name).absolute()
+    return (Path(study) if study.endswith(".journal") else ledger_path(study)).absolute()
 
 
 def _read(study: str) -> Reading:
