@@ -126,7 +126,10 @@ class ModelConfig:
 
     def canonical(self) -> "ModelConfig":
         """The same model without the fields that it ignores: two configs that differ only in those
-        are one cell, not two."""
+        are one cell, not two.
+
+        It is for keys: beside `context_bytes` it forgets the `block_size` that a run has settled.
+        """
         if self.kind == "bigram":
             return ModelConfig(
                 kind="bigram",

@@ -92,7 +92,7 @@ class Setup:
         """
         model, train = self.config.model, self.config.train
         config = self.config.replace(
-            model=dataclasses.replace(model, kernel="sdpa").canonical(),
+            model=dataclasses.replace(model, kernel="sdpa"),
             train=dataclasses.replace(train, dtype="float32", compile=False, cuda_graph="off"),
         )
         with torch.random.fork_rng(devices=[]):

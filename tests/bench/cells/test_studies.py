@@ -1,6 +1,7 @@
 """Every study that comes with the suite opens with its question and is a space of valid cells."""
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -9,8 +10,13 @@ import pytest
 from bench.cells.catalog import StudyFile, all_studies
 from bench.cells.grid import cells_of
 from bench.conclude.standings import refuse_unfair_metric
+from bench.ledger.outcome import Outcome
+from bench.run.messages import Finished, Folders, Train
+from bench.run.worker import perform
 from bench.spec import FixedTrial
+from gpt.config import Budget, CorpusConfig, RunConfig
 
+ROOT = Path(__file__).parents[3]
 STUDIES = all_studies()
 
 
@@ -58,3 +64,32 @@ def test_its_cells_are_pure(file: StudyFile) -> None:
         twice = [study.cell(FixedTrial(cell.params)) for _ in range(2)]
         assert twice[0] == twice[1]
         assert twice[0].cell_key == cell.key
+
+
+def test_its_cells_train(file: StudyFile, tmp_path: Path) -> None:
+    """The first two that can run here, with their contexts but narrow, for two steps."""
+    text = (ROOT / "docs" / "measurement.md").read_text("utf-8")
+    (tmp_path / "text.txt").write_text(2 * text, "utf-8")  # no character is held out alone
+    cells = cells_of(file.load(), {}).cells
+    for config in [cell.config for cell in cells if cell.config.train.device != "cuda"][:2]:
+        vocab_size = config.tokenizer.vocab_size and 400
+        small = config.replace(
+            corpus=CorpusConfig(name=str(tmp_path / "text.txt"), val_fraction=0.2),
+            tokenizer=replace(config.tokenizer, vocab_size=vocab_size),
+            model=replace(config.model, n_layer=1, n_embd=16, n_head=2),
+            train=replace(
+                config.train, budget=Budget(steps=2), batch_size=2, evaluations=1,
+                sample_tokens=4, device="cpu", dtype="float32", compile=False, target_loss=None,
+            ),
+        )  # fmt: skip
+        finished = train_once(small, tmp_path)
+        assert finished.outcome is Outcome.COMPLETE, finished.reason
+
+
+def train_once(config: RunConfig, folder: Path) -> Finished:
+    messages: list[object] = []
+    folders = Folders(cache=folder / "cache", corpora_dir=None)
+    task = Train(config=config, folders=folders, folder=folder / "run")
+    perform(task, lambda message: messages.append(message) is None)
+    assert isinstance(messages[-1], Finished)
+    return messages[-1]

@@ -9,6 +9,8 @@ import torch
 
 from gpt.config import CorpusConfig, RunConfig, TokenizerConfig
 from gpt.errors import ConfigError, DataError, MachineError
+from gpt.presets import PRESETS
+from gpt.training.canary import check_canary
 from gpt.training.setup import Setup, load_text, set_up
 
 Settle = Callable[[RunConfig], Setup]
@@ -69,6 +71,18 @@ def test_context_in_bytes_becomes_tokens(tiny: RunConfig, settle: Settle) -> Non
     assert byte.config.model.block_size == byte.model.block_size == 24
     assert bpe.config.model.block_size == bpe.model.block_size == round(24 / average)
     assert average > 1.4
+
+
+@pytest.mark.parametrize("preset", ["modern", "original-shakespeare", "bigram"])
+def test_the_plain_model_in_float32_sees_as_far(
+    preset: str, tiny: RunConfig, settle: Settle
+) -> None:
+    """Also a context in bytes that holds more tokens than a config's own default."""
+    model = replace(PRESETS[preset].model, n_layer=1, n_head=2, n_embd=8, context_bytes=80)
+    setup = settle(tiny.replace(model=model, tokenizer=TokenizerConfig(kind="byte")))
+
+    assert setup.in_float32().model.block_size == setup.model.block_size == 80
+    check_canary(setup)
 
 
 def test_a_settled_config_settles_to_itself(tiny: RunConfig, settle: Settle) -> None:
