@@ -85,10 +85,12 @@ def compare(
     )
     if first is second:
         family = merits_of(_family(first.entries, one, other, metric), metric)
-        comparison = compare_cells(family, rule)[one.cell, other.cell]
+        comparisons, keys = compare_cells(family, rule), (one.cell, other.cell)
     else:
         sides = [merits_of(side.complete, metric)[side.cell] for side in (one, other)]
-        comparison = compare_cells(dict(zip("12", sides, strict=True)), rule)["1", "2"]
+        comparisons = compare_cells(dict(zip("12", sides, strict=True)), rule)
+        keys = ("1", "2")
+    comparison = comparisons[keys]
     flaws = "; ".join(f"{side.name} {side.flaw}" for side in (one, other) if side.flaw)
     if flaws:
         said = f"{flaws}: such a cell is not better than another, whatever its other runs say."
@@ -104,7 +106,11 @@ def compare(
         remarks.append("Whole runs, not taken in turn: a drift may remain.")
     return Group(
         _table(one, other, metric),
-        Text(_say(one, other, metric, comparison)),
+        Text(
+            _say(other, one, metric, comparisons[keys[::-1]])
+            if comparison.differences.mean < 0
+            else _say(one, other, metric, comparison)
+        ),
         *(Text(remark, style="dim") for remark in remarks),
     )
 
@@ -201,6 +207,7 @@ def _word(run: Entry | None) -> str:
 
 
 def _say(one: Side, other: Side, metric: Metric, comparison: CellComparison) -> str:
+    """By how much the one is ahead, which is the better by its mean."""
     verdict = {
         Verdict.BETTER: f"{one.name} is better",
         Verdict.WORSE: f"{other.name} is better",

@@ -40,7 +40,7 @@ def test_two_cells_are_compared_seed_by_seed(open_ledger: Open, ledger_path: Pat
     assert code == 0
     assert "seed n_head 2 n_head 1 ahead by" in text
     assert "0 2.1" in text
-    assert "n_head 2 is ahead by -0.2" in text
+    assert "n_head 1 is ahead by +0." in text
     assert "(99.5% interval): n_head 1 is better." in text
     assert "5 paired seeds; Holm over all 3 pairs at alpha 0.005" in text
     assert ledger_path.read_bytes() == before
