@@ -97,11 +97,7 @@ class Recorder:
         """Open the child run: its params, tags and dataset; before the first, the parent run."""
         config = started.config if started else claim.config
         facts = started.facts if started else {}
-        tags = {
-            TAG_CELL: claim.label,
-            TAG_CELL_KEY: claim.config.cell_key,
-            TAG_ATTEMPT: claim.name,
-        }
+        tags = _cell_tags(claim.label, claim.config, claim.name)
         self._runs[claim.name] = self._begin(config, facts, tags)
 
     @property
@@ -117,11 +113,7 @@ class Recorder:
     def restore(self, entries: Sequence[Entry]) -> None:
         """Record again what only the ledger has kept: all but curves and files."""
         for entry in entries:
-            tags = {
-                TAG_CELL: entry.label,
-                TAG_CELL_KEY: entry.config.cell_key,
-                TAG_ATTEMPT: entry.attempt,
-            }
+            tags = _cell_tags(entry.label, entry.config, entry.attempt)
             run_id = self._begin(
                 entry.config, entry.facts, {**tags, "restored": "from the ledger"}
             )
