@@ -110,10 +110,14 @@ def done(finished: Finished, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workpl
     place = finished.place
     monkeypatch.chdir(place.folder)
     monkeypatch.setenv("GPT_BENCH_CACHE", str(place.folder / "cache"))
-    kept = {path: path.read_bytes() for path in (place.journal(), place.folder / "mlflow.db")}
-    yield place
-    for path, content in kept.items():
-        path.write_bytes(content)
+    journal = place.journal().read_bytes()
+    with closing(sqlite3.connect(":memory:")) as kept:
+        with closing(sqlite3.connect(place.folder / "mlflow.db")) as database:
+            database.backup(kept)
+        yield place
+        place.journal().write_bytes(journal)
+        with closing(sqlite3.connect(place.folder / "mlflow.db")) as database:
+            kept.backup(database)  # by SQLite: MLflow's open connections must see the change
 
 
 def test_a_ledger_without_its_last_lines_is_told_by_what_mlflow_holds(done: Workplace) -> None:
