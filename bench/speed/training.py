@@ -133,6 +133,5 @@ def _preset_row(shape: Shape, seconds: Mapping[str, NDArray[np.float64]]) -> Row
 
 
 def _ceiling(setup: Setup) -> float:
-    """The best matrix product, in the precision of this run or in more, in operations a second."""
-    dtypes = {torch.float32, torch.bfloat16, getattr(torch, setup.config.train.dtype)}
-    return max(measure_matmul(setup.device, dtype) for dtype in dtypes)
+    """The best matrix product for work in this run's precision, in operations a second."""
+    return measure_matmul(setup.device, getattr(torch, setup.config.train.dtype))

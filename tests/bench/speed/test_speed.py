@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from mlflow import MlflowClient
 from rich.console import Console
 from workplace import gone
 
+from bench.speed import training
 from bench.speed.__main__ import ROWS, main
 from bench.speed.isolated import Lane
 from bench.speed.latency import recompute
@@ -141,6 +143,18 @@ def test_a_ratio_has_a_limit_that_products_alone_would_reach(tmp_path: Path) -> 
         assert row.ratio < row.limit
     *_, last = as_table(ours).columns
     assert list(last.cells) == [f"{row.limit:.2f}" for row in ours]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_ceiling_is_of_the_precision_that_ours_computes_in(
+    dtype: str, setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run in float32 is not to be measured by what bfloat16 could do."""
+    speeds = {torch.float32: 100.0, torch.bfloat16: 400.0}
+    monkeypatch.setattr(training, "measure_matmul", lambda _, dtype: speeds[dtype])
+    ours = replace(setup, config=setup.config.override({"dtype": dtype}))
+
+    assert training._ceiling(ours) == speeds[getattr(torch, dtype)]
 
 
 def test_a_text_has_as_many_characters_as_the_shape_says(setup: Setup) -> None:
