@@ -55,8 +55,7 @@ def product_dtype(device: torch.device) -> torch.dtype:
     """The dtype in which this device multiplies matrices fastest: bfloat16 or float32.
 
     bfloat16 where the hardware multiplies it, several times faster than float32; elsewhere it is
-    emulated, several times slower. All that may choose a precision by itself asks here:
-    `dtype="auto"`, and Muon's iteration.
+    emulated, several times slower. `dtype="auto"` asks here.
     """
     if device.type == "cuda":
         fast = bool(torch.cuda.is_bf16_supported(including_emulation=False))

@@ -9,7 +9,7 @@ import torch
 from bench.system import identity
 from gpt.config import RunConfig
 from gpt.corpora.download import SOURCES
-from gpt.device import device_name, product_dtype
+from gpt.device import device_name
 from gpt.tokenizers.original import (
     VOCAB_SIZE,
     OriginalUnigramTokenizer,
@@ -56,7 +56,6 @@ def facts_of(setup: Setup) -> dict[str, Any]:
         "kernel": setup.config.model.kernel,
         "threads": torch.get_num_threads(),
         "environment": identity.environment_digest(),
-        "product_dtype": str(product_dtype(setup.device)).removeprefix("torch."),
         "canary": "passed",
         "flags": _flags(setup.config, text),
         **({} if against_notebook is None else {"notebook": against_notebook or "its pieces"}),

@@ -9,7 +9,6 @@ from functools import cache
 import torch
 
 from bench.timing.ceilings import MARGIN, measure_matmul
-from gpt.device import product_dtype
 from gpt.errors import UnsoundError
 from gpt.training.flops import flops_per_step
 from gpt.training.setup import Setup
@@ -19,17 +18,15 @@ def refuse_impossible_speed(setup: Setup, tokens_per_second: float) -> None:
     """Raise `UnsoundError` if training at this speed would beat the machine's matrix product.
 
     The ceiling is measured once a process, and again before anything is refused: on a busy machine
-    a single measurement may be low. It is that of the fastest precision that the step uses.
+    a single measurement may be low.
     """
     config = setup.config
     tokens_per_step = config.train.batch_size * config.model.block_size
     flops = tokens_per_second / tokens_per_step * flops_per_step(setup.model, config)
-    dtypes = {getattr(torch, config.train.dtype)}
-    if config.optimizer.kind == "muon":
-        dtypes.add(product_dtype(setup.device))
-    ceiling = max(_ceiling(setup.device, dtype) for dtype in dtypes)
+    dtype = getattr(torch, config.train.dtype)
+    ceiling = _ceiling(setup.device, dtype)
     if flops > MARGIN * ceiling:
-        ceiling = max(ceiling, *(measure_matmul(setup.device, dtype) for dtype in dtypes))
+        ceiling = max(ceiling, measure_matmul(setup.device, dtype))
     if flops > MARGIN * ceiling:
         raise UnsoundError(
             f"training can't be faster than this machine's best matrix product, "

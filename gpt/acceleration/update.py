@@ -31,7 +31,7 @@ class Update:
         self.precision = precision
         self.weights = list(model.parameters())
         self.largest_norm = config.grad_clip or math.inf
-        self.optimizers = build_optimizers(model, config, captured=captured)
+        self.optimizers = build_optimizers(model, config, dtype=precision.dtype, captured=captured)
         precision.refresh()
 
     def collect_gradients(self) -> None:

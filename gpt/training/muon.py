@@ -1,8 +1,8 @@
 """Muon: momentum, made orthogonal (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/).
 
 A matrix moves by its momentum with all singular values set to about one, which no entry-wise rule
-can do. A polynomial iteration gets there by products alone. They are in bfloat16 where the device
-multiplies it in hardware, which halves their time or better; else in float32 (`gpt.device`).
+can do. A polynomial iteration gets there by matrix products alone, for which bfloat16 is precise
+enough.
 
 Unlike torch's Muon, matrices of one shape go through the iteration together: a small model's are
 too small to keep a processor busy one by one.
@@ -14,8 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-
-from gpt.device import product_dtype
 
 COEFFICIENTS = (
     (8.28721201814563, -23.595886519098837, 17.300387312530933),
@@ -42,6 +40,7 @@ class Muon(torch.optim.Optimizer):
 
     Args:
         n_iterations: of the polynomial iteration.
+        product_dtype: of the polynomial iteration; None: the weights' own.
     """
 
     def __init__(
@@ -52,14 +51,10 @@ class Muon(torch.optim.Optimizer):
         weight_decay: float,
         momentum: float = 0.95,
         n_iterations: int = 3,
+        product_dtype: torch.dtype | None = None,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "weight_decay": weight_decay,
-            "momentum": momentum,
-            "n_iterations": n_iterations,
-        }
-        super().__init__(params, defaults)
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+        self.n_iterations, self.product_dtype = n_iterations, product_dtype
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -67,25 +62,28 @@ class Muon(torch.optim.Optimizer):
         if closure is not None:
             raise AssertionError("Muon takes its gradients as they are")
         for group in self.param_groups:
-            alike: defaultdict[tuple[int, int], list[Tensor]] = defaultdict(list)
+            by_sides: defaultdict[tuple[int, int], list[Tensor]] = defaultdict(list)
             for weight in group["params"]:
                 if weight.grad is not None:
-                    alike[min(weight.shape), max(weight.shape)].append(weight)
-            for weights in alike.values():
+                    by_sides[min(weight.shape), max(weight.shape)].append(weight)
+            for weights in by_sides.values():
                 self._move(weights, group)
 
     def _move(self, weights: list[Tensor], group: dict[str, Any]) -> None:
         """One step of matrices with the same sides."""
         lr = group["lr"]  # a number, or () in a CUDA graph
-        directions = [_lying(ahead) for ahead in self._look_ahead(weights, group["momentum"])]
-        orthogonal = orthogonalize(torch.stack(directions), group["n_iterations"])  # (n, a, b)
-        updates = orthogonal.float().mul_(lr * size_of_update(weights[0]))
-        turned = [
-            update if update.shape == weight.shape else update.T
-            for weight, update in zip(weights, updates, strict=True)
-        ]
+        ahead = self._look_ahead(weights, group["momentum"])
+        wide = torch.stack([x if x.shape[0] <= x.shape[1] else x.T for x in ahead])  # (n, a, b)
+        orthogonal = orthogonalize(wide.to(self.product_dtype or wide.dtype), self.n_iterations)
+        updates = orthogonal.to(wide.dtype).mul_(lr * size_of_update(weights[0]))
         torch._foreach_mul_(weights, 1 - lr * group["weight_decay"])
-        torch._foreach_sub_(weights, turned)
+        torch._foreach_sub_(
+            weights,
+            [
+                update if update.shape == weight.shape else update.T
+                for weight, update in zip(weights, updates, strict=True)
+            ],
+        )
 
     def _look_ahead(self, weights: list[Tensor], momentum: float) -> tuple[Tensor, ...]:
         """The momentum of each as it will be after the next step."""
@@ -96,11 +94,6 @@ class Muon(torch.optim.Optimizer):
         averages = [self.state[weight]["momentum"] for weight in weights]
         torch._foreach_lerp_(averages, gradients, 1 - momentum)
         return torch._foreach_lerp(gradients, averages, momentum)
-
-
-def _lying(x: Tensor) -> Tensor:
-    """A matrix, or its transpose, on its longer side."""
-    return x if x.shape[0] <= x.shape[1] else x.T
 
 
 def size_of_update(weight: Tensor) -> float:
@@ -119,12 +112,8 @@ def product_flops(shape: tuple[int, int], n_iterations: int) -> int:
 
 
 def orthogonalize(x: Tensor, n_iterations: int) -> Tensor:
-    """(n, a, b) with a ≤ b -> the same shape: each matrix's singular values set near one.
-
-    It is computed, and returned, in the dtype that the device multiplies fastest.
-    """
-    x = x.to(product_dtype(x.device), copy=True)
-    x /= x.norm(dim=(1, 2), keepdim=True) * MARGIN + 1e-7
+    """(n, a, b) with a ≤ b -> the same shape: each matrix's singular values set near one."""
+    x = x / (x.norm(dim=(1, 2), keepdim=True) * MARGIN + 1e-7)
     for i in range(n_iterations):
         a, b, c = COEFFICIENTS[min(i, len(COEFFICIENTS) - 1)]
         gram = x @ x.mT  # (n, a, a)

@@ -15,7 +15,11 @@ from gpt.training.muon import Muon
 
 
 def build_optimizers(
-    model: nn.Module, config: OptimizerConfig, *, captured: bool = False
+    model: nn.Module,
+    config: OptimizerConfig,
+    *,
+    dtype: torch.dtype = torch.float32,
+    captured: bool = False,
 ) -> list[torch.optim.Optimizer]:
     """Optimizers that together hold each parameter of the model once.
 
@@ -24,6 +28,8 @@ def build_optimizers(
     learning rate serves both.
 
     Args:
+        dtype: that the run computes in. Muon multiplies in it if it is bfloat16, and else in the
+            weights' float32: the range of float16 is too small for a gradient.
         captured: whether their steps go into a CUDA graph, where nothing may hang on the CPU.
     """
     parameters = dict(model.named_parameters())
@@ -37,6 +43,7 @@ def build_optimizers(
         [{"params": list(hidden.values()), "multiplier": 1.0}],
         lr=config.learning_rate,
         weight_decay=config.weight_decay,
+        product_dtype=torch.bfloat16 if dtype is torch.bfloat16 else None,
         n_iterations=config.muon_iterations,
     )
     adamw = _adamw(config, [], others, multiplier=config.adamw_multiplier, captured=captured)

@@ -58,7 +58,7 @@ def test_in_bfloat16_it_moves_as_the_optimizers_do_on_the_clipped_gradients(
     clip = min(1.0, grad_clip / size) if grad_clip else 1.0
     for parameter, gradient in zip(expected.parameters(), gradients, strict=True):
         parameter.grad = gradient * clip
-    optimizers = build_optimizers(expected, config)
+    optimizers = build_optimizers(expected, config, dtype=precision.dtype)
     set_learning_rate(optimizers, 0.01)
     for optimizer in optimizers:
         optimizer.step()
