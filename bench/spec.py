@@ -65,7 +65,8 @@ class Search:
     """Makes the sampler from the study's seed."""
 
     pruner: Callable[[], BasePruner] = NopPruner
-    """Makes the pruner. It sees the metric at each evaluation, counted from 1."""
+    """Makes the pruner. It sees the metric at each evaluation, counted from 1: of the part of the
+    validation text that those read."""
 
     def __post_init__(self) -> None:
         check.field_types(self)

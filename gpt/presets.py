@@ -63,6 +63,7 @@ ORIGINAL_SHAKESPEARE = RunConfig(
         # The original estimated its losses every second step, for a live plot. Here each estimate
         # comes with a whole-split evaluation, 500 of which would cost more than the training.
         evaluations=20,
+        val_part_bytes=None,
         estimate_batches=1,  # quirk: a single batch, mostly noise
         sample_tokens=500,
     ),
@@ -80,7 +81,11 @@ ORIGINAL_QUIXOTE = RunConfig(
     model=replace(ORIGINAL_MODEL, block_size=64, n_layer=4, n_head=4, n_embd=128, dropout=0.3),
     optimizer=original_optimizer(learning_rate=3e-4),
     train=TrainConfig(
-        budget=Budget(steps=5000), batch_size=32, evaluations=10, estimate_batches=200
+        budget=Budget(steps=5000),
+        batch_size=32,
+        evaluations=10,
+        val_part_bytes=None,
+        estimate_batches=200,
     ),
 )
 """The second original: a GPT on Don Quixote in 4,000 SentencePiece tokens."""
@@ -91,7 +96,9 @@ BIGRAM = RunConfig(
     tokenizer=TokenizerConfig(kind="original-unigram", vocab_size=4000),
     model=ModelConfig(kind="bigram", block_size=64, init="gpt2"),
     optimizer=original_optimizer(learning_rate=1e-3),
-    train=TrainConfig(budget=Budget(steps=1000), batch_size=32),
+    train=TrainConfig(
+        budget=Budget(steps=1000), batch_size=32, evaluations=4, val_part_bytes=None
+    ),
 )
 """The lookup table from which the second original started.
 
@@ -123,7 +130,9 @@ NANOGPT = RunConfig(
         beta2=0.99,
         grad_clip=1.0,
     ),
-    train=TrainConfig(budget=Budget(steps=2000), batch_size=12, evaluations=8),
+    train=TrainConfig(
+        budget=Budget(steps=2000), batch_size=12, evaluations=8, val_part_bytes=None
+    ),
 )
 """nanoGPT's recipe for a CPU (https://github.com/karpathy/nanoGPT, "I only have a macbook").
 

@@ -24,7 +24,7 @@ BASE = replace(
     MODERN,
     corpus=CorpusConfig(name="pydocs", test_fraction=0.05),
     model=replace(MODERN.model, context_bytes=128, n_embd=64),
-    train=TrainConfig(budget=Budget(bytes=400_000), batch_size=12, evaluations=3),
+    train=TrainConfig(budget=Budget(bytes=400_000), batch_size=12),
 )
 
 

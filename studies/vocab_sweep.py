@@ -15,7 +15,7 @@ BASE = replace(
     MODERN,
     corpus=CorpusConfig(name="pydocs", test_fraction=0.05),
     model=replace(MODERN.model, context_bytes=128, n_embd=64),
-    train=TrainConfig(budget=Budget(flops=4e11), batch_size=12, evaluations=4),
+    train=TrainConfig(budget=Budget(flops=4e11), batch_size=12),
 )
 
 

@@ -207,14 +207,15 @@ class Launch:
         run.runs_side_by_side.append(len(self._active))
         self._recorder.log(run.claim, point)
         self._progress.update(run.claim.name, point, run.started.n_steps if run.started else None)
-        if point.evaluation is None or run.pruned:
+        watched = point.watched
+        if watched is None or run.pruned:
             return
         run.n_evaluations += 1
         value = {
-            "val_bits_per_byte": point.evaluation.bits_per_byte,
-            "val_loss": point.evaluation.loss,
+            "val_bits_per_byte": watched.bits_per_byte,
+            "val_loss": watched.loss,
             "tokens_per_second": point.tokens_per_second,
-            "seconds_to_target": point.evaluation.loss,  # on the way there, the nearer is better
+            "seconds_to_target": watched.loss,  # on the way there, the nearer is better
         }[self._metric]
         if self._ledger.should_prune(run.claim, run.n_evaluations, value):
             run.pruned = True

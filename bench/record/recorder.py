@@ -45,8 +45,12 @@ LEADERBOARD_COLUMNS = (
 
 
 def point_metrics(point: Point) -> dict[str, float | None]:
-    """A point as metrics: three prefixes, so that the tracker draws three sections of charts."""
-    evaluation, estimate = point.evaluation, point.estimate
+    """A point as metrics: a few prefixes, each a section of charts to the tracker.
+
+    `val/` is of the whole validation text, at the end at least; `val_part/` of the part that every
+    evaluation reads.
+    """
+    evaluation, part, estimate = point.evaluation, point.val_part, point.estimate
     return {
         "train/loss": point.train_loss,
         "train/learning_rate": point.learning_rate,
@@ -55,6 +59,8 @@ def point_metrics(point: Point) -> dict[str, float | None]:
         "val/loss": evaluation.loss if evaluation else None,
         "val/bits_per_byte": evaluation.bits_per_byte if evaluation else None,
         "val/loss_estimate": estimate[1] if estimate else None,
+        "val_part/loss": part.loss if part else None,
+        "val_part/bits_per_byte": part.bits_per_byte if part else None,
         "speed/tokens_per_second": point.tokens_per_second,
         "speed/step_milliseconds": point.step_milliseconds,
     }

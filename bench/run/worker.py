@@ -109,7 +109,7 @@ def _train(task: Train) -> Messages:
     points: list[Point] = []
     for point in train(setup):
         points.append(point)
-        if point.evaluation is not None:  # the last one's weights stay: those of the final numbers
+        if point.watched is not None:  # the last one's weights stay: those of the final numbers
             _save_weights(setup, task.folder / "model.safetensors")
         if not (yield point):
             return Finished(outcome=Outcome.INTERRUPTED, reason=f"stopped at step {point.step}")

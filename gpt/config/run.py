@@ -70,6 +70,7 @@ class RunConfig:
             tokenizer=self.tokenizer.canonical(),
             model=self.model.canonical(),
             optimizer=self.optimizer.canonical(),
+            train=self.train.canonical(),
         )
 
     @property

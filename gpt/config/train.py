@@ -99,8 +99,14 @@ class TrainConfig:
     log_interval: int = 10
     """Steps between two points of the training curve."""
 
-    evaluations: int = 4
-    """Whole-split evaluations, spread evenly over the budget; the last is at its end."""
+    evaluations: int = 10
+    """Evaluations, spread evenly over the budget. The last is at its end, and over the whole
+    validation text: it gives the final numbers."""
+
+    val_part_bytes: int | None = 6000
+    """Bytes of the validation text, about, that each evaluation reads for the curve: the same ones
+    whatever the tokenizer (`Corpus.excerpt`), or all where there are no more. None, and wherever
+    there is a `target_loss`: each evaluation reads the whole validation text, and no part."""
 
     eval_stride: int | None = None
     """Tokens by which the evaluation's window moves; each token is predicted once, with at least
@@ -123,6 +129,11 @@ class TrainConfig:
         check.at_least(0, self, "seed", "estimate_batches", "sample_tokens")
         if self.target_loss is not None:
             check.at_least(0, self, "target_loss")
-        for name in ("eval_stride", "micro_batch_size"):
+        for name, least in {"eval_stride": 1, "micro_batch_size": 1, "val_part_bytes": 64}.items():
             if getattr(self, name) is not None:
-                check.at_least(1, self, name)
+                check.at_least(least, self, name)
+
+    def canonical(self) -> "TrainConfig":
+        """The same training without what it ignores: a target asks for the whole text."""
+        whole = self.target_loss is not None
+        return check.changed(self, val_part_bytes=None if whole else self.val_part_bytes)

@@ -19,6 +19,9 @@ from gpt.errors import ConfigError, DataError
 Split = Literal["train", "val", "test"]
 
 BLOCK_BYTES = 1 << 20
+PLACES = 16
+"""Of which an excerpt is made."""
+
 LONGEST_CHARACTER_BYTES = 4
 
 
@@ -93,6 +96,27 @@ class Corpus:
                     start += len(block)
         except OSError as error:
             raise _unreadable(self.path, error) from error
+
+    def excerpt(self, span: Span, n_bytes: int) -> str:
+        """At most `n_bytes` of a span's text, all of it if there is no more.
+
+        It is taken from `PLACES` that lie evenly over the span, in their order: whole lines, or
+        characters where lines are too long.
+
+        Raises `DataError` if the file can't be read, or is not the one that was read through.
+        """
+        if span.n_bytes <= n_bytes:
+            return self.read(span)
+        pieces = []
+        for place in range(PLACES):
+            try:
+                start = _character_start_in(self.path, span.start + place * span.n_bytes // PLACES)
+            except OSError as error:
+                raise _unreadable(self.path, error) from error
+            piece = next(self.chunks(Span(start, span.stop), n_bytes // PLACES))
+            _, _, lines = piece.partition("\n")  # the first one began earlier
+            pieces.append(lines or piece)
+        return "".join(pieces)
 
     def _refuse_changed(self, file: BinaryIO) -> None:
         if self.stamp not in (None, _stamp(file)):

@@ -8,6 +8,9 @@ tokens.
 Every token of the split is predicted exactly once, in order, so nothing is sampled. The first
 token of the split follows the last of the training part. With `stride` < T each token but those of
 the first window has at least T − stride tokens of context.
+
+On the way through a run a part of the validation text is predicted in the same manner, to draw a
+curve by: the same bytes for all tokenizers, but too few to rank by.
 """
 
 import math
@@ -23,8 +26,9 @@ from torch import Tensor
 from gpt.errors import ConfigError
 from gpt.model.gpt import LanguageModel
 from gpt.model.loss import IGNORE_INDEX
+from gpt.tokenizers import TokenArray
 from gpt.training.data import sample_batch
-from gpt.training.setup import Setup
+from gpt.training.setup import Setup, Text
 
 Autocast = Callable[[], AbstractContextManager[object]]
 
@@ -109,10 +113,47 @@ def evaluate_split(setup: Setup, split: Split) -> Evaluation:
     }[split]
     if tokens is None:
         raise ConfigError(f"a {split} part needs a {split}_fraction above 0 but got 0")
+    return _evaluate(setup, tokens, n_bytes, previous_token=int(before[-1]))
+
+
+@dataclass(frozen=True, eq=False)
+class ValPart:
+    """The part of the validation text that a run's curve is drawn by."""
+
+    tokens: TokenArray
+    """Its ids (N,)."""
+
+    n_bytes: int
+    """UTF-8 bytes of its raw text."""
+
+
+def part_of_val(text: Text, n_bytes: int) -> ValPart:
+    """At most `n_bytes` of the validation text, encoded by themselves: the same bytes for all
+    tokenizers.
+
+    Raises:
+        DataError: the corpus can't be read any more.
+    """
+    excerpt = text.corpus.excerpt(text.corpus.split("val"), n_bytes)
+    return ValPart(text.tokenizer.encode(excerpt), len(excerpt.encode()))
+
+
+def evaluate_part(setup: Setup, part: ValPart) -> Evaluation:
+    """`evaluate_split` on that part alone; its windows run on from one of its places to the next.
+
+    Its first token too follows the last of the training part.
+    """
+    previous = int(setup.text.encoded.train[-1])
+    return _evaluate(setup, part.tokens, part.n_bytes, previous_token=previous)
+
+
+def _evaluate(
+    setup: Setup, tokens: TokenArray, n_bytes: int, *, previous_token: int
+) -> Evaluation:
     return evaluate(
         setup.precision.model,
         tokens,
-        previous_token=int(before[-1]),
+        previous_token=previous_token,
         n_bytes=n_bytes,
         device=setup.device,
         stride=setup.config.train.eval_stride,

@@ -26,7 +26,13 @@ from gpt.errors import ConfigError, DivergedError
 from gpt.rng import PrivateRandomState
 from gpt.training.clock import BUDGETED, Clock
 from gpt.training.data import moved_if_small, sample_batches
-from gpt.training.evaluate import Evaluation, estimate_loss, evaluate_split
+from gpt.training.evaluate import (
+    Evaluation,
+    estimate_loss,
+    evaluate_part,
+    evaluate_split,
+    part_of_val,
+)
 from gpt.training.flops import flops_per_step
 from gpt.training.optim import learning_rate_at
 from gpt.training.setup import Setup
@@ -64,7 +70,8 @@ class Point:
     """Training tokens of the stretch over the time of its steps alone."""
 
     evaluation: Evaluation | None
-    """Over the whole validation split, where one was due."""
+    """Over the whole validation split, where one was due: at the end, and in a run that reads no
+    part of it (`TrainConfig.val_part_bytes`) on the way too."""
 
     estimate: tuple[float, float] | None
     """The originals' noisy loss on training and validation batches, where one was due."""
@@ -74,6 +81,16 @@ class Point:
 
     peak_memory_bytes: int
     """Most memory in use so far."""
+
+    val_part: Evaluation | None = None
+    """Over that part, where an evaluation was due. For curves and pruners; nothing is ranked by
+    it."""
+
+    @property
+    def watched(self) -> Evaluation | None:
+        """What every evaluation of the run has, and its curve is drawn by: of the part, or of the
+        whole split in a run that reads no part."""
+        return self.val_part or self.evaluation
 
 
 def planned_steps(setup: Setup) -> int | None:
@@ -108,8 +125,8 @@ def train(setup: Setup) -> Iterator[Point]:
     """Train `setup.model` in place and yield a point every `log_interval` steps.
 
     Evaluations are spread evenly over the budget, the last one on the last point; one that finds
-    the target loss reached ends the run. On the CPU, with
-    one number of threads, the same config gives the same points to the bit, times aside.
+    the target loss reached ends the run. On the CPU, with one number of threads, the same config
+    gives the same points to the bit, times aside.
 
     Raises:
         DivergedError: at the first step with a loss that is not finite, or at an evaluation whose
@@ -153,6 +170,8 @@ class _Run:
             self.take_step = Step(setup)
         with self.clock.measure("data"):
             self.tokens = moved_if_small(setup.text.encoded.train, setup.device)
+            n_bytes = self.config.train.canonical().val_part_bytes
+            self.part = None if n_bytes is None else part_of_val(setup.text, n_bytes)
         with self.clock.measure("compile"):
             self._rehearse()
 
@@ -189,11 +208,12 @@ class _Run:
             losses = self._steps(x, y)
         self.n_timed_steps = self.step
         self.step_seconds = (self.clock.seconds[bucket] - before) / n_steps
-        evaluation = estimate = None
+        evaluation = val_part = estimate = None
         if self.evaluations_due > self.evaluations_done:
             self.evaluations_done = self.evaluations_due
             with self.clock.measure("evaluation"):
-                evaluation, estimate = self._evaluate()
+                evaluation, val_part = self._evaluate()
+                estimate = self._estimate()
             self.reached_target = has_reached(self.config.train.target_loss, evaluation)
         with self.clock.measure("logging"):
             grad_norm = float(self.grad_norm)
@@ -210,6 +230,7 @@ class _Run:
             step_milliseconds=1000 * self.step_seconds,
             tokens_per_second=_tokens_per_step(self.config) / self.step_seconds,
             evaluation=evaluation,
+            val_part=val_part,
             estimate=estimate,
             seconds=dict(self.clock.seconds),
             peak_memory_bytes=peak_memory,
@@ -259,13 +280,23 @@ class _Run:
                 raise DivergedError(self.step - len(values) + i + 1, value)
         return values
 
-    def _evaluate(self) -> tuple[Evaluation, tuple[float, float] | None]:
+    def _evaluate(self) -> tuple[Evaluation | None, Evaluation | None]:
+        """Of the whole validation split, where that is due, and of the part, if there is one."""
+        whole = part = None
+        if self.part is None or self.evaluations_done == self.config.train.evaluations:
+            whole = evaluate_split(self.setup, "val")
+        if self.part is not None:
+            part = evaluate_part(self.setup, self.part)
+        for evaluation in (whole, part):
+            if evaluation is not None and not math.isfinite(evaluation.nats):
+                raise DivergedError(self.step, evaluation.loss)
+        return whole, part
+
+    def _estimate(self) -> tuple[float, float] | None:
+        """The originals' estimates, in a run that makes them."""
         text, config = self.setup.text.encoded, self.config.train
-        evaluation = evaluate_split(self.setup, "val")
-        if not math.isfinite(evaluation.nats):
-            raise DivergedError(self.step, evaluation.loss)
         if not config.estimate_batches:
-            return evaluation, None
+            return None
         train_estimate, val_estimate = (
             estimate_loss(
                 self.setup.precision.model,
@@ -278,4 +309,4 @@ class _Run:
             )
             for tokens in (text.train, text.val)
         )
-        return evaluation, (train_estimate, val_estimate)
+        return train_estimate, val_estimate

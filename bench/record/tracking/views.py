@@ -17,7 +17,7 @@ from bench.system.redact import redacted
 UI_ADDRESS = "http://127.0.0.1:5000"
 """Where `mlflow ui` serves unless told otherwise."""
 
-CHART_SECTIONS = ("val", "train", "speed", "final")
+CHART_SECTIONS = ("val_part", "val", "train", "speed", "final")
 """Prefixes of metrics, in the order in which their charts are worth looking at."""
 
 

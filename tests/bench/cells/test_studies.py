@@ -15,6 +15,7 @@ from bench.run.messages import Finished, Folders, Train
 from bench.run.worker import perform
 from bench.spec import FixedTrial
 from gpt.config import Budget, CorpusConfig, RunConfig
+from studies import tokenizer_sweep
 
 ROOT = Path(__file__).parents[3]
 STUDIES = all_studies()
@@ -64,6 +65,17 @@ def test_its_cells_are_pure(file: StudyFile) -> None:
         twice = [study.cell(FixedTrial(cell.params)) for _ in range(2)]
         assert twice[0] == twice[1]
         assert twice[0].cell_key == cell.key
+
+
+def test_evaluations_on_the_way_are_a_curve_and_cheap() -> None:
+    """A byte trained on costs three passes over it, forward, backward to inputs and to weights."""
+    train = tokenizer_sweep.BASE.train
+    assert train.budget.bytes
+    assert train.val_part_bytes
+    on_the_way = train.evaluations * train.val_part_bytes
+
+    assert train.evaluations >= 10
+    assert on_the_way <= 0.05 * (3 * train.budget.bytes + on_the_way)
 
 
 def test_its_cells_train(file: StudyFile, tmp_path: Path) -> None:

@@ -288,6 +288,33 @@ def test_a_run_that_ends_as_it_is_pruned_has_ended(
     assert len(executor.asked) == 1
 
 
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [({"val_part": 2.0, "evaluation": None}, 2.0), ({"val_part": 2.0, "evaluation": 9.0}, 2.0),
+     ({"val_part": None, "evaluation": 9.0}, 9.0), ({"val_part": None, "evaluation": None}, None)],
+)  # fmt: skip
+def test_a_pruner_is_told_what_each_evaluation_has(
+    seen: dict[str, float | None],
+    told: float | None,
+    open_ledger: Open,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of the part of the text, also at the end, where the whole of it is measured too."""
+    reported: list[float] = []
+    monkeypatch.setattr(
+        Ledger, "should_prune", lambda _ledger, _claim, _n, value: reported.append(value)
+    )
+    measured = {
+        name: None if value is None else cast(Any, Mock(bits_per_byte=value, loss=7.0))
+        for name, value in seen.items()
+    }
+    with open_ledger(GRID, seeds=1) as ledger:
+        finished = Finished(outcome=Outcome.COMPLETE, summary=dict(SUMMARY))
+        launched(ledger, Watched(replace(POINT, **measured), finished), tmp_path)
+    assert reported == ([] if told is None else [told])
+
+
 def test_what_is_settled_has_been_recorded(open_ledger: Open, tmp_path: Path) -> None:
     """For what the ledger calls done is never recorded again."""
     with open_ledger(GRID, seeds=1) as ledger:

@@ -32,7 +32,7 @@ def assert_each_run_recorded_once(place: Workplace) -> None:
         ("FINISHED", "complete")
     ] * 4
     for run in runs:
-        history = place.client.get_metric_history(run.info.run_id, "val/loss")
+        history = place.client.get_metric_history(run.info.run_id, "val_part/loss")
         assert [metric.step for metric in history] == [3, 6, 9, 12]
         assert run.data.tags["verdict"] == "undetermined"
         assert run.data.params["n_layer"] == "1"

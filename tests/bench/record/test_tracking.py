@@ -25,6 +25,8 @@ CURVES = {
     "train/grad_norm",
     "val/loss",
     "val/bits_per_byte",
+    "val_part/loss",
+    "val_part/bits_per_byte",
     "speed/tokens_per_second",
     "speed/step_milliseconds",
 }
@@ -110,7 +112,8 @@ def test_the_curves_are_whole(finished: Finished, run: Run) -> None:
         name: finished.place.client.get_metric_history(run.info.run_id, name) for name in CURVES
     }
     assert [metric.step for metric in history["train/loss"]] == [1, 3, 6, 9, 10, 12]
-    assert [metric.step for metric in history["val/bits_per_byte"]] == [3, 6, 9, 12]
+    assert [metric.step for metric in history["val_part/bits_per_byte"]] == [3, 6, 9, 12]
+    assert [metric.step for metric in history["val/bits_per_byte"]] == [12]
     curve = pd.read_csv(artifacts(run) / "curve.csv").set_index("step")
     for name, metrics in history.items():
         found = curve[name].dropna()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gpt.config import RunConfig
+from gpt.config import RunConfig, TrainConfig
 from gpt.model.gpt import build_model
 from gpt.presets import NANOGPT, ORIGINAL_QUIXOTE, ORIGINAL_SHAKESPEARE, PRESETS
 
@@ -38,6 +38,13 @@ def test_nanogpts_schedule_in_steps() -> None:
     assert NANOGPT.optimizer.warmup_fraction * steps == 100
     assert NANOGPT.optimizer.learning_rate * NANOGPT.optimizer.final_fraction == 1e-4
     assert steps / NANOGPT.train.evaluations == 250
+
+
+def test_reproductions_are_evaluated_on_the_whole_text_alone() -> None:
+    parts = {name: preset.train.val_part_bytes for name, preset in PRESETS.items()}
+
+    assert parts.pop("modern") == TrainConfig().val_part_bytes
+    assert set(parts.values()) == {None}
 
 
 def test_original_shakespeare_has_its_number_of_parameters() -> None:

@@ -1,6 +1,7 @@
 import hashlib
 import os
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,38 @@ def test_chunks_join_to_the_text_and_end_after_newlines(
     assert "".join(chunks) == NASTY * 3
     assert all(len(chunk.encode()) <= n_bytes for chunk in chunks)
     assert all(chunk.endswith("\n") or "\n" not in chunk for chunk in chunks[:-1])
+
+
+def test_an_excerpt_is_of_whole_lines_from_all_over_the_text(make_corpus: MakeCorpus) -> None:
+    lines = [f"{number:04} €\n" for number in range(4000)]
+    corpus = make_corpus("".join(lines), val_fraction=0.5)
+    excerpt = corpus.excerpt(corpus.split("val"), 2000)
+    places = [int(line[:4]) for line in excerpt.splitlines()]
+
+    assert 1500 < len(excerpt.encode()) <= 2000
+    assert excerpt == "".join(lines[place] for place in places)
+    assert places == sorted(set(places))
+    assert 2000 <= places[0] < 2010
+    assert max(b - a for a, b in pairwise([2000, *places, 4000])) <= 2000 / 16
+
+
+@pytest.mark.parametrize(("text", "n_bytes"), [("€" * 900, 64), ("€" * 900, 1000), (NASTY, 64)])
+def test_an_excerpt_of_a_text_without_lines_is_of_characters(
+    make_corpus: MakeCorpus, text: str, n_bytes: int
+) -> None:
+    corpus = make_corpus(text)
+    excerpt = corpus.excerpt(Span(0, corpus.n_bytes), n_bytes)
+
+    assert n_bytes / 3 < len(excerpt.encode()) <= n_bytes
+    assert set(excerpt) <= set(text)
+
+
+def test_an_excerpt_of_a_short_text_is_all_of_it(make_corpus: MakeCorpus) -> None:
+    corpus = make_corpus(NASTY)
+    whole = Span(0, corpus.n_bytes)
+
+    assert corpus.excerpt(whole, corpus.n_bytes) == NASTY
+    assert corpus.excerpt(whole, corpus.n_bytes - 1) != NASTY
 
 
 def test_a_chunk_must_hold_a_character(make_corpus: MakeCorpus) -> None:

@@ -64,7 +64,8 @@ def test_a_run_stops_at_the_evaluation_that_finds_its_target_reached(
 
 def test_the_target_is_a_loss_of_the_whole_split(run: Run) -> None:
     """It stops at the first evaluation that is there, and not before."""
-    free = [p.evaluation.loss for p in run(evaluations=4, learning_rate=0.01) if p.evaluation]
+    watched = run(evaluations=4, learning_rate=0.01, val_part_bytes=None)
+    free = [p.evaluation.loss for p in watched if p.evaluation]
     held = run(evaluations=4, learning_rate=0.01, target_loss=free[2])
 
     assert [p.evaluation.loss for p in held if p.evaluation] == free[:3]
@@ -104,7 +105,8 @@ def test_seconds_stop_within_a_step(
     assert last.seconds["warm_up"] + last.seconds["step"] == last.step == math.ceil(seconds)
     assert last.progress == 1.0
     assert last.evaluation
-    assert sum(p.evaluation is not None for p in points) == min(3, last.step)
+    assert sum(p.val_part is not None for p in points) == min(3, last.step)
+    assert [p.step for p in points if p.evaluation] == [last.step]
 
 
 def test_an_optimizer_that_multiplies_gets_fewer_steps(settle: Callable[..., Setup]) -> None:
@@ -148,7 +150,7 @@ def test_evaluations_that_a_slow_step_ran_past_are_not_made_up_for(
     setup.model.register_forward_pre_hook(lambda *_: late.work(10.0 if late.now() == 0 else 0.0))
     points = train(watch(setup, late, evaluation=0.0))
 
-    assert [p.step for p in points if p.evaluation] == [1, 2, 5, 8, 11, 14, 17, 20]
+    assert [p.step for p in points if p.val_part] == [1, 2, 5, 8, 11, 14, 17, 20]
 
 
 def test_a_slow_first_step_is_no_measure_of_the_others(
@@ -172,10 +174,11 @@ def test_evaluations_are_spread_evenly_and_end_the_run(
     steps: int, evaluations: int, run: Run
 ) -> None:
     points = run(steps=steps, evaluations=evaluations, model="bigram", log_interval=1000)
-    evaluated = [p.step for p in points if p.evaluation]
+    evaluated = [p.step for p in points if p.val_part]
 
     assert evaluated == sorted({-(-k * steps // evaluations) for k in range(1, evaluations + 1)})
     assert evaluated[-1] == steps
+    assert [p.step for p in points if p.evaluation] == [steps]
 
 
 def test_points_come_at_the_interval(run: Run) -> None:
