@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
 from uuid import uuid4
 
 import psutil
@@ -53,34 +52,47 @@ def entry(folder: Path, make: Callable[[Path], None]) -> Path:
 
     They are made on the first call, and again if one of them is not what was written: the same
     name stands for the same content. A file that did not change since this process last looked is
-    not read again.
+    not read again. If another process has made the entry meanwhile, that one stays.
 
     Raises:
         MachineError: the file system refuses.
     """
-    if not folder.is_dir():
-        with atomic_folder(folder) as partial:
-            _fill(partial, make)
-    elif (damage := _damage(folder)) is not None:
+    damage = _damage(folder)
+    if damage is None:
+        return folder
+    existed = folder.is_dir()
+    if existed:
         log.warning("the cache entry %s is damaged (%s): it is made again", folder, damage)
-        with cache_errors(folder), _partial_folder(folder) as partial:
-            _fill(partial, make)
-            for file in partial.iterdir():  # one by one: no reader ever misses one
-                with suppress(OSError):
-                    if _sha256_of(folder / file.name) == _sha256_of(file):
-                        continue  # whole, or made again by another process, and perhaps in use
-                file.replace(folder / file.name)
+    with cache_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(folder.parent)
+        with _partial(folder) as partial:
+            partial.mkdir()
+            make(partial)
+            digests = {file.name: _sha256_of(file) for file in sorted(partial.iterdir())}
+            (partial / DIGESTS_FILE).write_text(json.dumps(digests, indent=1), "utf-8")
+            if existed:
+                _replace_damaged(folder, partial)
+            else:
+                try:
+                    partial.replace(folder)
+                except OSError:
+                    if not folder.is_dir():
+                        raise
     return folder
 
 
-def _fill(folder: Path, make: Callable[[Path], None]) -> None:
-    make(folder)
-    digests = {file.name: _sha256_of(file) for file in sorted(folder.iterdir())}
-    (folder / DIGESTS_FILE).write_text(json.dumps(digests, indent=1), "utf-8")
+def _replace_damaged(folder: Path, made: Path) -> None:
+    """Replace the files one by one, so that no reader ever misses one; the whole ones stay."""
+    for file in made.iterdir():
+        with suppress(OSError):
+            if _sha256_of(folder / file.name) == _sha256_of(file):
+                continue  # perhaps made again by another process, and in use
+        file.replace(folder / file.name)
 
 
 def _damage(folder: Path) -> str | None:
-    """What is wrong with an entry; None: it is as it was written."""
+    """Why an entry is not as it was written; None: it is."""
     try:
         digests = json.loads((folder / DIGESTS_FILE).read_bytes())
         wrong = [name for name, digest in digests.items() if _sha256_of(folder / name) != digest]
@@ -103,36 +115,12 @@ def _sha256(file: Path, *_status: int) -> str:
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that appears as `path`, whole, when the block ends without an error.
-
-    Raises `MachineError` where the file system refuses.
-    """
-    partial = _partial(path)
-    with cache_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("xb") as file:
-                yield file
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
-    """A new folder that appears as `folder`, whole, when the block ends without an error.
-
-    If another process has made `folder` meanwhile, that one stays: the same name stands for the
-    same content. Raises `MachineError` where the file system refuses.
-    """
-    with cache_errors(folder), _partial_folder(folder) as partial:
-        try:
-            yield partial
-            partial.replace(folder)
-        except OSError:
-            if not folder.is_dir():
-                raise
+def atomic(path: Path) -> Iterator[Path]:
+    """A name beside `path` for a file, which is renamed to `path` when the block ends without an
+    error, and otherwise removed: whoever looks at `path` finds a whole file."""
+    with _partial(path) as partial:
+        yield partial
+        partial.replace(path)
 
 
 @contextmanager
@@ -148,22 +136,28 @@ def cache_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _partial_folder(folder: Path) -> Iterator[Path]:
-    partial = _partial(folder)
-    partial.mkdir(parents=True)
+def _partial(path: Path) -> Iterator[Path]:
+    """A name beside `path` that nobody else has; whatever is there at the end is removed."""
+    own = f".{path.name}.{_machine()}-{os.getpid()}-{uuid4().hex[:8]}.partial"
     try:
-        yield partial
+        yield path.with_name(own)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        _remove(path.with_name(own))
 
 
-def _partial(path: Path) -> Path:
-    """A name beside `path` that nobody has; what killed processes left beside it is removed."""
-    machine = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-    for left in path.parent.glob(f".*.{machine}-*-*"):
-        process = left.name.rpartition(f".{machine}-")[2].partition("-")[0]
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what killed processes of this machine have left unfinished."""
+    for left in folder.glob(f".*.{_machine()}-*-*"):
+        process = left.name.rpartition(f".{_machine()}-")[2].partition("-")[0]
         if not psutil.pid_exists(int(process)):
-            shutil.rmtree(left, ignore_errors=True)
-            with suppress(OSError):  # it was a folder
-                left.unlink()
-    return path.with_name(f".{path.name}.{machine}-{os.getpid()}-{uuid4().hex[:8]}")
+            _remove(left)
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):  # it was a folder
+        path.unlink()
+
+
+def _machine() -> str:
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]

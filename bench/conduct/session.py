@@ -27,11 +27,11 @@ from bench.system.beside import beside
 from bench.system.console import open_console
 from bench.system.cores import cpu_count
 from bench.system.interruption import Interruption
+from bench.system.scratch import scratch_folder
 from gpt.cache import default_cache
 from gpt.config import RunConfig
 from gpt.device import available_devices
 from gpt.errors import MachineError
-from gpt.scratch import scratch_folder
 
 
 @dataclass(kw_only=True)

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from bench.system.scratch import scratch_folder
 from gpt.device import synchronize
-from gpt.scratch import scratch_folder
 
 CPU_DEVICE_TYPE = 0
 """What the profiler's events call the CPU."""

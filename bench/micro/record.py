@@ -13,7 +13,7 @@ from typing import Any
 from bench.micro.results import Results, Row
 from bench.record.tracking import Tracker, measured
 from bench.system.identity import environment
-from gpt.scratch import scratch_folder
+from bench.system.scratch import scratch_folder
 
 EXPERIMENT = "microbenchmarks"
 DESCRIPTION = """How long do the pieces take: causal means, attention kernels, loss head, norms,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.record.tracking import TAG_ATTEMPT, Tracker
+from gpt.cache import atomic
 
 WHY = "why.txt"
 
@@ -153,9 +154,8 @@ def _write(path: Path, message: Message) -> None:
         "arguments": message.arguments,
         "begins": message.begins,
     }
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, default=str), encoding="utf-8")
-    partial.replace(path)
+    with atomic(path) as partial:
+        partial.write_text(json.dumps(content, default=str), encoding="utf-8")
 
 
 def _read(path: Path) -> Message:

@@ -23,11 +23,11 @@ from bench.run.messages import Finished, Message, Task, Train
 from bench.run.ray_cluster import cause_of, connect, machines_of_cluster, on, with_this_code
 from bench.run.worker import messages_of
 from bench.system.identity import code_digest
+from bench.system.scratch import scratch_folder
 from gpt.acceleration.malloc import keep_freed_memory
 from gpt.cache import default_cache
 from gpt.config import RunConfig
 from gpt.errors import MachineError
-from gpt.scratch import scratch_folder
 
 
 @dataclass(frozen=True)

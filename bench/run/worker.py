@@ -7,7 +7,6 @@ ever write to either.
 
 import traceback
 from collections.abc import Callable, Generator
-from pathlib import Path
 
 from safetensors.torch import save_model
 
@@ -26,6 +25,7 @@ from bench.run.messages import (
 from bench.run.out_of_memory import free_memory_of, is_out_of_memory
 from bench.run.plausible import refuse_impossible_speed
 from bench.system.full_disk import full_disk, full_disk_error
+from gpt.cache import atomic
 from gpt.errors import (
     DataError,
     DivergedError,
@@ -110,7 +110,8 @@ def _train(task: Train) -> Messages:
     for point in train(setup):
         points.append(point)
         if point.watched is not None:  # the last one's weights stay: those of the final numbers
-            _save_weights(setup, task.folder / "model.safetensors")
+            with atomic(task.folder / "model.safetensors") as partial:
+                save_model(setup.model, str(partial), metadata={"run": setup.config.key})
         if not (yield point):
             return Finished(outcome=Outcome.INTERRUPTED, reason=f"stopped at step {point.step}")
     (task.folder / "sample.txt").write_text(sample_text(setup), encoding="utf-8")
@@ -143,13 +144,6 @@ def _refuse_another(found: Prepared, wanted: Prepared) -> None:
         has, needs = getattr(found, what), getattr(wanted, what)
         if has != needs:
             raise DataError(f"{what} must be {needs[:12]}, as the study's, but here is {has[:12]}")
-
-
-def _save_weights(setup: Setup, path: Path) -> None:
-    """Write the model to a temporary name and rename it, so that a whole file is always there."""
-    partial = path.with_suffix(".partial")
-    save_model(setup.model, str(partial), metadata={"run": setup.config.key})
-    partial.replace(path)
 
 
 def sample_text(setup: Setup) -> str:

@@ -44,8 +44,8 @@ def _measure(names: tuple[str, ...], threads: int, options: dict[str, Any]) -> N
     from bench.speed.rows import as_table
     from bench.system import identity
     from bench.system.console import open_console
+    from bench.system.scratch import scratch_folder
     from gpt.device import device_name, resolve_device
-    from gpt.scratch import scratch_folder
 
     torch.set_num_threads(threads)
     console = open_console(width=140)

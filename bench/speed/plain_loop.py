@@ -16,8 +16,8 @@ from bench.cells.grid import enumerate_grid
 from bench.cells.settings import parse_settings
 from bench.record.tracking import Tracker
 from bench.run.worker import sample_text
+from bench.system.scratch import scratch_folder
 from gpt.config import RunConfig
-from gpt.scratch import scratch_folder
 from gpt.training.loop import train
 from gpt.training.setup import set_up
 

@@ -19,11 +19,11 @@ from bench.run.executor import LocalExecutor
 from bench.run.messages import Finished, Folders, Prepare, Started, Train
 from bench.speed.rows import Row, compared
 from bench.system.lifeline import killed_with_parent
+from bench.system.scratch import scratch_folder
 from bench.timing.interleave import interleave
 from gpt.cache import CACHE_VARIABLE
 from gpt.config import RunConfig
 from gpt.errors import MachineError
-from gpt.scratch import scratch_folder
 from gpt.training.loop import Point
 
 

@@ -35,11 +35,8 @@ class Kernel:
     name: str
     """As in `KERNELS` and in `ModelConfig.kernel`."""
 
-    description: str
-    """What it does, in one line."""
-
     attend: Attend
-    """The function."""
+    """The function, whose docstring says how it computes."""
 
     devices: tuple[str, ...] | None = None
     """The device types that it was written for; None: all."""

@@ -7,8 +7,6 @@ both, so that how the loss is computed stays the model's own affair.
 Letters: B batch, T time, C channels (n_embd), H heads, D head size, V vocabulary.
 """
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -82,11 +80,6 @@ class LanguageModel(nn.Module):
         """Numbers learned; a tied matrix counts once."""
         return sum(parameter.numel() for parameter in self.parameters())
 
-    @property
-    def n_params_without_positions(self) -> int:
-        """`n_params` less the position embeddings: the number that nanoGPT prints."""
-        return self.n_params
-
     def flops_per_token(self, context: int) -> int:
         """Floating-point operations of the matrix products, forward and backward, for a token.
 
@@ -99,11 +92,6 @@ class LanguageModel(nn.Module):
         n_blocks = sum(isinstance(m, Block) for m in self.modules())
         attention = 12 * n_blocks * self.config.n_embd * context
         return 6 * sum(matrix.numel() for matrix in matrices) + attention
-
-    @property
-    def expected_initial_loss(self) -> float:
-        """ln V, in nats: the cross-entropy of a model that knows nothing."""
-        return math.log(self.vocab_size)
 
 
 class Bigram(LanguageModel):
@@ -169,12 +157,6 @@ class GPT(LanguageModel):
         x = self.trunk(idx).flatten(0, 1)  # (B, T, C) -> (B·T, C)
         head = self.head
         return chunked_cross_entropy(x, head.weight, head.bias, targets.flatten(), reduction)
-
-    @property
-    def n_params_without_positions(self) -> int:
-        if self.config.position != "learned":
-            return self.n_params
-        return self.n_params - self.position_embedding.weight.numel()
 
 
 def initialise(model: nn.Module, config: ModelConfig) -> None:

@@ -2,11 +2,10 @@
 
 `FusedAttention` makes q, k and v of all heads by one matrix and hands them to a kernel by name.
 `PerHeadAttention` is the originals' way: a module a head, each with three small matrices, its own
-mask and its own softmax. `fuse` and `split` carry weights from one to the other.
+mask and its own softmax.
 """
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import cast
 
 import torch
@@ -119,40 +118,3 @@ class PerHeadAttention(nn.Module):
             outs = list(cache.attend(q, k, v, scale=self.scale).unbind(1))
         out: Tensor = self.dropout(self.projection(torch.cat(outs, dim=-1)))  # (B, T, C)
         return out
-
-
-ROLES = ("query", "key", "value")
-"""The thirds of a fused matrix, from top to bottom."""
-
-
-def fuse(per_head: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A per-head model's state dict as that of the fused model with the same function.
-
-    Heads are stacked in their order: rows h·D to (h + 1)·D of the query third are head h's.
-    """
-    fused = {}
-    parts: dict[str, dict[str, list[Tensor]]] = {}
-    for name, tensor in per_head.items():
-        match = re.fullmatch(r"(.*)heads\.\d+\.(query|key|value)\.(weight|bias)", name)
-        if match is None:
-            fused[name] = tensor
-        else:
-            prefix, role, kind = match.groups()
-            parts.setdefault(f"{prefix}qkv.{kind}", {}).setdefault(role, []).append(tensor)
-    for name, roles in parts.items():
-        fused[name] = torch.cat([torch.cat(roles[role]) for role in ROLES])  # (3C, C) or (3C,)
-    return fused
-
-
-def split(fused: Mapping[str, Tensor], n_head: int) -> dict[str, Tensor]:
-    """The inverse of `fuse`: a fused model's state dict as that of the per-head model."""
-    per_head = {}
-    for name, tensor in fused.items():
-        prefix, found, kind = name.partition("qkv.")
-        if not found:
-            per_head[name] = tensor
-            continue
-        for role, third in zip(ROLES, tensor.chunk(3), strict=True):  # (C, C) or (C,)
-            for h, head in enumerate(third.chunk(n_head)):  # (D, C) or (D,)
-                per_head[f"{prefix}heads.{h}.{role}.{kind}"] = head
-    return per_head

@@ -50,10 +50,6 @@ class Tokenizer(ABC):
         """The bytes of ids, joined."""
         return b"".join(map(self._tokens.__getitem__, self.checked(ids).tolist()))
 
-    def token_bytes(self, token: int) -> bytes:
-        """The bytes that one id stands for."""
-        return self.decode_bytes([token])
-
     def checked(self, ids: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """`ids` as an array; raises `DataError` if one is not in the vocabulary."""
         array = np.asarray(ids, dtype=np.int64)

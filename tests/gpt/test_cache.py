@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpt import cache as module
-from gpt.cache import atomic_folder, atomic_write, default_cache, entry, key_of
+from gpt.cache import atomic, default_cache, entry, key_of
 from gpt.errors import MachineError
 
 
@@ -27,49 +27,53 @@ def test_a_key_depends_on_every_part() -> None:
 
 
 def test_an_interrupted_write_leaves_the_last_good_file(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "file"
-    with atomic_write(path) as file:
-        file.write(b"good")
-    with suppress(KeyboardInterrupt), atomic_write(path) as file:
-        file.write(b"half")
+    path = tmp_path / "file"
+    with atomic(path) as partial:
+        partial.write_bytes(b"good")
+    with suppress(KeyboardInterrupt), atomic(path) as partial:
+        partial.write_bytes(b"half")
         raise KeyboardInterrupt
     assert path.read_bytes() == b"good"
-    assert list(path.parent.iterdir()) == [path]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_file_is_not_there_before_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    with atomic_write(path) as file:
-        file.write(b"half")
-        file.flush()
+    with atomic(path) as partial:
+        partial.write_bytes(b"half")
         assert not path.exists()
     assert path.read_bytes() == b"half"
 
 
-def test_an_interrupted_folder_leaves_nothing(tmp_path: Path) -> None:
-    with suppress(KeyboardInterrupt), atomic_folder(tmp_path / "folder") as partial:
-        (partial / "file").write_bytes(b"half")
+def test_an_interrupted_entry_leaves_nothing(tmp_path: Path) -> None:
+    def interrupted(folder: Path) -> None:
+        (folder / "file").write_bytes(b"half")
         raise KeyboardInterrupt
+
+    with suppress(KeyboardInterrupt):
+        entry(tmp_path / "folder", interrupted)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_of_two_that_make_one_folder_the_first_stays(tmp_path: Path) -> None:
+def test_of_two_that_make_one_entry_the_first_stays(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
-    with atomic_folder(folder) as slow:
-        (slow / "file").write_bytes(b"slow")
-        with atomic_folder(folder) as fast:
-            (fast / "file").write_bytes(b"fast")
+
+    def slow(partial: Path) -> None:
+        (partial / "file").write_bytes(b"slow")
+        entry(folder, lambda other: (other / "file").write_bytes(b"fast"))
+
+    entry(folder, slow)
     assert (folder / "file").read_bytes() == b"fast"
     assert list(tmp_path.iterdir()) == [folder]
+    entry(folder, never)
 
 
 def test_a_file_system_that_refuses_is_the_machine_s_fault(tmp_path: Path) -> None:
     in_the_way = tmp_path / "file"
     in_the_way.write_bytes(b"")
-    with pytest.raises(MachineError, match="GPT_BENCH_CACHE"), atomic_write(in_the_way / "x"):
-        pass
-    with pytest.raises(MachineError, match="GPT_BENCH_CACHE"), atomic_folder(in_the_way):
-        pass
+    for folder in (in_the_way, in_the_way / "x"):
+        with pytest.raises(MachineError, match="GPT_BENCH_CACHE"):
+            entry(folder, make_two)
 
 
 def make_two(folder: Path) -> None:
@@ -134,10 +138,6 @@ def test_a_full_disk_is_named_and_leaves_what_was_there(tmp_path: Path) -> None:
         entry(folder, full)
     assert list(tmp_path.iterdir()) == [folder]
     assert (folder / "a").read_bytes() == b"one"
-    with pytest.raises(MachineError, match="No space left"), atomic_write(folder / "a"):
-        full(tmp_path)
-    (tmp_path / "a").unlink()
-    assert (folder / "a").read_bytes() == b"one"
     assert sorted(path.name for path in folder.iterdir()) == ["a", "b", "sha256.json"]
 
 
@@ -147,14 +147,17 @@ def test_what_killed_processes_left_is_removed_by_the_next_who_writes_there(
     begin = """
 import os, sys
 from pathlib import Path
-from gpt.cache import atomic_folder, atomic_write
-with atomic_write(Path(sys.argv[1], "file")) as file, atomic_folder(Path(sys.argv[1], "a")) as a:
-    file.write(b"half")
-    (a / "b").write_bytes(b"half")
+from gpt.cache import atomic, entry
+def die(folder):
+    (folder / "b").write_bytes(b"half")
     os._exit(9)
+with atomic(Path(sys.argv[1], "file")) as file:
+    file.write_bytes(b"half")
+    entry(Path(sys.argv[1], "a"), die)
 """
     assert subprocess.run([sys.executable, "-c", begin, str(tmp_path)]).returncode == 9
     assert len(list(tmp_path.iterdir())) == 2
-    with atomic_write(tmp_path / "mine"), atomic_write(tmp_path / "beside it"):
-        assert len(list(tmp_path.iterdir())) == 2  # those of a living process stay
-    assert {path.name for path in tmp_path.iterdir()} == {"mine", "beside it"}
+    with atomic(tmp_path / "mine") as mine:
+        mine.write_bytes(b"half")
+        entry(tmp_path / "entry", make_two)
+        assert set(tmp_path.iterdir()) == {mine, tmp_path / "entry"}  # of a living process

@@ -20,7 +20,6 @@ from filelock import FileLock
 
 from gpt.cache import cache_errors, default_cache, entry, key_of
 from gpt.errors import GptBenchError, InfeasibleError
-from gpt.scratch import scratch_folder
 
 FOLDER = Path(__file__).parent
 SOURCE = FOLDER / "attention.cpp"
@@ -45,12 +44,6 @@ def signatures(source: str) -> dict[str, list[Any]]:
 
 def _c_type(argument: str) -> Any:
     return ctypes.c_void_p if "*" in argument else C_TYPES[argument.split()[0]]
-
-
-def absence() -> str | None:
-    """Why the kernel can't be had here, in one line, or None; compiles it if nobody has yet."""
-    found = _load()
-    return found if isinstance(found, str) else None
 
 
 def library() -> ctypes.CDLL:
@@ -102,10 +95,10 @@ def _build(folder: Path) -> Path:
 
 
 def _compile(compiler: list[str], folder: Path) -> None:
-    with scratch_folder() as scratch:
-        compiled = str(scratch / "kernel.o")
-        _run([*compiler, PROCESSOR, *FLAGS, "-c", str(SOURCE), "-o", compiled])
-        _run([*compiler, "-shared", compiled, "-o", str(folder / LIBRARY_FILE)])
+    compiled = folder / "kernel.o"
+    _run([*compiler, PROCESSOR, *FLAGS, "-c", str(SOURCE), "-o", str(compiled)])
+    _run([*compiler, "-shared", str(compiled), "-o", str(folder / LIBRARY_FILE)])
+    compiled.unlink()
 
 
 def _run(command: list[str]) -> str:

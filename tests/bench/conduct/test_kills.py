@@ -14,7 +14,7 @@ import pytest
 from workplace import Workplace, gone, meanwhile, wait_until, workers_of
 
 from bench.ledger.attempts import MAX_ATTEMPTS
-from gpt.scratch import scratch_folder
+from bench.system.scratch import scratch_folder
 
 STEPS = 400
 ENDLESS = 10_000_000

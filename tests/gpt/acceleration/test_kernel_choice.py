@@ -32,7 +32,7 @@ def short_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def kernel(name: str, attend: object = matmul) -> Kernel:
-    return Kernel(name=name, description="", attend=attend)  # type: ignore[arg-type]
+    return Kernel(name=name, attend=attend)  # type: ignore[arg-type]
 
 
 def slow(q: Tensor, k: Tensor, v: Tensor, *, scale: float, dropout_p: float = 0.0) -> Tensor:

@@ -235,7 +235,7 @@ class TestUnavailable:
             except NotImplementedError as error:
                 raise RuntimeError("a compiler failed") from error
 
-        kernel = Kernel(name="wrapped", description="", attend=attend)
+        kernel = Kernel(name="wrapped", attend=attend)
 
         assert kernel.unavailable("cpu", torch.float32) == "no backward on this device"
 
@@ -304,7 +304,7 @@ class TestVerify:
         ],
     )
     def test_catches(self, attend: Attend, reason: str, dtype: torch.dtype) -> None:
-        kernel = Kernel(name="broken", description="broken on purpose", attend=attend)
+        kernel = Kernel(name="broken", attend=attend)
 
         verdict = verify(kernel, CPU, dtype)
 
@@ -312,7 +312,7 @@ class TestVerify:
         assert str(verdict.reason).startswith(reason)
 
     def test_the_canary_hears_what_the_reference_cannot(self) -> None:
-        kernel = Kernel(name="ahead", description="a leak of 1e-5", attend=one_ahead)
+        kernel = Kernel(name="ahead", attend=one_ahead)
 
         verdict = verify(kernel, CPU, torch.bfloat16)
         assert max(verdict.errors.values()) < verdict.tolerance
@@ -333,7 +333,7 @@ class TestVerify:
         ) -> Tensor:
             return matmul(q, k, Leak.apply(v), scale=scale, dropout_p=dropout_p)
 
-        verdict = verify(Kernel(name="leak", description="", attend=attend), CPU, torch.float32)
+        verdict = verify(Kernel(name="leak", attend=attend), CPU, torch.float32)
 
         assert "have a gradient from there on" in str(verdict.reason)
 
@@ -345,7 +345,7 @@ class TestVerify:
                 raise ValueError("at most 8 tokens")
             return matmul(q, k, v, scale=scale, dropout_p=dropout_p)
 
-        small = Kernel(name="small", description="", attend=attend)
+        small = Kernel(name="small", attend=attend)
 
         assert verify(small, CPU, torch.float32).reason == "raised ValueError: at most 8 tokens"
         assert verify(small, CPU, torch.float32, T=8).right

@@ -43,7 +43,7 @@ def fused_scores(attention: nn.Module, x: Tensor) -> Tensor:
         handed.append(q @ k.mT)
         return v
 
-    attention.kernel = Kernel(name="", description="", attend=kernel)
+    attention.kernel = Kernel(name="", attend=kernel)
     attention(x)
     return handed[0]
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from layouts import fuse, split
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from gpt.config import ModelConfig
 from gpt.errors import ConfigError
 from gpt.model.gpt import GPT, Bigram, LanguageModel, build_model
-from gpt.model.heads import fuse, split
 from gpt.model.loss import IGNORE_INDEX
 
 V = 11
@@ -116,7 +116,6 @@ class TestEveryVariant:
 
         loss = model(idx, idx.roll(-1, 1)).item()
 
-        assert model.expected_initial_loss == math.log(V)
         assert loss == pytest.approx(math.log(V), abs=0.6 if config.init == "torch" else 0.1)
 
     def test_gradients_reach_every_weight_that_is_used(
@@ -200,10 +199,9 @@ class TestCounts:
         model = build(TINY)
 
         assert model.n_params == V * C + T * C + L * block + C + C * V
-        assert model.n_params_without_positions == model.n_params - T * C
         assert build(replace(TINY, tied_head=True)).n_params == model.n_params - C * V
         rotary = build(replace(TINY, position="rotary"))
-        assert rotary.n_params == rotary.n_params_without_positions == model.n_params - T * C
+        assert rotary.n_params == model.n_params - T * C
         assert build(replace(TINY, final_norm="unused")).n_params == model.n_params
         assert build(replace(TINY, final_norm="none")).n_params == model.n_params - C
         assert build(replace(TINY, kind="bigram")).n_params == V * V

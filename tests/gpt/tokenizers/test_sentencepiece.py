@@ -22,7 +22,7 @@ PROSE = "\n".join(topics[name] for name in ("assert", "for", "import", "try", "w
 
 
 def pieces(tokenizer: SentencePieceTokenizer, text: str) -> list[bytes]:
-    return [tokenizer.token_bytes(token) for token in tokenizer.encode(text)]
+    return [tokenizer.decode_bytes([token]) for token in tokenizer.encode(text)]
 
 
 def test_byte_pairs_merged_by_hand() -> None:
@@ -32,7 +32,7 @@ def test_byte_pairs_merged_by_hand() -> None:
     """
     text = "ab\nab\nab\nabc\nabc\nd\n"
     tokenizer = SentencePieceTokenizer.train("bpe", [text], vocab_size=1 + 256 + 4 + 2)
-    learned = [tokenizer.token_bytes(token) for token in range(257, tokenizer.vocab_size)]
+    learned = [tokenizer.decode_bytes([token]) for token in range(257, tokenizer.vocab_size)]
     assert learned[:2] == [b"ab", b"abc"]
     assert sorted(learned[2:]) == [b"a", b"b", b"c", b"d"]
     assert pieces(tokenizer, "abcabd\n") == [b"abc", b"ab", b"d", b"\n"]

@@ -119,7 +119,6 @@ def test_first_loss_is_near_ln_v(name: str) -> None:
     with torch.no_grad():
         loss = model(idx[:, :-1], idx[:, 1:]).item()
 
-    assert model.expected_initial_loss == pytest.approx({65: 4.17, 4000: 8.29}[V], abs=0.005)
     above = {"original-shakespeare": 0.4, "original-quixote": 1 / 6}.get(name, 0.0)
     assert loss - math.log(V) == pytest.approx(above, abs=0.15)
 

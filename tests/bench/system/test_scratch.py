@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from gpt.scratch import MARK, scratch_folder
+from bench.system.scratch import MARK, scratch_folder
 
 HOLD = """
 import sys, tempfile
-from gpt.scratch import scratch_folder
+from bench.system.scratch import scratch_folder
 tempfile.tempdir = sys.argv[1]
 with scratch_folder() as folder:
     (folder / "model").mkdir()
