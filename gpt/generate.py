@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.backends import mkldnn
 
-from gpt.acceleration.cuda_graph import capture
+from gpt.acceleration.cuda_graph import Captured
 from gpt.errors import ConfigError
 from gpt.model.gpt import LanguageModel
 
@@ -113,10 +113,9 @@ class _CapturedWriter(_Writer):
         generator: torch.Generator,
     ) -> None:
         super().__init__(model, choose)
-        self.generator = generator
         self.text = torch.zeros(model.block_size + 1, dtype=torch.long, device=self.device)
         self.place = torch.zeros(1, dtype=torch.long, device=self.device)
-        self.replay: Callable[[], None] | None = None
+        self.write_next = Captured(self._write_next, generator)
 
     def write(self, window: list[int], n: int) -> list[int]:
         self.cache.forget()
@@ -126,16 +125,9 @@ class _CapturedWriter(_Writer):
         token = self.choose(self.next_logits(self.text[None, :start]))
         self.text[start] = token
         for _ in range(n - 1):
-            self._advance()
+            self.write_next()
         written: list[int] = self.text[start : start + n].tolist()
         return written
-
-    def _advance(self) -> None:
-        if self.replay is not None:
-            self.replay()
-            return
-        self._write_next()
-        self.replay, _ = capture(self._write_next, generator=self.generator)
 
     def _write_next(self) -> None:
         """Read the token at the place, and write the next one after it."""

@@ -121,7 +121,7 @@ class _Parts:
         if self.model is self.setup.model:
             return [moving]
         collecting = self._part(
-            "gradients to float32", update.collect_gradients, clear=before_collecting
+            "gradients to float32", self.precision.collect_gradients, clear=before_collecting
         )
         return [collecting, moving]
 

@@ -11,7 +11,7 @@ pass, and leaves the optimizer's dozens of kernels to Python.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -63,39 +63,45 @@ def capture(
     return graph.replay, returned
 
 
+class Captured(Generic[T]):
+    """Work that is done as Python does it when it is first called, then captured and launched.
+
+    What it returns is overwritten by the next launch. The first call raises `InfeasibleError`
+    where the work can't be captured.
+    """
+
+    def __init__(self, work: Callable[[], T], generator: torch.Generator | None = None) -> None:
+        self._work, self._generator = work, generator
+        self._replay: Callable[[], None] | None = None
+
+    def __call__(self) -> T:
+        if self._replay is None:
+            returned = self._work()
+            self._replay, self._returned = capture(self._work, generator=self._generator)
+            return returned
+        self._replay()
+        return self._returned
+
+
 class CapturedStep:
     """A step of training that is captured when it is first taken.
 
-    That call raises `InfeasibleError` where it can't be.
+    Args:
+        step: reads its arguments where they are, and changes weights and moments in place.
     """
 
-    def __init__(self) -> None:
-        self._replay: Callable[[], None] | None = None
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._launch: Captured[tuple[Tensor, Tensor]] | None = None
 
-    def __call__(
-        self, step: Step, x: Tensor, y: Tensor, learning_rate: float
-    ) -> tuple[Tensor, Tensor]:
-        """One step. The next step overwrites the returned norm; copy it to keep it.
-
-        Args:
-            step: reads its arguments where they are, and changes weights and moments in place; the
-                same one each time.
-        """
-        if self._replay is None:
-            return self._begin(step, x, y, learning_rate)
-        for kept, new in zip(self._batch, (x, y), strict=True):
-            kept.copy_(new)
+    def __call__(self, x: Tensor, y: Tensor, learning_rate: float) -> tuple[Tensor, Tensor]:
+        """One step. The next step overwrites the returned norm; copy it to keep it."""
+        if self._launch is None:
+            self._x, self._y = torch.empty_like(x), torch.empty_like(y)
+            self._learning_rate = torch.empty((), device=x.device)
+            self._launch = Captured(partial(self._step, self._x, self._y, self._learning_rate))
+        self._x.copy_(x)
+        self._y.copy_(y)
         self._learning_rate.fill_(learning_rate)
-        self._replay()
-        return self._loss.clone(), self._norm
-
-    def _begin(
-        self, step: Step, x: Tensor, y: Tensor, learning_rate: float
-    ) -> tuple[Tensor, Tensor]:
-        """The first step, as Python takes it; then it is captured for all that follow."""
-        self._batch = (x.clone(), y.clone())
-        self._learning_rate = torch.full((), learning_rate, device=x.device)
-        take = partial(step, *self._batch, self._learning_rate)
-        loss, norm = take()
-        self._replay, (self._loss, self._norm) = capture(take)
-        return loss, norm
+        loss, norm = self._launch()
+        return loss.clone(), norm

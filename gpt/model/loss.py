@@ -21,8 +21,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gpt.model.autograd import mark_kept
-
 Reduction = Literal["mean", "sum"]
 
 IGNORE_INDEX = -100
@@ -146,7 +144,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         x, _weight, bias, _targets, reduction, _ = inputs
         ctx.has_bias, ctx.dtype, ctx.lift = bias is not None, x.dtype, _lift(len(x), reduction)
         ctx.save_for_backward(*output[1:])
-        mark_kept(ctx, *output[1:])
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.set_materialize_grads(False)  # torch would fill one of zeros for each of them
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:

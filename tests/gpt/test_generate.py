@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 import torch
 
-import gpt.generate as gpt_generate
+from gpt.acceleration import cuda_graph
 from gpt.config import ModelConfig
 from gpt.errors import ConfigError
 from gpt.generate import generate
@@ -161,8 +161,8 @@ def test_what_is_kept_must_fit_the_block(keep: int, gpt: GPT) -> None:
 def test_what_is_written_for_a_graph_is_the_same_text(
     gpt: GPT, how: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a graph, which takes CUDA: tests/gpt/acceleration/test_captured.py."""
-    monkeypatch.setattr(gpt_generate, "capture", lambda work, generator: (work, generator))
+    """Without a graph, which takes CUDA: tests/gpt/acceleration/test_cuda_graph.py."""
+    monkeypatch.setattr(cuda_graph, "capture", lambda work, generator: (work, None))
     plain, captured = (
         generate(gpt, [1, 2], 30, seed=0, cuda_graph=flag, **how) for flag in (False, True)
     )

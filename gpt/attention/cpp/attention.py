@@ -13,7 +13,6 @@ from torch import Tensor
 
 from gpt.attention.cpp.library import library
 from gpt.errors import InfeasibleError
-from gpt.model.autograd import mark_kept
 
 _LIBRARY = torch.library.Library("gpt_bench", "DEF")  # type: ignore[no-untyped-call]
 _LIBRARY.define("attention(Tensor q, Tensor k, Tensor v, float scale) -> (Tensor, Tensor)")  # type: ignore[no-untyped-call]
@@ -54,7 +53,8 @@ class _Attention(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
         *qkv, ctx.scale = inputs
         ctx.save_for_backward(*qkv, *output)
-        mark_kept(ctx, output[1])
+        ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)  # torch would fill one of zeros for it
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.micro import explain
 from bench.micro.explain import Explanation, Line, explain_step, show
 from bench.micro.parts import parts_of_step
-from gpt.acceleration.update import Update
+from gpt.acceleration.step import Update
 from gpt.config import RunConfig
 from gpt.presets import MODERN, NANOGPT, PRESETS
 from gpt.training.clock import BUCKETS

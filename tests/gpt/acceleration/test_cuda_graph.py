@@ -69,7 +69,7 @@ def test_what_waits_for_the_device_is_infeasible() -> None:
 
 
 def as_a_graph_would(
-    work: Callable[[], tuple[torch.Tensor, torch.Tensor]],
+    work: Callable[[], tuple[torch.Tensor, torch.Tensor]], **_: object
 ) -> tuple[Callable[[], None], tuple[torch.Tensor, torch.Tensor]]:
     """Nothing is computed yet; then, each time, into the same memory."""
     returned = torch.zeros(()), torch.zeros(())
@@ -95,9 +95,9 @@ def test_a_step_reads_what_it_is_given_each_time(
         weight.add_(x.sum() * rate)
         return y.sum(), weight.clone()
 
-    captured = CapturedStep()
+    captured = CapturedStep(step)
     ones = torch.ones(2, 2, device=device)
-    results = [captured(step, ones * i, ones * i, 10.0**i) for i in range(3)]
+    results = [captured(ones * i, ones * i, 10.0**i) for i in range(3)]
 
     assert [float(loss) for loss, _ in results] == [0.0, 4.0, 8.0]
     assert float(results[-1][1]) == float(weight) == 0 + 40 + 800

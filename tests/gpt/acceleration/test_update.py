@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from gpt.acceleration.precision import Precision
-from gpt.acceleration.step import Step
-from gpt.acceleration.update import Update
+from gpt.acceleration.step import Step, Update
 from gpt.config import ModelConfig, OptimizerConfig
 from gpt.model.gpt import GPT
 from gpt.training.optim import build_optimizers, set_learning_rate
@@ -51,7 +50,7 @@ def test_in_bfloat16_it_moves_as_the_optimizers_do_on_the_clipped_gradients(
     model, precision = fresh()
     update = Update(model, precision, config)
     gradients = give_gradients(precision, size)
-    update.collect_gradients()
+    precision.collect_gradients()
     norm = update.step(0.01)
 
     expected, _ = fresh()
@@ -77,7 +76,7 @@ def test_the_copy_follows_and_gradients_are_forgotten(config: OptimizerConfig) -
     before = [parameter.detach().clone() for parameter in model.parameters()]
     update = Update(model, precision, config)
     give_gradients(precision, 0.01)
-    update.collect_gradients()
+    precision.collect_gradients()
     update.step(0.01)
 
     pairs = zip(model.parameters(), precision.model.parameters(), before, strict=True)
@@ -92,7 +91,7 @@ def test_what_is_not_a_number_stays_none() -> None:
     update = Update(model, precision, ADAMW)
     give_gradients(precision, 0.01)
     next(precision.model.parameters()).grad.fill_(torch.nan)
-    update.collect_gradients()
+    precision.collect_gradients()
 
     assert update.step(0.01).isnan()
     assert all(parameter.isnan().all() for parameter in model.parameters())
