@@ -78,7 +78,7 @@ ORIGINAL_QUIXOTE = RunConfig(
     corpus=CorpusConfig(name="don_quixote"),
     # quirk: SentencePiece with its defaults loses newlines and has seen the validation text
     tokenizer=TokenizerConfig(kind="original-unigram", vocab_size=4000),
-    model=replace(ORIGINAL_MODEL, block_size=64, n_layer=4, n_head=4, n_embd=128, dropout=0.3),
+    model=replace(ORIGINAL_MODEL, dropout=0.3),
     optimizer=original_optimizer(learning_rate=3e-4),
     train=TrainConfig(
         budget=Budget(steps=5000),
@@ -92,9 +92,9 @@ ORIGINAL_QUIXOTE = RunConfig(
 
 
 BIGRAM = RunConfig(
-    corpus=CorpusConfig(name="don_quixote"),
-    tokenizer=TokenizerConfig(kind="original-unigram", vocab_size=4000),
-    model=ModelConfig(kind="bigram", block_size=64, init="gpt2"),
+    corpus=ORIGINAL_QUIXOTE.corpus,
+    tokenizer=ORIGINAL_QUIXOTE.tokenizer,
+    model=ModelConfig(kind="bigram"),
     optimizer=original_optimizer(learning_rate=1e-3),
     train=TrainConfig(
         budget=Budget(steps=1000), batch_size=32, evaluations=4, val_part_bytes=None
@@ -110,44 +110,20 @@ the ln 4000 = 8.29 that the notebook expected.
 NANOGPT = RunConfig(
     corpus=CorpusConfig(name="tinyshakespeare"),
     tokenizer=TokenizerConfig(kind="char", byte_fallback=False),
-    model=ModelConfig(
-        block_size=64,
-        n_layer=4,
-        n_head=4,
-        n_embd=128,
-        attention="fused",
-        kernel="sdpa",
-        activation="gelu",
-        tied_head=True,
-        init="gpt2",
-    ),
-    optimizer=OptimizerConfig(
-        learning_rate=1e-3,
-        schedule="cosine",
-        warmup_fraction=100 / 2000,
-        final_fraction=0.1,
-        weight_decay=0.1,
-        beta2=0.99,
-        grad_clip=1.0,
-    ),
-    train=TrainConfig(
-        budget=Budget(steps=2000), batch_size=12, evaluations=8, val_part_bytes=None
-    ),
+    model=ModelConfig(tied_head=True),
+    train=TrainConfig(evaluations=8, val_part_bytes=None),
 )
-"""nanoGPT's recipe for a CPU (https://github.com/karpathy/nanoGPT, "I only have a macbook").
+"""nanoGPT's recipe for a CPU (https://github.com/karpathy/nanoGPT, "I only have a macbook"), from
+which the configs have their defaults: shape, init, optimizer, schedule, batch and budget.
 
 Its validation loss there is 1.88 nats a character, estimated on 20 batches.
 """
 
 
 MODERN = RunConfig(
-    tokenizer=TokenizerConfig(kind="char", byte_fallback=False),
-    corpus=CorpusConfig(name="tinyshakespeare"),
+    corpus=NANOGPT.corpus,
+    tokenizer=NANOGPT.tokenizer,
     model=ModelConfig(
-        block_size=64,
-        n_layer=4,
-        n_head=4,
-        n_embd=128,
         position="rotary",
         norm="rmsnorm",
         qk_norm=True,
@@ -164,7 +140,7 @@ MODERN = RunConfig(
         schedule="linear",
         final_fraction=0.05,
     ),
-    train=TrainConfig(budget=Budget(steps=300), batch_size=12, dtype="auto", cuda_graph="auto"),
+    train=TrainConfig(budget=Budget(steps=300), dtype="auto", cuda_graph="auto"),
 )
 """nanoGPT's shape with what is known to learn fastest now, each habit a switch of its own.
 

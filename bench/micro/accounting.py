@@ -31,7 +31,7 @@ class Work:
 
 
 def aggregation(name: str, B: int, T: int, C: int, itemsize: int) -> Work:
-    """The causal mean of (B, T, C) by one of `gpt.aggregation.AGGREGATIONS`.
+    """The causal mean of (B, T, C) by one of `bench.micro.aggregation.AGGREGATIONS`.
 
     The loop adds every prefix anew: t − 1 additions and a division for position t. The products
     multiply and add for each of T (T + 1) / 2 pairs, after T (T + 1) / 2 divisions for the weights

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from gpt.aggregation import Aggregation
+from bench.micro.aggregation import Aggregation
 
 Compute = Callable[[torch.dtype], Sequence[Tensor]]
 """All results of a piece, outputs and gradients, computed in a dtype from the same numbers."""

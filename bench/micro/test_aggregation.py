@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from bench.micro import accounting
+from bench.micro.aggregation import AGGREGATIONS
 from bench.micro.checks import wrong_mean
 from bench.micro.timed import Place, Timed
 from bench.micro.timing import Subject
-from gpt.aggregation import AGGREGATIONS
 
 B, C = 4, 32
 

@@ -6,15 +6,10 @@ from typing import Any
 
 import torch
 
+from bench.run.notebook import against_notebook
 from bench.system import identity
 from gpt.config import RunConfig
-from gpt.corpora.download import SOURCES
 from gpt.device import device_name
-from gpt.tokenizers.original import (
-    VOCAB_SIZE,
-    OriginalUnigramTokenizer,
-    difference_from_notebook,
-)
 from gpt.training.clock import TRAINING
 from gpt.training.flops import flops_per_step
 from gpt.training.loop import Point, has_reached
@@ -27,26 +22,14 @@ def _flags(config: RunConfig, text: Text) -> str:
         "lossy": not config.tokenizer.lossless,
         "saw validation": config.tokenizer.sees_validation,
         "degenerate text": text.encoded.degenerate,
-        "not the notebook's pieces": bool(_against_notebook(text)),
+        "not the notebook's pieces": bool(against_notebook(text)),
     }
     return ", ".join(flag for flag, raised in flags.items() if raised)
 
 
-def _against_notebook(text: Text) -> str | None:
-    """How a reproduction's pieces differ from the notebook's; None: this is no reproduction."""
-    tokenizer, tokens = text.tokenizer, text.encoded.train
-    is_its_text = text.corpus.digest == SOURCES["don_quixote"].sha256
-    if not isinstance(tokenizer, OriginalUnigramTokenizer) or not is_its_text:
-        return None
-    if tokenizer.vocab_size != VOCAB_SIZE:
-        return None
-    n_tokens = len(tokens) + len(text.encoded.val)
-    return difference_from_notebook(tokenizer, tokens[:20].tolist(), n_tokens)
-
-
 def facts_of(setup: Setup) -> dict[str, Any]:
     text = setup.text
-    against_notebook = _against_notebook(text)
+    notebook = against_notebook(text)
     return {
         "corpus": text.corpus.name,
         "corpus_digest": text.corpus.digest,
@@ -58,7 +41,7 @@ def facts_of(setup: Setup) -> dict[str, Any]:
         "environment": identity.environment_digest(),
         "canary": "passed",
         "flags": _flags(setup.config, text),
-        **({} if against_notebook is None else {"notebook": against_notebook or "its pieces"}),
+        **({} if notebook is None else {"notebook": notebook or "its pieces"}),
         "n_params": setup.model.n_params,
         "bytes_per_token": text.encoded.bytes_per_token,
         "context_bytes": setup.config.model.block_size * text.encoded.bytes_per_token,

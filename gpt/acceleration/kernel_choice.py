@@ -1,11 +1,9 @@
 """Which attention kernel is fastest here? Measured once for a machine and a shape, and remembered.
 
 What decides is the time of a forward and a backward pass, in the precision and with the dropout of
-the training to come. Kernels that are not there or not right take no part. Rounds are interleaved,
-each in the reverse order of the one before, so that a machine that slows down or speeds up does so
-for all; each kernel's time is its median.
-
-Left out: memory. Where two kernels are equally fast, which one wins is luck.
+the training to come. Kernels that can't run here, or are not right, take no part. Each round times
+all kernels, in the reverse order of the round before, so that a change of the machine's speed hits
+all of them; the median of a kernel's rounds counts. Memory is not considered.
 """
 
 import hashlib
@@ -41,17 +39,14 @@ ROUND_SECONDS = 0.02
 
 NOT_TRIED = {
     ("flex", "cpu"): "it compiles for seconds on the CPU, and has no backward pass there",
-    (
-        "flex",
-        "cuda",
-    ): "it compiles for half a minute, and was slower up to T 256 (docs/speed-log.md)",
+    ("flex", "cuda"): "it compiles for half a minute, and was slower (docs/speed-log.md)",
 }
 """(kernel, device) -> why it is left out without asking."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """All that the answer hangs on, beside the machine."""
+    """All that the answer depends on, beside the machine."""
 
     dtype: str
     """Of q, k and v, as in `TrainConfig.dtype`; float16 is under autocast, as in training."""
@@ -64,13 +59,18 @@ class Question:
     dropout_p: float = 0.0
 
     captured: bool = False
-    """Whether it will be part of a CUDA graph: the time to launch its kernels then counts little.
-    """
+    """Whether it will be part of a CUDA graph, where launching kernels takes hardly any time."""
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """Of q, k and v."""
+        found: torch.dtype = getattr(torch, self.dtype)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """The answer, and what it rests on."""
+    """The answer, with its reasons."""
 
     kernel: str
     """The fastest right kernel, by its name in `KERNELS`."""
@@ -148,23 +148,15 @@ def _reason_against(kernel: Kernel, question: Question, device: torch.device) ->
     """Why a kernel must not be timed; None: it is there and right."""
     if (reason := NOT_TRIED.get((kernel.name, device.type))) is not None:
         return reason
-    dtype = getattr(torch, question.dtype)
+    dtype, H, T, D = question.torch_dtype, question.H, question.T, question.D
     if question.captured and question.dropout_p > 0 and kernel.seeds_dropout:
         return f"a CUDA graph of {kernel.name} would drop the same at each launch"
-    reason = kernel.unavailable(device, dtype, head_size=question.D, dropout_p=question.dropout_p)
+    reason = kernel.unavailable(device, dtype, head_size=D, dropout_p=question.dropout_p)
     if reason is not None:
         return reason
+    B = min(question.B, 2)  # sequences are independent: two show all that many would
     with computing_context(question.dtype, device):
-        return verify(
-            kernel,
-            device,
-            dtype,
-            B=min(question.B, 2),  # sequences don't meet
-            H=question.H,
-            T=question.T,
-            D=question.D,
-            scale=question.scale,
-        ).reason
+        return verify(kernel, device, dtype, B=B, H=H, T=T, D=D, scale=question.scale).reason
 
 
 Run = Callable[[], None]
@@ -175,13 +167,12 @@ def _ready(
     kernels: list[Kernel], question: Question, device: torch.device
 ) -> tuple[dict[str, Run], dict[str, str]]:
     """Each kernel's run, captured where the question says so; why others can't be."""
-    B, H, T, D = question.B, question.H, question.T, question.D
-    dtype = getattr(torch, question.dtype)
-    q, k, v = (
-        torch.randn(B, T, H, D, device=device, dtype=dtype).transpose(1, 2).requires_grad_()
-        for _ in range(3)
-    )
-    grad_out = torch.randn(B, H, T, D, device=device, dtype=dtype)
+    shape, dtype = (question.B, question.T, question.H, question.D), question.torch_dtype
+    q, k, v, grad_out = (
+        torch.randn(shape, device=device, dtype=dtype).transpose(1, 2) for _ in range(4)
+    )  # (B, H, T, D)
+    for x in (q, k, v):
+        x.requires_grad_()
 
     def both_ways(kernel: Kernel) -> None:
         with computing_context(question.dtype, device):

@@ -2,10 +2,11 @@
 
 import collections.abc
 import math
-import types
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from gpt.errors import ConfigError, ConfigTypeError
 
@@ -13,10 +14,10 @@ Config = TypeVar("Config")
 
 
 def at_least(minimum: float, config: Any, *names: str) -> None:
-    """Raise `ConfigError` unless each field of `config` is finite, and `minimum` or more."""
+    """Raise `ConfigError` unless each field of `config` is None, or finite and at least this."""
     for name in names:
         value = getattr(config, name)
-        if not minimum <= value < math.inf:
+        if value is not None and not minimum <= value < math.inf:
             rule = f"at least {minimum}" if value < minimum else "a finite number"
             raise ConfigError(f"{name} must be {rule} but got {value}")
 
@@ -39,18 +40,18 @@ def field_types(config: Any) -> None:
         ConfigTypeError: a field has a value of another type.
         ConfigError: a field with a `Literal` type is none of its choices.
     """
-    kind: type = type(config)
-    for name, hint, exact in _exact_types(kind):
+    owner: type = type(config)
+    for name, hint in hints_of(owner).items():
         value = getattr(config, name)
-        if type(value) in exact:
-            continue
         if hasattr(value, "tolist"):  # a scalar of numpy, or an array, which is then refused
             value = value.tolist()
             object.__setattr__(config, name, value)
-        if not _fits(value, hint):
-            raise ConfigTypeError(f"{name} must be {in_words(hint)} but got {value!r}")
-        if get_origin(hint) is Literal and value not in get_args(hint):
-            raise ConfigError(f"{name} must be {in_words(hint)} but got {value!r}")
+        try:
+            _adapter(hint).validate_python(value, strict=True)
+        except ValidationError:
+            is_choice = get_origin(hint) is Literal and isinstance(value, str)
+            kind = ConfigError if is_choice else ConfigTypeError
+            raise kind(f"{name} must be {in_words(hint)} but got {value!r}") from None
 
 
 def changed(config: Config, **values: Any) -> Config:
@@ -60,24 +61,15 @@ def changed(config: Config, **values: Any) -> Config:
 
 
 @cache
-def _exact_types(config: type) -> list[tuple[str, Any, frozenset[type]]]:
-    """Of each field its name, its type, and the types of which every value fits."""
-    return [
-        (name, hint, frozenset().union(*map(_alike, get_args(hint) or [hint])))
-        for name, hint in hints_of(config).items()
-    ]
-
-
-def _alike(hint: Any) -> set[type]:
-    if hint is float:
-        return {float, int}
-    return {hint} if isinstance(hint, type) else set()
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(hint)
 
 
 @cache
 def hints_of(config: type) -> dict[str, Any]:
-    """A dataclass's fields and their types."""
-    return get_type_hints(config)
+    """The fields that a dataclass is made from, and their types."""
+    hints = get_type_hints(config)
+    return {field.name: hints[field.name] for field in fields(config) if field.init}
 
 
 def in_words(hint: Any) -> str:
@@ -88,16 +80,3 @@ def in_words(hint: Any) -> str:
         return "a function"
     names = (part.__name__ for part in get_args(hint) or (hint,))
     return " or ".join(names).replace("NoneType", "None")
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    origin = get_origin(hint)
-    if origin in (Union, types.UnionType):
-        return any(_fits(value, part) for part in get_args(hint))
-    if origin is Literal:
-        return type(value) is str
-    if origin is collections.abc.Callable:
-        return callable(value)
-    if hint in (int, str, bool, float):
-        return type(value) in _alike(hint)
-    return isinstance(value, origin or hint)

@@ -113,10 +113,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         check.field_types(self)
-        check.at_least(1, self, "block_size", "n_layer", "n_head", "n_embd")
+        check.at_least(1, self, "block_size", "context_bytes", "n_layer", "n_head", "n_embd")
         check.within(0.0, 1.0, self, "dropout")
-        if self.context_bytes is not None:
-            check.at_least(1, self, "context_bytes")
         if self.n_embd % self.n_head:
             raise ConfigError(
                 f"n_embd must be divisible by n_head but got {self.n_embd} and {self.n_head}"

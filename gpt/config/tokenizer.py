@@ -31,8 +31,7 @@ class TokenizerConfig:
         check.field_types(self)
         if self.kind in SUBWORD and self.vocab_size is None:
             raise ConfigError(f"a {self.kind} tokenizer needs a vocab_size but got None")
-        if self.vocab_size is not None:
-            check.at_least(1, self, "vocab_size")
+        check.at_least(1, self, "vocab_size")
 
     def canonical(self) -> "TokenizerConfig":
         """The same tokenizer without the fields that its kind ignores.

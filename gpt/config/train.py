@@ -125,13 +125,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check.field_types(self)
-        check.at_least(1, self, "batch_size", "log_interval", "evaluations")
-        check.at_least(0, self, "seed", "estimate_batches", "sample_tokens")
-        if self.target_loss is not None:
-            check.at_least(0, self, "target_loss")
-        for name, least in {"eval_stride": 1, "micro_batch_size": 1, "val_part_bytes": 64}.items():
-            if getattr(self, name) is not None:
-                check.at_least(least, self, name)
+        check.at_least(1, self, "batch_size", "micro_batch_size", "log_interval", "evaluations")
+        check.at_least(0, self, "seed", "target_loss", "estimate_batches", "sample_tokens")
+        check.at_least(1, self, "eval_stride")
+        check.at_least(64, self, "val_part_bytes")
 
     def canonical(self) -> "TrainConfig":
         """The same training without what it ignores: a target asks for the whole text."""

@@ -162,7 +162,7 @@ def test_what_is_written_for_a_graph_is_the_same_text(
     gpt: GPT, how: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a graph, which takes CUDA: tests/gpt/acceleration/test_cuda_graph.py."""
-    monkeypatch.setattr(cuda_graph, "capture", lambda work, generator: (work, None))
+    monkeypatch.setattr(cuda_graph, "capture", lambda work, **_: (work, None))
     plain, captured = (
         generate(gpt, [1, 2], 30, seed=0, cuda_graph=flag, **how) for flag in (False, True)
     )

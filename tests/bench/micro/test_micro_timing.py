@@ -11,12 +11,12 @@ from torch import Tensor
 
 from bench.micro import timing
 from bench.micro.accounting import Work
+from bench.micro.aggregation import AGGREGATIONS
 from bench.micro.checks import disagreement, wrong_mean
 from bench.micro.memory import call_peak_bytes
 from bench.micro.timing import ImpossibleError, Stopwatch, Subject
 from bench.timing import ceilings
 from bench.timing.ceilings import Ceilings, measure_ceilings, measure_matmul
-from gpt.aggregation import AGGREGATIONS
 
 CPU = torch.device("cpu")
 SUBJECT = Subject(series="a question", name="an answer", T=8)

@@ -10,11 +10,12 @@ import pytest
 import sentencepiece as spm
 import torch
 
+from bench.run.notebook import VOCAB_SIZE, difference_from_notebook
 from gpt.config import TokenizerConfig
 from gpt.corpora import Corpus
 from gpt.errors import InfeasibleError, MachineError
-from gpt.tokenizers import original, sentencepiece, train_tokenizer
-from gpt.tokenizers.original import OriginalUnigramTokenizer, difference_from_notebook
+from gpt.tokenizers import sentencepiece, train_tokenizer
+from gpt.tokenizers.original import OriginalUnigramTokenizer
 from gpt.tokenizers.probe import left_out
 from gpt.tokenizers.sentencepiece import SentencePieceTokenizer, sentences
 
@@ -221,7 +222,7 @@ def test_the_original_is_held_against_what_the_notebook_printed(
     where they are not (SentencePiece 0.2.3), the difference is said. The first pieces are those of
     the vocabulary file that its authors published (nvilacla04/quixote-gpt, quixote.vocab)."""
     corpus = real_corpus("don_quixote")
-    config = TokenizerConfig(kind="original-unigram", vocab_size=original.VOCAB_SIZE)
+    config = TokenizerConfig(kind="original-unigram", vocab_size=VOCAB_SIZE)
     tokenizer = train_tokenizer(config, corpus)
     assert isinstance(tokenizer, OriginalUnigramTokenizer)
     published = ["<unk>", "<s>", "</s>", "<pad>", ",", "▁the", "▁and", "▁to", "▁of", "s", "▁that"]

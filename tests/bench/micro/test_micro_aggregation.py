@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gpt.aggregation import AGGREGATIONS
+from bench.micro.aggregation import AGGREGATIONS
 
 SHAPES = [(4, 8, 2), (1, 1, 1), (2, 129, 5), (3, 256, 32)]
 
