@@ -40,28 +40,45 @@ class Progress:
         self._words: dict[str, tuple[str, float]] = {}
         """Of a run at work: what it is called, and when it began."""
 
+        self._n_texts = self._n_made = 0
+        self._texts_start = 0.0
+        self._advance_texts: Callable[[], None] = lambda: None
+
         self._ready = ""
         """What the texts came to, until it is said."""
 
     @contextmanager
-    def preparing(self, n_texts: int) -> Iterator[Callable[[], None]]:
-        """Show that texts are made ready; yields what to call when one is."""
-        start = self._now()
+    def preparing(self, n_texts: int) -> Iterator[None]:
+        """Show that texts are made ready, before any run; the last ones may come beside runs."""
+        self._n_texts, self._texts_start = n_texts, self._now()
         with self._draw() as bars:
             row = bars.add_task("tokenizers and text", total=n_texts, status="")
-            yield lambda: bars.advance(row)
-        self._ready = (
-            f"{n_texts} text{'s' * (n_texts != 1)} ready  {say_seconds(self._now() - start)}"
-        )
+            self._advance_texts = lambda: bars.advance(row)
+            yield
+        self._advance_texts = lambda: None
+
+    def text_made(self) -> None:
+        """A text is ready, or known to be infeasible; after the last one it is said."""
+        self._n_made += 1
+        self._advance_texts()
+        if self._n_made == self._n_texts:
+            seconds = say_seconds(self._now() - self._texts_start)
+            self._ready = f"{self._n_texts} text{'s' * (self._n_texts != 1)} ready  {seconds}"
+            if self._bars:
+                self._say_ready()
+
+    def _say_ready(self) -> None:
+        if self._ready:
+            self._write(self._ready)
+            self._ready = ""
 
     @contextmanager
     def running(self, n_runs: int) -> Iterator[None]:
         """Show the runs of a launch."""
         self._n_runs, self._n_ended, self._n_gaps = n_runs, 0, 0
         self._start = self._now()
-        if n_runs and self._ready:  # not where the next step refuses, or nothing is left to do
-            self._write(self._ready)
-            self._ready = ""
+        if n_runs:  # not where the next step refuses, or nothing is left to do
+            self._say_ready()
         with self._draw() as bars:
             self._bars = bars
             self._all = bars.add_task(f"{n_runs} runs", total=n_runs, status="")

@@ -1,95 +1,28 @@
 """One start of a study, from its cells to its last run.
 
-The parent prepares every text first, so that wrong data ends the command before any run exists;
-then it hands out runs, one a free worker, and records what comes back. It alone writes to the
-ledger and to the tracker.
+The parent gives each free worker a run, or a text to make for runs to come, and records what comes
+back. It alone writes to the ledger and to the tracker.
 """
 
 import shutil
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.conduct.progress import Progress
+from bench.conduct.texts import POLL_SECONDS, Texts, text_key
 from bench.ledger.ledger import Claim, Ledger
 from bench.ledger.outcome import Outcome
 from bench.metrics import Metric
 from bench.record.recorder import Recorder
 from bench.run.executor import Died, Event, Executor
-from bench.run.messages import Finished, Folders, Prepare, Prepared, Started, Train
-from bench.system.interruption import Interruption, Stopped
+from bench.run.messages import Finished, Folders, Started, Train
+from bench.system.interruption import Interruption
 from gpt.config import RunConfig
-from gpt.errors import DataError, MachineError
+from gpt.errors import MachineError
 from gpt.training.loop import Point
-
-POLL_SECONDS = 0.2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Texts:
-    """What is known of each text of a study before it trains."""
-
-    ready: Mapping[str, Prepared]
-    """By `text_key`."""
-
-    infeasible: Mapping[str, str]
-    """Text key -> why the text can't be had."""
-
-    corpora: Mapping[str, str]
-    """Corpus, by its name in the config -> SHA-256 of its raw bytes."""
-
-
-def text_key(config: RunConfig) -> str:
-    """Names the corpus and tokenizer of a run."""
-    return repr((config.corpus, config.tokenizer.canonical()))
-
-
-def prepare_texts(
-    configs: Iterable[RunConfig],
-    executor: Executor,
-    folders: Folders,
-    progress: Progress,
-    interruption: Interruption,
-) -> Texts:
-    """Train each tokenizer once and encode each text once, in the workers.
-
-    SentencePiece may end its process on odd text; there it takes a worker along, not the study.
-
-    Raises:
-        DataError, MachineError: a text can't be used by any cell.
-        Stopped: a signal says stop; there is nothing yet to finish off.
-    """
-    waiting: dict[str, RunConfig] = {}
-    for config in sorted(configs, key=lambda c: c.model.context_bytes or c.model.block_size):
-        waiting[text_key(config)] = config  # the longest block is kept: it needs the longest text
-    ready: dict[str, Prepared] = {}
-    infeasible: dict[str, str] = {}
-    corpora: dict[str, str] = {}
-    with progress.preparing(len(waiting)) as advance:
-        for key, config in waiting.items():
-            executor.submit(key, Prepare(config=config, folders=folders))
-        while waiting:
-            if interruption.requested:
-                raise Stopped(interruption.exit_code, "Stopped before anything was trained.")
-            for key, event in executor.events(POLL_SECONDS):
-                if isinstance(event, Prepared):
-                    ready[key] = event
-                    corpora[waiting[key].corpus.name] = event.corpus_digest
-                elif isinstance(event, Died):
-                    kind = waiting[key].tokenizer.kind
-                    raise DataError(f"making the {kind} tokenizer failed: {event.reason}")
-                elif isinstance(event, Finished):
-                    if event.error is not None:
-                        raise event.error
-                    if event.outcome is Outcome.INFEASIBLE:
-                        infeasible[key] = event.reason
-                    elif event.outcome is Outcome.FAILED:
-                        raise RuntimeError(event.reason)
-                    del waiting[key]
-                    advance()
-    return Texts(ready=ready, infeasible=infeasible, corpora=corpora)
 
 
 @dataclass(kw_only=True)
@@ -112,7 +45,7 @@ class Launch:
 
     Args:
         metric: what a search is told at each evaluation.
-        texts: what the runs' texts came to.
+        texts: what the runs' texts came to, and those that are still to be made.
         folder: where runs keep their files until they are recorded.
     """
 
@@ -137,12 +70,15 @@ class Launch:
         self._folders = folders
         self._folder = folder
         self._active: dict[str, _Active] = {}
+        self._held: _Active | None = None
+        """The one of them that still waits for its text."""
 
     def run(self, interruption: Interruption) -> None:
         """Work until every run has been settled, or until interrupted.
 
         Raises:
             MachineError, OSError: the disk is full; the runs at work are interrupted.
+            DataError: a text can't be used by any cell; the same.
         """
         with self._progress.running(self._ledger.n_left()):
             try:
@@ -151,10 +87,14 @@ class Launch:
                         self._ask_all_to_stop()
                     else:
                         self._fill()
-                    if not self._active:
+                    texts_first = self._texts.making and self._ledger.n_left()
+                    if not self._active and (interruption.requested or not texts_first):
                         break
                     for name, event in self._executor.events(POLL_SECONDS):
-                        self._handle(self._active[name], event)
+                        if name in self._texts.making:
+                            self._texts.handle(name, event)
+                        else:
+                            self._handle(self._active[name], event)
             finally:
                 for run in list(self._active.values()):
                     # A full disk has perhaps ended this launch, and is not to hide behind what
@@ -163,21 +103,53 @@ class Launch:
                         self._settle(run, Outcome.INTERRUPTED, "the launch was stopped")
 
     def _ask_all_to_stop(self) -> None:
+        if self._held is not None:
+            self._settle(self._held, Outcome.INTERRUPTED, "stopped before its first step")
         for name in self._active:
             self._executor.stop(name)
 
     def _fill(self) -> None:
-        while self._executor.n_free and (claim := self._ledger.claim()):
-            run = _Active(claim=claim, folder=self._folder / claim.name)
-            self._active[claim.name] = run
-            self._progress.begin(claim.name, claim.label, claim.config.train.seed)
-            reason = self._why_not(claim.config)
-            if reason is not None:
-                self._settle(run, Outcome.INFEASIBLE, reason)
-                continue
-            text = self._texts.ready.get(text_key(claim.config))  # a search may meet another
-            task = Train(config=claim.config, folders=self._folders, folder=run.folder, text=text)
-            self._executor.submit(claim.name, task)
+        """Give each free worker a text to make or a run to train, until nothing is left to begin.
+
+        All workers but one make texts first; the other one trains as soon as it can.
+        """
+        while self._executor.n_free:
+            texts_first = len(self._texts.making) < max(1, self._executor.n_workers - 1)
+            begun = texts_first and self._begin_text()
+            if not (begun or self._begin_run() or self._begin_text()):
+                break
+
+    def _begin_text(self) -> bool:
+        held = self._held.claim.config if self._held else None
+        return self._texts.begin(self._executor, self._folders, first=held)
+
+    def _begin_run(self) -> bool:
+        """Begin the next run; False: there is none, or it must wait for its text."""
+        run = self._held or self._claim()
+        if run is None:
+            return False
+        config, name = run.claim.config, run.claim.name
+        reason = self._why_not(config)
+        if reason is not None:
+            self._settle(run, Outcome.INFEASIBLE, reason)
+        elif self._texts.awaited(config):
+            self._held = run
+            return False
+        else:
+            self._held = None
+            text = self._texts.ready.get(text_key(config))  # a search may meet another
+            task = Train(config=config, folders=self._folders, folder=run.folder, text=text)
+            self._executor.submit(name, task)
+        return True
+
+    def _claim(self) -> _Active | None:
+        claim = self._ledger.claim()
+        if claim is None:
+            return None
+        run = _Active(claim=claim, folder=self._folder / claim.name)
+        self._active[claim.name] = run
+        self._progress.begin(claim.name, claim.label, claim.config.train.seed)
+        return run
 
     def _why_not(self, config: RunConfig) -> str | None:
         if config.train.device not in ("auto", *self._executor.devices):
@@ -204,7 +176,7 @@ class Launch:
 
     def _on_point(self, run: _Active, point: Point) -> None:
         run.points.append(point)
-        run.runs_side_by_side.append(len(self._active))
+        run.runs_side_by_side.append(len(self._active) - (self._held is not None))
         self._recorder.log(run.claim, point)
         self._progress.update(run.claim.name, point, run.started.n_steps if run.started else None)
         watched = point.watched
@@ -234,6 +206,8 @@ class Launch:
         recorded and then not settled is run again, and its first record closed as interrupted.
         """
         del self._active[run.claim.name]
+        if run is self._held:
+            self._held = None
         found = {}  # at most points, for the speed of a run is the median over them
         if run.points:
             found["runs_side_by_side"] = statistics.median_high(run.runs_side_by_side)

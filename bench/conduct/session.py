@@ -13,7 +13,8 @@ import click
 
 from bench.conduct.plan import Command, Plan
 from bench.conduct.progress import Progress
-from bench.conduct.scheduler import Launch, Texts, prepare_texts
+from bench.conduct.scheduler import Launch
+from bench.conduct.texts import Texts, prepare_texts
 from bench.ledger.ledger import Ledger
 from bench.ledger.outcome import Outcome
 from bench.metrics import RELATIVE
@@ -125,7 +126,7 @@ class Session:
 
 @contextmanager
 def start_session(command: Command, plan: Plan) -> Iterator[Session]:
-    """Start workers and have them make every text ready.
+    """Start workers and have them make a text of each corpus ready.
 
     Raises:
         GptBenchError: what was asked can't be done; nothing was trained.

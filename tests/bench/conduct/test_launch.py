@@ -15,7 +15,8 @@ from rich.console import Console
 
 from bench.cells.grid import enumerate_grid
 from bench.conduct.progress import Progress
-from bench.conduct.scheduler import Launch, Texts, prepare_texts, text_key
+from bench.conduct.scheduler import Launch
+from bench.conduct.texts import Texts, prepare_texts, text_key
 from bench.ledger.ledger import Claim, Ledger
 from bench.ledger.outcome import Outcome
 from bench.record.recorder import Recorder

@@ -31,9 +31,9 @@ POINT = Point(
 
 def watch(console: Console, now: Callable[[], float] = time.monotonic) -> None:
     progress = Progress(console, now)
-    with progress.preparing(2) as advance:
-        advance()
-        advance()
+    with progress.preparing(2):
+        progress.text_made()
+        progress.text_made()
     with progress.running(3):
         progress.begin("0", "bpe 1024", 7)
         progress.update("0", POINT, 240)
