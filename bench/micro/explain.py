@@ -161,6 +161,7 @@ def _setup_on_random_tokens(config: RunConfig) -> Setup:
             budget=Budget(steps=10**9),
             log_interval=STEPS,
             evaluations=1,
+            val_part_bytes=None,
             estimate_batches=0,
         ),
     )
