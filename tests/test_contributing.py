@@ -114,6 +114,7 @@ def changed(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_the_examples_work_as_they_stand(changed: Path) -> None:
     """The tokenizer's contract, the kernel's name and check, the corpus, the study and a run."""
     tests = [

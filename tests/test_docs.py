@@ -27,6 +27,7 @@ def test_the_study_table_is_the_list_of_studies() -> None:
     assert sorted(rows) == [(study.name, study.question) for study in all_studies()]
 
 
+@pytest.mark.slow
 def test_the_study_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In an empty folder and without a network; smaller, and for two steps."""
     (code,) = re.findall(r"```python\n(.+?)```", README, flags=re.DOTALL)

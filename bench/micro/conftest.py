@@ -68,11 +68,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def _is_timed(config: pytest.Config) -> bool:
+    return any(getattr(config.option, f"benchmark_{name}", None) for name in TIMING_OPTIONS)
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """What is timed has the machine for itself: no workers of pytest-xdist, but this process."""
+    return 0 if _is_timed(config) else None
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Decide whether to time, before pytest-benchmark reads its options."""
     option = config.option
     config.stash[LEFT_OUT] = []
-    if not any(getattr(option, f"benchmark_{name}", None) for name in TIMING_OPTIONS):
+    if not _is_timed(config):
         option.benchmark_disable = True
         return
     if not (option.benchmark_save or option.benchmark_autosave or option.benchmark_json):

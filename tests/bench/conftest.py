@@ -4,6 +4,7 @@ A new MLflow database costs more than such a study, so one is made and copied.
 """
 
 import contextlib
+import multiprocessing.util
 import os
 import shutil
 import tempfile
@@ -45,6 +46,7 @@ def _at_work_in(folder: Path) -> Iterator[Workplace]:
     (folder / "song.txt").write_text(SONG, encoding="utf-8")
     place = Workplace(folder)
     place.temporary.mkdir()
+    multiprocessing.util.get_temp_dir()  # for sockets, whose names have room for 100 characters
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("GPT_BENCH_CACHE", str(folder / "cache"))

@@ -78,6 +78,7 @@ def test_evaluations_on_the_way_are_a_curve_and_cheap() -> None:
     assert on_the_way <= 0.05 * (3 * train.budget.bytes + on_the_way)
 
 
+@pytest.mark.slow
 def test_its_cells_train(file: StudyFile, tmp_path: Path) -> None:
     """The first two that can run here, with their contexts but narrow, for two steps."""
     text = (ROOT / "docs" / "measurement.md").read_text("utf-8")

@@ -253,6 +253,7 @@ return replace(BASE, tokenizer=TokenizerConfig(kind=kind))
     refused(bare, bare.run(study), 2, "val_loss", "val_bits_per_byte")
 
 
+@pytest.mark.slow
 def test_without_a_network_one_line_names_the_way_out(bare: Workplace) -> None:
     """In a process of its own, for the workers' environment is that of their server."""
     closed = {"HTTPS_PROXY": "http://127.0.0.1:1", CORPORA_VARIABLE: ""}
@@ -332,6 +333,7 @@ return replace(BASE, tokenizer=TokenizerConfig(kind="char", vocab_size=vocab_siz
     assert "2 runs = 1 cells × 2 seeds" in result.stdout
 
 
+@pytest.mark.slow
 def test_a_grid_that_changes_keeps_its_runs_and_fresh_begins_anew(place: Workplace) -> None:
     first = place.run(place.write(options="seeds=1"))
     assert first.exit_code == 0, first.output
@@ -366,6 +368,7 @@ def test_a_text_that_changed_is_refused_by_name(place: Workplace) -> None:
     assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_search_prunes_what_lags_behind(place: Workplace) -> None:
     """Half of the points learn nothing, and say so at their first evaluation."""
     cell = """
@@ -390,6 +393,7 @@ return replace(BASE, optimizer=optimizer)
     assert all("pruned at step" in run.data.tags["reason"] for run in pruned)
 
 
+@pytest.mark.slow
 def test_a_further_look_adds_to_the_first_even_of_a_fresh_study_and_is_paid_for(
     place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,7 @@ CONFIRMED = CELL.replace(
 """The best of its cells is measured again, on the test part."""
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_shown_from_the_ledger_and_what_is_not_goes_the_long_way(
     place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,11 +29,16 @@ KERNELS["wrong"] = Kernel(name="wrong", attend=wrong)
 '''
 
 
+WORKER = "PYTEST_XDIST_WORKER"
+"""By this variable pytest-benchmark knows a worker of pytest-xdist, in which nothing is timed."""
+
+
 def session(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != WORKER}
     return subprocess.run(
         [sys.executable, "-m", "pytest", str(ROOT / "bench" / "micro"), *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "COLUMNS": "120"}
+        env={**environment, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "COLUMNS": "120"}
         | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"},
         capture_output=True,
         text=True,
@@ -61,6 +66,7 @@ def saved(broken: tuple[Path, str, int]) -> dict[str, Any]:
     return content
 
 
+@pytest.mark.slow
 def test_rule_08_a_wrong_kernel_gets_no_time_and_turns_the_session_red(
     broken: tuple[Path, str, int], saved: dict[str, Any]
 ) -> None:
@@ -76,6 +82,7 @@ def test_rule_08_a_wrong_kernel_gets_no_time_and_turns_the_session_red(
     assert all(left.reason.startswith("wrong: ") for left in left_out)
 
 
+@pytest.mark.slow
 def test_groups_read_as_questions_and_times_have_their_meaning(
     broken: tuple[Path, str, int], saved: dict[str, Any]
 ) -> None:
@@ -93,6 +100,7 @@ def test_groups_read_as_questions_and_times_have_their_meaning(
     assert len(first["stats"]["data"]) == first["stats"]["rounds"] >= 5
 
 
+@pytest.mark.slow
 def test_the_session_is_one_run_in_mlflow(broken: tuple[Path, str, int]) -> None:
     folder = broken[0]
     with sqlite3.connect(folder / "mlflow.db") as database:
@@ -142,6 +150,7 @@ def test_a_session_without_benchmarks_says_why(
 ) -> None:
     """In this process, for neither gets as far as to time anything."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(WORKER, raising=False)
     (tmp_path / "test_broken.py").write_text("import nobody_wrote_it\n")
     one_file = str(ROOT / "bench" / "micro" / "test_aggregation.py")
 

@@ -40,6 +40,7 @@ def assert_each_run_recorded_once(place: Workplace) -> None:
     assert not list(place.folder.glob("mlruns/refused/*"))
 
 
+@pytest.mark.slow
 def test_fault_19_a_study_outlives_its_server_and_sends_the_rest_later(
     server: Server, place: Workplace
 ) -> None:
@@ -59,6 +60,7 @@ def test_fault_19_a_study_outlives_its_server_and_sends_the_rest_later(
     assert_each_run_recorded_once(place)
 
 
+@pytest.mark.slow
 def test_two_signals_end_a_study_whose_server_hangs(server: Server, place: Workplace) -> None:
     """The server never goes on meanwhile: who waits for it waits for ever."""
     study = place.write(steps=10_000_000, options="seeds=1")
@@ -119,6 +121,7 @@ def test_a_record_that_was_removed_is_made_anew_from_the_ledger(
     assert place.records() == []
 
 
+@pytest.mark.slow
 def test_what_the_store_will_not_take_is_said_once(
     place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

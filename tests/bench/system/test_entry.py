@@ -81,6 +81,7 @@ def test_begin_takes_both_signals_and_both_streams(monkeypatch: pytest.MonkeyPat
     assert {signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)} == {leave}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc says when a signal is heeded")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(

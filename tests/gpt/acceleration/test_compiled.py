@@ -51,6 +51,7 @@ def test_compiled_a_run_has_the_same_losses(
     assert_same_training(plain, compiled, tolerance)
 
 
+@pytest.mark.slow
 def test_compiling_has_a_bucket_of_its_own_and_is_paid_from_a_budget_of_seconds(
     run: Train, tiny: RunConfig, cache: Path
 ) -> None:
@@ -63,6 +64,7 @@ def test_compiling_has_a_bucket_of_its_own_and_is_paid_from_a_budget_of_seconds(
     assert first.progress == pytest.approx(spent / 1000)
 
 
+@pytest.mark.slow
 def test_a_compiler_that_computes_something_else_is_caught(
     run: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,12 +85,14 @@ def test_a_compiler_that_computes_something_else_is_caught(
         run(compile="True")
 
 
+@pytest.mark.slow
 def test_many_runs_can_be_compiled_in_one_process(run: Train) -> None:
     """torch compiles at most eight variants of one function."""
     for n_layer in range(1, 11):
         run(compile="True", steps="1", **{"model.kind": "bigram", "block_size": str(n_layer)})
 
 
+@pytest.mark.slow
 def test_no_compiler_is_an_infeasible_run(tiny: RunConfig, tmp_path: Path) -> None:
     """In a process of its own: torch looks for its compiler once."""
     code = f"""
@@ -113,6 +117,7 @@ except InfeasibleError as error:
     assert "/no/such/compiler" in done.stdout
 
 
+@pytest.mark.slow
 def test_no_graph_is_pickled(run: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "torch"))
     run(compile="True", steps="1", **{"model.kind": "bigram"})

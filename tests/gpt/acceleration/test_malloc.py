@@ -51,6 +51,7 @@ def _glibc() -> None:
         pytest.skip("this system's C library is not glibc")
 
 
+@pytest.mark.slow
 def test_a_step_finds_the_memory_of_the_last_one_in_place() -> None:
     assert number_from(FAULTS, "returned") > 20_000
     assert number_from(FAULTS, "kept") < 2_000

@@ -30,6 +30,7 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "library"
 
 
+@pytest.mark.slow
 def test_about_two_megabytes_of_prose_that_are_made_once(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -204,6 +204,7 @@ def test_the_original_loses_white_space_and_forms() -> None:
     assert tokenizer.decode(tokenizer.encode("for\n\nwhile   \ufb01nally ")) == "for while finally"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["unigram", "bpe", "original-unigram"])
 def test_sentence_by_sentence_is_what_sentencepiece_does_at_once(
     real_corpus: Callable[[str], Corpus], kind: str
@@ -215,6 +216,7 @@ def test_sentence_by_sentence_is_what_sentencepiece_does_at_once(
     assert tokenizer.encode(text).tolist() == model.Encode(text)
 
 
+@pytest.mark.slow
 def test_the_original_is_held_against_what_the_notebook_printed(
     real_corpus: Callable[[str], Corpus],
 ) -> None:

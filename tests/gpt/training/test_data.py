@@ -217,6 +217,7 @@ def test_a_split_must_be_longer_than_the_block(make_corpus: MakeCorpus, cache: P
         with_test.require_longer_than(10)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_text(make_corpus: MakeCorpus, cache: Path) -> None:
     def peak_bytes(n_mebibytes: int) -> int:
         text = b"0123456789abcde\n" * (n_mebibytes << 16)
@@ -278,6 +279,7 @@ def test_one_gather_gives_what_many_calls_give(batch_size: int) -> None:
     assert torch.equal(one.get_state(), many.get_state())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tinyshakespeare", "don_quixote"])
 @pytest.mark.parametrize(
     ("kind", "vocab_size"), [("byte", None), ("char", None), ("unigram", 1024), ("bpe", 1024)]
