@@ -27,22 +27,20 @@ def generate(
 ) -> list[int]:
     """The prompt's continuation: `n_tokens` sampled one after another.
 
-    The same seed gives the same text on the same device. Keys and values are remembered until the
-    block is full; then the window slides, and the positions of all its tokens change with it.
+    The same seed gives the same text on the same device. Keys and values are cached until the
+    block is full; then the window moves on, and the positions of all its tokens change.
 
     Args:
         temperature: divides the logits; 0 takes the likeliest token each time.
         top_k: sample among the k likeliest tokens only.
-        keep: tokens of context that a full block starts anew with. None: as many as fit, so each
-            further token costs a pass over the whole block, as it did in the originals; half of
-            the block is far faster and forgets earlier.
-        cuda_graph: capture the pass for a further token, for a model on CUDA. With `keep=None` a
-            full block has no further tokens.
+        keep: tokens of context that the window begins with when the block is full. None: as many
+            as fit, as in the originals, so that each further token costs a pass over the whole
+            block. Fewer are faster, and the model sees less.
+        cuda_graph: capture the pass for a single token, for a model on CUDA.
 
     Raises:
-        InfeasibleError: it can't be captured.
-        ConfigError: on an empty prompt, a negative temperature, a top_k below 1, or a keep that is
-            not within the block.
+        InfeasibleError: the pass can't be captured.
+        ConfigError: on a value that is out of its range, or an empty prompt.
     """
     if not prompt:
         raise ConfigError("a prompt must hold at least one token but got none")
@@ -64,7 +62,8 @@ def generate(
     tokens = list(prompt)
     window = tokens[-model.block_size :]
     try:
-        with _without_onednn() if _is_in_float32(model) else nullcontext():
+        in_float32 = all(parameter.dtype is torch.float32 for parameter in model.parameters())
+        with _without_onednn() if in_float32 else nullcontext():
             while (left := len(prompt) + n_tokens - len(tokens)) > 0:
                 tokens += writer.write(window, min(left, model.block_size - len(window) + 1))
                 window = tokens[-(keep or model.block_size) :]
@@ -74,7 +73,7 @@ def generate(
 
 
 class _Writer:
-    """Writes on from a window of text, as far as the block goes.
+    """Continues a window of text up to the end of the block.
 
     Args:
         choose: logits (V,) -> a token ().
@@ -87,7 +86,7 @@ class _Writer:
         self.device = next(model.parameters()).device
 
     def write(self, window: list[int], n: int) -> list[int]:
-        """`n` further tokens; the last of them is never read."""
+        """`n` further tokens, of which the model has read all but the last."""
         self.cache.forget()
         written: list[int] = []
         unseen = window
@@ -104,7 +103,7 @@ class _Writer:
 
 
 class _CapturedWriter(_Writer):
-    """The same on CUDA: what reads one token and chooses the next is a graph from the third on."""
+    """The same on CUDA: reading one token and choosing the next is captured as a graph."""
 
     def __init__(
         self,
@@ -114,14 +113,14 @@ class _CapturedWriter(_Writer):
     ) -> None:
         super().__init__(model, choose)
         self.text = torch.zeros(model.block_size + 1, dtype=torch.long, device=self.device)
-        self.place = torch.zeros(1, dtype=torch.long, device=self.device)
+        self.position = torch.zeros(1, dtype=torch.long, device=self.device)
         self.write_next = Captured(self._write_next, generator)
 
     def write(self, window: list[int], n: int) -> list[int]:
         self.cache.forget()
         start = len(window)
         self.text[:start] = torch.tensor(window)
-        self.place.fill_(start)
+        self.position.fill_(start)
         token = self.choose(self.next_logits(self.text[None, :start]))
         self.text[start] = token
         for _ in range(n - 1):
@@ -130,20 +129,16 @@ class _CapturedWriter(_Writer):
         return written
 
     def _write_next(self) -> None:
-        """Read the token at the place, and write the next one after it."""
-        with self.cache.at(self.place):
-            logits = self.next_logits(self.text[self.place][None])
-        self.place += 1
-        self.text.index_copy_(0, self.place, self.choose(logits)[None])
-
-
-def _is_in_float32(model: LanguageModel) -> bool:
-    return all(parameter.dtype is torch.float32 for parameter in model.parameters())
+        """Read the token at the position, and write the next one after it."""
+        with self.cache.at(self.position):
+            logits = self.next_logits(self.text[self.position][None])
+        self.position += 1
+        self.text.index_copy_(0, self.position, self.choose(logits)[None])
 
 
 @contextmanager
 def _without_onednn() -> Iterator[None]:
-    """torch's own kernels on a CPU: what oneDNN prepares for a call takes a tenth of a token."""
+    """On a CPU, use torch's own kernels: oneDNN's preparations take a tenth of a token's time."""
     before = mkldnn.enabled
     mkldnn.enabled = False  # type: ignore[assignment]
     try:
@@ -155,8 +150,8 @@ def _without_onednn() -> Iterator[None]:
 def _sample(
     logits: Tensor, temperature: float, top_k: int | None, generator: torch.Generator
 ) -> Tensor:
-    """A token () by the Gumbel-max trick: the largest of scores, each less the log of a waiting
-    time, is as likely to be a token as the softmax says (https://arxiv.org/abs/2110.01515)."""
+    """A token () from the softmax of logits (V,), by the Gumbel-max trick: the largest of scores
+    less the logs of exponential noise (https://arxiv.org/abs/2110.01515)."""
     if temperature == 0:
         return logits.argmax()
     if top_k is not None and top_k < len(logits):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator
 from safetensors.torch import save_model
 
 from bench.ledger.outcome import Outcome
+from bench.run.canary import check_canary
 from bench.run.facts import facts_of, summarize
 from bench.run.messages import (
     Finished,
@@ -35,7 +36,6 @@ from gpt.errors import (
     UnsoundError,
 )
 from gpt.generate import generate
-from gpt.training.canary import check_canary
 from gpt.training.evaluate import Split, evaluate_split
 from gpt.training.loop import Point, planned_steps, train
 from gpt.training.setup import Setup, Text, load_text, set_up

@@ -1,12 +1,10 @@
-"""Keys and values remembered, so that generation computes each token once.
+"""The key–value cache, with which generation computes each token once.
 
-Without a cache, the n-th token costs a forward pass over n tokens; with it, over one. For a model
-with learned positions a cache ends with the block: beyond it the window slides, every position
-changes, and all must be computed anew.
+Without it, the n-th token costs a forward pass over n tokens; with it, over one. It ends with the
+block: beyond it the window moves on, all positions change, and all is computed anew.
 
 A CUDA graph (`gpt.acceleration.cuda_graph`) launches the same kernels on the same memory each
-time, so there a token's place is read from the device, and all places are attended to but those
-after it.
+time. There the position of the token is read from the device, and later positions are masked.
 """
 
 from collections.abc import Iterator
@@ -25,14 +23,14 @@ class LayerCache:
     def __init__(self, block_size: int) -> None:
         self.block_size = block_size
         self.length = 0
-        self.place: Tensor | None = None  # (1,), see `KVCache.at`
-        self.past: Tensor | None = None  # (1, block_size), the places up to there
-        self._kept: tuple[Tensor, Tensor] | None = None  # keys, values (B, H, block_size, D)
+        self.position: Tensor | None = None  # (1,), see `KVCache.at`
+        self.mask: Tensor | None = None  # (1, block_size), the positions up to there
+        self._kept: tuple[Tensor, Tensor] | None = None  # keys and values (B, H, block_size, D)
 
     @property
     def start(self) -> int | Tensor:
-        """The place of the next token."""
-        return self.length if self.place is None else self.place
+        """The position of the next token."""
+        return self.length if self.position is None else self.position
 
     def attend(
         self, q: Tensor, k: Tensor, v: Tensor, *, scale: float, dropout_p: float = 0.0
@@ -42,8 +40,8 @@ class LayerCache:
         Raises:
             ConfigError: if they don't fit.
         """
-        if self.place is not None:
-            return self._attend_at(self.place, q, k, v, scale)
+        if self.position is not None:
+            return self._attend_at(self.position, q, k, v, scale)
         S, T = q.shape[-2], self.length + q.shape[-2]
         if self.block_size < T:
             raise ConfigError(f"a cache must hold at most {self.block_size} tokens but got {T}")
@@ -64,13 +62,13 @@ class LayerCache:
         weights = F.dropout(scores.softmax(dim=-1), dropout_p)  # (B, H, S, T)
         return weights @ values  # (B, H, S, T) @ (B, H, T, D) -> (B, H, S, D)
 
-    def _attend_at(self, place: Tensor, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
-        """The same for one token (B, H, 1, D) at a place that only the device knows."""
-        if self._kept is None or self.past is None:
-            raise AssertionError("a place is for a text that has begun, and given by KVCache.at")
+    def _attend_at(self, at: Tensor, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+        """The same for one token (B, H, 1, D), whose position only the device knows."""
+        if self._kept is None:
+            raise AssertionError("the first tokens of a text must be passed without a position")
         for kept, new in zip(self._kept, (k, v), strict=True):
-            kept.index_copy_(2, place, new)
-        return F.scaled_dot_product_attention(q, *self._kept, attn_mask=self.past, scale=scale)
+            kept.index_copy_(2, at, new)
+        return F.scaled_dot_product_attention(q, *self._kept, attn_mask=self.mask, scale=scale)
 
 
 class KVCache:
@@ -86,7 +84,7 @@ class KVCache:
 
     @property
     def start(self) -> int | Tensor:
-        """The place of the next token."""
+        """The position of the next token."""
         return self.layers[-1].start
 
     def forget(self) -> None:
@@ -95,18 +93,18 @@ class KVCache:
             layer.length = 0
 
     @contextmanager
-    def at(self, place: Tensor) -> Iterator[None]:
-        """`with cache.at(place):` puts the next token, a single one, at a place (1,) of a text
-        that has begun; what stands there or after it is overwritten or left out."""
-        places = torch.arange(self.layers[0].block_size, device=place.device)
-        past = (places <= place)[None]  # the same for all layers
+    def at(self, position: Tensor) -> Iterator[None]:
+        """`with cache.at(position):` puts a single token at a position (1,) of a text whose first
+        tokens the cache has seen; later positions are masked."""
+        positions = torch.arange(self.layers[0].block_size, device=position.device)
+        mask = (positions <= position)[None]  # the same for all layers
         for layer in self.layers:
-            layer.place, layer.past = place, past
+            layer.position, layer.mask = position, mask
         try:
             yield
         finally:
             for layer in self.layers:
-                layer.place = layer.past = None
+                layer.position = layer.mask = None
 
 
 def incremental(

@@ -1,8 +1,7 @@
 """FlexAttention: the mask is a Python function, from which torch compiles a fused kernel.
 
-Dong et al. 2024, https://arxiv.org/abs/2412.05496. It is always compiled: called plainly it builds
-the T × T matrix, and would be timed for something it isn't. When a new shape can't be compiled any
-more (torch's recompile limit) it raises rather than fall back.
+Dong et al. 2024, https://arxiv.org/abs/2412.05496. It is always compiled: uncompiled it builds the
+T × T matrix. Where a new shape exceeds torch's recompile limit, it raises.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""What every attention kernel is: a name, a function, and an honest answer to "does it run here?".
+"""What an attention kernel is: a name, a function, and where it can run.
 
 Letters: B batch, H heads, T time, D head size. A kernel computes, for each head,
 
@@ -58,8 +58,8 @@ class Kernel:
     ) -> str | None:
         """Why the kernel can't be used so, in one line; None if it can.
 
-        Beyond what the kernel says of itself, it is tried on a few tokens: torch decides by
-        version, device, dtype, head size and dropout, and a table of that would go out of date.
+        It is tried on a few tokens, for what torch supports depends on version, device, dtype,
+        head size and dropout.
         """
         device = torch.device(device)
         if self.devices is not None and device.type not in self.devices:

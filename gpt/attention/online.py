@@ -1,12 +1,10 @@
 """Attention that never builds the T × T matrix, neither forward nor backward, in plain torch.
 
-One pass over blocks of keys. For each query it keeps the largest score so far, and the sums of
-exp(score − largest) with and without the values; when a larger score turns up, both sums shrink by
-exp(old − new). At the end their quotient is softmax(scores) v (Milakov & Gimelshein 2018,
-https://arxiv.org/abs/1805.02867). The backward pass recomputes the weights block by block from the
-saved log of the sum (Rabe & Staats 2021, https://arxiv.org/abs/2112.05682; Dao et al. 2022,
-https://arxiv.org/abs/2205.14135, algorithm 4). Beyond its inputs and outputs it needs memory for
-T × BLOCK scores.
+The forward pass goes over blocks of keys once. For each query it keeps the largest score so far,
+and the sums of exp(score − largest) with and without the values; a larger score shrinks both sums
+by exp(old − new). Their quotient is softmax(scores) v (Milakov & Gimelshein 2018,
+https://arxiv.org/abs/1805.02867). The backward pass recomputes the weights from the saved log of
+the sum (Dao et al. 2022, https://arxiv.org/abs/2205.14135, algorithm 4).
 
 Products are in the inputs' dtype, sums and exponentials in float32 or better.
 """

@@ -1,9 +1,4 @@
-"""Attention as it is written on the blackboard: the whole T × T matrix, then its softmax.
-
-`matmul` does all heads at once; `per_head` one after another, as the originals' modules do.
-`added_mask` is `matmul` with scale and mask folded into the first product: two passes over the
-T × T matrix less forward, and two less backward.
-"""
+"""Attention by its definition: the whole T × T matrix of scores, then its softmax."""
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +15,7 @@ def matmul(q: Tensor, k: Tensor, v: Tensor, *, scale: float, dropout_p: float = 
 
 
 def per_head(q: Tensor, k: Tensor, v: Tensor, *, scale: float, dropout_p: float = 0.0) -> Tensor:
-    """A Python loop over the heads, each with `matmul`'s arithmetic."""
+    """A Python loop over the heads, as in the originals, each with `matmul`'s arithmetic."""
     heads = zip(q.unbind(1), k.unbind(1), v.unbind(1), strict=True)  # (B, T, D) each
     return torch.stack(
         [matmul(*head, scale=scale, dropout_p=dropout_p) for head in heads], dim=1
@@ -28,7 +23,8 @@ def per_head(q: Tensor, k: Tensor, v: Tensor, *, scale: float, dropout_p: float 
 
 
 def added_mask(q: Tensor, k: Tensor, v: Tensor, *, scale: float, dropout_p: float = 0.0) -> Tensor:
-    """One product gives scaled, masked scores: the mask, 0 or -inf, is what it adds to."""
+    """`matmul` with scale and mask, 0 or -inf, folded into the first product: two passes over the
+    T × T matrix less forward, and two less backward."""
     B, H, T, _ = q.shape
     q, k, v = q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1)  # (B·H, T, D) each
     mask = q.new_full((T, T), float("-inf")).triu(1)

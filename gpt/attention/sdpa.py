@@ -1,7 +1,4 @@
-"""torch's scaled_dot_product_attention: by torch's own choice of backend, or with one pinned.
-
-A pinned backend that can't do the job raises; it is never replaced by another.
-"""
+"""torch's scaled_dot_product_attention: by torch's own choice of backend, or with one pinned."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,7 +6,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 def sdpa(q: Tensor, k: Tensor, v: Tensor, *, scale: float, dropout_p: float = 0.0) -> Tensor:
-    """Whichever backend torch thinks best for the device, dtype, shape and dropout."""
+    """By the backend that torch chooses for device, dtype, shape and dropout."""
     return F.scaled_dot_product_attention(
         q, k, v, dropout_p=dropout_p, is_causal=True, scale=scale
     )
@@ -24,6 +21,6 @@ def pinned_sdpa(
     dropout_p: float = 0.0,
     backend: SDPBackend,
 ) -> Tensor:
-    """This backend or a RuntimeError."""
+    """By this backend; a RuntimeError where it can't do the job."""
     with sdpa_kernel(backend):
         return sdpa(q, k, v, scale=scale, dropout_p=dropout_p)

@@ -1,12 +1,11 @@
 """Is a kernel right, on this device, in this precision, at this shape?
 
-Asked before a kernel is timed, and before a model trains with it. Three questions: does the output
-match a float64 reference; do the gradients; and the causality canary: does a changed token change
-nothing before it, and does no past output have a gradient in the future? The canary is exact, for
-what is masked must not enter at all. (Attention on MPS in half precision has leaked the future.)
+It is asked before a kernel is timed, and before a model trains with it. Output and gradients must
+match a float64 reference; and no token may change an output before it, nor an output have a
+gradient in its future, to the bit. (Attention on MPS in half precision has leaked the future.)
 
-Errors are relative, row by row: the norm of the difference over D, by the largest of the norm of
-the reference's row, the root mean square of all rows' norms, and √(D / T), the norm of a mean of T
+The error of a row is the norm of the difference over D, relative to the largest of the norm of the
+reference's row, the root mean square of all rows' norms, and √(D / T), the norm of a mean of T
 unit-variance rows (at T = 1 the gradients of q and k are zero).
 """
 
@@ -47,10 +46,9 @@ class Verdict:
 def tolerance(dtype: torch.dtype, scale: float, head_size: int) -> float:
     """The relative error that a right kernel may have.
 
-    A score is near scale · √D and rounded by its share of an epsilon, which the softmax turns into
-    a relative error of the weights. That epsilon is the dtype's for what is stored in it, and that
-    of the sums' dtype, float32 or better, for sums over D channels or T tokens. The factors leave
-    room: up to T = 1024 no kernel of torch's needed more than 51% of it.
+    A score of about scale · √D is rounded by its share of an epsilon, which the softmax turns into
+    a relative error of the weights: the dtype's for what is stored in it, and float32's for sums.
+    Up to T = 1024 no kernel of torch's needed more than 51% of the tolerance.
     """
     sums = torch.promote_types(dtype, torch.float32)
     epsilons = 8 * torch.finfo(dtype).eps + 32 * torch.finfo(sums).eps
@@ -72,11 +70,11 @@ def verify(
 ) -> Verdict:
     """Try a kernel at a shape, on unit-variance q, k and v laid out as the model lays them out.
 
+    An exception of the kernel makes it wrong.
+
     Args:
         scale: of the scores; None: D ** -0.5.
         backward: False checks the forward pass alone.
-
-    What the kernel raises is a verdict too.
     """
     scale = D**-0.5 if scale is None else scale
     limit = tolerance(dtype, scale, D)
@@ -140,16 +138,14 @@ def _relative_error(found: Tensor, exact: Tensor) -> float:
 def _wrong(errors: dict[str, float], limit: float) -> str | None:
     for part, error in errors.items():
         if not error <= limit:  # NaN is wrong too
-            return (
-                f"its {part} is off by {error:.1e} of a row, where rounding explains {limit:.1e}"
-            )
+            return f"its {part} is off by {error:.1e} of a row, rounding explains {limit:.1e}"
     return None
 
 
 def _leak(
     attend: Attend, inputs: list[Tensor], grad_out: Tensor | None, scale: float
 ) -> str | None:
-    """The canary, with the future starting at the second token, in the middle, at the last."""
+    """Why the future leaks, be it from the second token on, from the middle or from the last."""
     T = inputs[0].shape[2]
     out = _run(attend, inputs, None, scale)[0]
     for start in sorted({1, T // 2, T - 1} & set(range(1, T))):

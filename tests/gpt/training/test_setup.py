@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench.run.canary import check_canary
 from gpt.config import CorpusConfig, RunConfig, TokenizerConfig
 from gpt.errors import ConfigError, DataError, MachineError
 from gpt.presets import PRESETS
-from gpt.training.canary import check_canary
 from gpt.training.setup import Setup, load_text, set_up
 
 Settle = Callable[[RunConfig], Setup]

@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import gpt.model.loss
+from bench.run.canary import check_canary
 from gpt.attention import KERNELS
 from gpt.attention.cache import KVCache
 from gpt.config import RunConfig
 from gpt.errors import UnsoundError
 from gpt.model.gpt import GPT
 from gpt.presets import PRESETS
-from gpt.training.canary import check_canary
 from gpt.training.setup import set_up
 
 
