@@ -52,11 +52,8 @@ def resolve_device(requested: str) -> torch.device:
 
 @cache
 def product_dtype(device: torch.device) -> torch.dtype:
-    """The dtype in which this device multiplies matrices fastest: bfloat16 or float32.
-
-    bfloat16 where the hardware multiplies it, several times faster than float32; elsewhere it is
-    emulated, several times slower. `dtype="auto"` asks here.
-    """
+    """The dtype in which this device multiplies matrices fastest, for `dtype="auto"`: bfloat16
+    where the hardware has it, else float32, because emulated bfloat16 is several times slower."""
     if device.type == "cuda":
         fast = bool(torch.cuda.is_bf16_supported(including_emulation=False))
     else:
@@ -99,18 +96,15 @@ def reset_peak_memory(device: torch.device) -> None:
     elif device.type == "cpu" and _CLEAR_REFS.exists():
         return_freed_memory()
         with suppress(OSError):  # some containers forbid it
-            _CLEAR_REFS.write_text(
-                "5", "utf-8"
-            )  # Linux: sets the high-water mark to what is in use now
+            _CLEAR_REFS.write_text("5", "utf-8")  # the high-water mark becomes what is in use now
 
 
 def peak_memory_bytes(device: torch.device) -> int:
     """The most memory in use since `reset_peak_memory`.
 
-    On CUDA, torch's own allocations, the training text among them where it is there; what a CUDA
-    graph keeps for itself counts while it is captured, not where something else is made beside it
-    later. On MPS, what the driver holds now (it keeps no peak); on the
-    CPU, the process's resident set, the interpreter and torch included.
+    On CUDA: torch's own allocations; the private memory of a CUDA graph counts while the graph is
+    captured. On MPS: what the driver holds now, for it keeps no peak. On the CPU: the process's
+    resident set, the interpreter and torch included.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)

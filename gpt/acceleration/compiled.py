@@ -2,11 +2,9 @@
 
 Forward and backward pass are traced together (`torch.func.grad_and_value`), so the compiler sees
 all that is elementwise between two matrix products, and nothing of autograd is left at run time.
-It takes seconds (docs/speed.md says after how many steps they are won back) and, on a CPU, a C++
-compiler. Dropout draws what it would draw uncompiled.
-
-Left out: the compiler's caches of whole graphs on disk. They are pickles, and none is loaded here;
-the machine code of single kernels is kept, by torch, in its own folder.
+Compiling takes seconds (docs/speed.md says after how many steps they are won back) and, on a CPU,
+a C++ compiler. Dropout draws what it would draw uncompiled. The compiler's caches of whole graphs
+are off, because they are pickles.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,10 +22,8 @@ Gradients = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, tuple[Tensor, ...]]
 
 
 def only_of_batches(guards: Sequence[Any]) -> list[bool]:
-    """Which of the compiler's guards to ask before each call: those of the batch's tensors.
-
-    All else is the same at each call: the weights stay where they are, the model as it is.
-    """
+    """Which of the compiler's guards to check before each call: those of the batch's tensors. All
+    else is the same at each call."""
     return [guard.guard_type == "TENSOR_MATCH" and "weights" not in guard.name for guard in guards]
 
 

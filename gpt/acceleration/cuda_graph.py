@@ -1,12 +1,10 @@
 """CUDA graphs: work whose kernels are captured once, and then launched all together.
 
-Python takes some 10 µs to launch a kernel, and a small model's kernels are over in less: run
-plainly, the device waits for Python most of the time. A graph is launched as one
+Python takes some 10 µs to launch a kernel, and a small model's kernels take less: without a graph,
+the device waits for Python most of the time. A graph is launched as one
 (https://pytorch.org/blog/accelerating-pytorch-with-cuda-graphs/). It reads and writes the same
-memory each time, so what changes from one launch to the next is copied in.
-
-Left out on purpose: torch's own `make_graphed_callables`, which captures a forward and a backward
-pass, and leaves the optimizer's dozens of kernels to Python.
+memory each time, so what changes from one launch to the next is copied in. torch's own
+`make_graphed_callables` would leave the optimizer's dozens of kernels to Python.
 """
 
 from collections.abc import Callable
@@ -30,14 +28,14 @@ def capture(
     generator: torch.Generator | None = None,
     pool: Any = None,
 ) -> tuple[Callable[[], None], T]:
-    """What launches the captured work again, and what the work returned: nothing is computed yet.
+    """Capture work without computing it. Returns what launches it, and what the work returned.
 
-    The work must have run before: what libraries and optimizers make ready is no part of it.
+    The work must have run once before, so that libraries and optimizers have set themselves up.
 
     Args:
         generator: of the device, that the work draws from beside torch's own.
         pool: of memory, from `torch.cuda.graph_pool_handle`, for graphs whose results nobody
-            reads after another's launch; None: its own.
+            reads after the launch of another; None: a pool of its own.
 
     Raises:
         InfeasibleError: it waits for the device, or does something else that can't be captured.

@@ -1,11 +1,9 @@
-"""What becomes of freed memory: kept for the next step, or given back to the system.
+"""What happens to freed memory: it is kept for the next step, or given back to the system.
 
-A training step frees all of its activations, and the next asks for as much again. glibc, left to
-itself, gives much of that back, and the system then fills every page with zeros once more: up to a
-third of a step's time (docs/speed-log.md). Workers keep it from their start, and between two runs
-give it back, so that the peak of one is not counted for the other.
-
-Elsewhere than with glibc (macOS, musl, Windows) nothing is done, and nothing is known of it.
+A training step frees all of its activations, and the next allocates as much again. By default
+glibc gives much of that back, and the system then zeroes every page anew, for up to a third of a
+step's time (docs/speed-log.md). Workers keep freed memory, and give it back between two runs, so
+that the peak of one is not counted for the other. Without glibc nothing is done.
 """
 
 import ctypes

@@ -1,14 +1,14 @@
 """In which precision does a model compute, and where do its weights live?
 
-The weights live in float32, for small updates are lost in less: a bfloat16 keeps 8 bits, so what
-is added must be a 256th of the weight to count at all (Micikevicius et al. 2018, section 3.1,
+The weights live in float32, because bfloat16 has 8 significant bits: it loses an update that is
+smaller than a 256th of the weight (Micikevicius et al. 2018, section 3.1,
 https://arxiv.org/abs/1710.03740).
 
-- `float32` computes with them.
-- `bfloat16` computes with a copy of the whole model, made anew after every step; its gradients are
-  summed in float32. Autocast would cast each weight each time it is used, and keep what flows
+- `float32` computes with the weights.
+- `bfloat16` computes with a copy of the whole model, which is renewed after every step; gradients
+  are summed in float32. Autocast would cast each weight at each use, and keep the activations
   between the products in float32.
-- `float16` is autocast, with a scaled loss: its range is too small for a copy.
+- `float16` is autocast with a scaled loss, because its range is too small for a copy.
 """
 
 import copy
@@ -24,16 +24,13 @@ from gpt.model.gpt import LanguageModel
 from gpt.rng import PrivateRandomState
 
 COMPILED_TOLERANCE = {"float32": 1e-5, "bfloat16": 0.05, "float16": 0.05}
-"""How far the compiled gradients may be from the others: the norm of the difference over theirs.
-What was seen is a tenth of that, or less."""
+"""How far the compiled gradients may be from the uncompiled, relative to their norm. At most a
+tenth of that was seen."""
 
 
 def computing_context(dtype: str, device: torch.device) -> AbstractContextManager[object]:
-    """What forward passes in this precision run in: autocast for float16, nothing for the others.
-
-    Args:
-        dtype: as in `TrainConfig.dtype`, settled.
-    """
+    """The context of forward passes in a precision, a settled `TrainConfig.dtype`: autocast for
+    float16."""
     if dtype != "float16":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.float16)
@@ -67,23 +64,20 @@ class Precision:
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == "float16")
 
     def context(self) -> AbstractContextManager[object]:
-        """Where the model's forward passes belong."""
+        """The context of the model's forward passes."""
         return computing_context(self._dtype, self._device)
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of what flows between the products, and of q, k and v at their kernel."""
+        """Of the activations, and of q, k and v at their kernel."""
         dtype: torch.dtype = getattr(torch, self._dtype)
         return dtype
 
     def backward(self, x: Tensor, y: Tensor, share: float = 1.0) -> Tensor:
         """Add the gradients of `share` times a batch's loss to those of `model`.
 
-        Args:
-            x, y: (B, T) tokens and targets.
-
-        Returns:
-            That product, without a history. The scaler's factor is in the gradients only.
+        Returns that product, detached, for tokens and targets x and y (B, T). The scaler's factor
+        is in the gradients only.
         """
         if self._compiled is None:
             with self.context():
@@ -98,9 +92,8 @@ class Precision:
         return loss * share
 
     def rehearse(self, x: Tensor, y: Tensor) -> None:
-        """Compile for batches of this shape (B, T), and compare with what is computed uncompiled.
-
-        Weights and gradients are left as they were; uncompiled, there is nothing to do.
+        """Compile, if that is asked, for batches of this shape (B, T), and compare the gradients
+        with the uncompiled; weights and gradients stay as they were.
 
         Raises:
             InfeasibleError: it can't be compiled here.
@@ -142,7 +135,7 @@ class Precision:
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Follow the weights, which have moved."""
+        """Renew the copy, where there is one, from the weights."""
         if self._pairs:
             weights, copies = zip(*self._pairs, strict=True)
             torch._foreach_copy_(copies, weights)

@@ -1,11 +1,9 @@
 """How does a known text get here, and is it the right one?
 
-A text is known by its SHA-256, wherever it comes from: a folder of local copies is looked through
-first, by file name, then the cache, then the network. A file with another checksum is never used,
-nor is a part of one. Mirrors, retries and credentials are left to whoever fills the local folder.
+A text is identified by its SHA-256. It is taken from a folder of local copies, where its file name
+counts, else from the cache, else from the network. A file with another checksum is never used.
 """
 
-import hashlib
 import logging
 from dataclasses import dataclass
 from functools import partial
@@ -64,7 +62,7 @@ def fetch(source: Source, *, corpora_dir: Path | None, cache: Path) -> Path:
     path = cache / "corpora" / source.file
     with cache_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_file() and _sha256_of(path) != source.sha256:
+        if path.is_file() and pooch.file_hash(path) != source.sha256:
             log.warning("the cached corpus %s is damaged: it is downloaded again", path)
         pooch.retrieve(
             source.url,
@@ -95,7 +93,7 @@ def _download(source: Source, url: str, output_file: str, _: pooch.Pooch | None)
 
 
 def _check(path: Path, source: Source, *, came_from: str) -> None:
-    found = _sha256_of(path)
+    found = pooch.file_hash(path)
     if found == source.sha256:
         return
     with path.open("rb") as file:
@@ -105,8 +103,3 @@ def _check(path: Path, source: Source, *, came_from: str) -> None:
         f"{' (it is an HTML page)' if is_page else ''}\n"
         "it was not used: put the right file into a folder and name it with --corpora-dir"
     )
-
-
-def _sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,12 +1,9 @@
 """How does a folder of text files become one text?
 
-All its `.txt` files, at any depth, in the sorted order of their relative paths, with a newline
-between two where the first does not end with one. Hidden files and folders, whose names begin with
-a dot, are left out: an editor's or a version control's, they are no part of the text.
-
-The files are copied in a stream into one file of the cache, under what the listing says of them
-(path, size, time of change), so that a changed folder is another file and an unchanged one is not
-read twice.
+All its `.txt` files, at any depth, are joined in the sorted order of their relative paths, with a
+newline between two where the first does not end with one. Hidden files and folders, whose names
+begin with a dot, are left out. The cache keeps the joined file, by the paths, sizes and times of
+change of its parts, so that an unchanged folder is not read twice.
 """
 
 import codecs

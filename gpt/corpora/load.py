@@ -65,8 +65,8 @@ def _exists(path: Path) -> bool:
 
 
 def _unknown(name: str) -> str:
-    near = get_close_matches(name, KNOWN, n=1)
-    guess = f"; did you mean {near[0]}?" if near else ""
+    nearest = get_close_matches(name, KNOWN, n=1)
+    guess = f"; did you mean {nearest[0]}?" if nearest else ""
     shown = name if len(name) <= 80 else f"{name[:77]}..."
     return (
         f"corpus must be one of {', '.join(KNOWN)}, or an existing path, but got {shown!r}{guess}"

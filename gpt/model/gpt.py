@@ -2,7 +2,7 @@
 
 Unusual here: nearly every habit of GPTs is a switch of `ModelConfig`, so that the two originals,
 nanoGPT and newer recipes are one class; and a forward pass gives either logits or the loss, never
-both, so that how the loss is computed stays the model's own affair.
+both, because the chunked loss never holds all logits.
 
 Letters: B batch, T time, C channels (n_embd), H heads, D head size, V vocabulary.
 """

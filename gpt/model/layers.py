@@ -22,7 +22,7 @@ def make_norm(config: ModelConfig) -> nn.Module:
 
 
 def make_dropout(p: float) -> nn.Module:
-    """Dropout, or nothing at all: for a single token even a call that does nothing takes time."""
+    """Dropout, or the identity for p = 0: for a single token even an idle dropout takes time."""
     return nn.Dropout(p) if p else nn.Identity()
 
 
@@ -59,10 +59,10 @@ class MLP(nn.Module):
 class QueryKeyTransform(nn.Module):
     """(..., T, D) -> (..., T, D): what happens to q, and to k, on the way to their product.
 
-    Rotary positions turn each pair of channels (d, d + D/2) by an angle that grows with the
-    position, so that a score depends on the distance of two tokens alone (Su et al. 2021,
+    Rotary position embeddings rotate each pair of channels (d, d + D/2) by an angle proportional
+    to the position, so that a score depends on the distance of two tokens alone (Su et al. 2021,
     https://arxiv.org/abs/2104.09864). The norm divides by the root mean square over D (Henry et
-    al. 2020, https://arxiv.org/abs/2010.04245, here without weights). Either, both or neither.
+    al. 2020, https://arxiv.org/abs/2010.04245, here without weights).
     """
 
     cos: Tensor

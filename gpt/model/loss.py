@@ -1,15 +1,15 @@
 """Cross-entropy from the head's input, without ever holding the logits of a whole batch.
 
-With a large vocabulary the logits outweigh all else: they are written, read by the softmax, kept,
-and read again by the backward pass. Here a few rows at a time are multiplied, turned into their
-loss and, where gradients are wanted, into those at once, while they are still in the cache. The
-backward pass only scales what is there. (The idea is Liger's: Hsu et al. 2024, section 3.2,
-https://arxiv.org/abs/2410.10989.)
+With a large vocabulary the logits take most of the memory traffic: they are written, read by the
+softmax, kept, and read again by the backward pass. Here the loss of a few rows at a time, and its
+gradients where they are wanted, are computed while the logits are still in the cache. The backward
+pass only scales these gradients (Hsu et al. 2024, Liger Kernel, section 3.2,
+https://arxiv.org/abs/2410.10989).
 
-Gradients that are formed before the backward pass don't know by which factor the loss is scaled
-there. In float16 that matters: a token's share of a mean over thousands is too small for it, and
-a scale of 65,536 too large. So gradients are formed `_lift` times as large as the mean's, and the
-two factors meet in float32. The lift is a power of two: it changes no bit in other precisions.
+The loss scale of float16 is not known before the backward pass. A token's share of a mean over
+thousands would be too small for float16 without it, and too large with a scale of 65,536. So the
+gradients are computed with a scale of our own, `_gradient_scale`, and rescaled in float32. It is a
+power of two, so that no bit changes in other precisions.
 
 Letters: N tokens, C channels, V vocabulary.
 """
@@ -63,15 +63,15 @@ def chunked_cross_entropy(
     return outputs[0]
 
 
-MAX_LIFT = 1024.0
+MAX_SCALE = 1024.0
 
 
-def _lift(n_tokens: int, reduction: Reduction) -> float:
-    """By which power of two gradients are larger than the mean's, so that float16 can hold them.
+def _gradient_scale(n_tokens: int, reduction: Reduction) -> float:
+    """The power of two by which a mean's gradients are multiplied, so that float16 can hold them.
 
-    A sum over all tokens is then at most `MAX_LIFT` times the largest of their terms.
+    A sum over all tokens is then at most `MAX_SCALE` times the largest of their terms.
     """
-    return 1.0 if reduction == "sum" else min(MAX_LIFT, 2.0 ** (n_tokens - 1).bit_length())
+    return 1.0 if reduction == "sum" else min(MAX_SCALE, 2.0 ** (n_tokens - 1).bit_length())
 
 
 def _softmax(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -109,12 +109,12 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         reduction: Reduction,
         differentiate: bool,
     ) -> tuple[Tensor, ...]:
-        """The loss, and with `differentiate` its gradients to x, weight and bias, lifted."""
+        """The loss, and with `differentiate` its scaled gradients to x, weight and bias."""
         predicted = targets != IGNORE_INDEX  # (N,)
         share = predicted.float()
         if reduction == "mean":
             share /= predicted.sum()
-        lifted = share * _lift(len(x), reduction)
+        weights = share * _gradient_scale(len(x), reduction)
         targets = targets.where(predicted, 0)  # (N,)
         V = len(weight)
         losses = torch.empty(len(x), device=x.device)
@@ -129,7 +129,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             if not differentiate:
                 losses[part] = _softmax(logits, targets[part])[0]
                 continue
-            losses[part], grad = _differentiated(logits, targets[part], lifted[part])
+            losses[part], grad = _differentiated(logits, targets[part], weights[part])
             torch.mm(grad, weight, out=x_grad[part])  # (n, V) @ (V, C)
             weight_grad += grad.T @ x[part]  # (V, n) @ (n, C)
             if bias is not None:
@@ -142,7 +142,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         x, _weight, bias, _targets, reduction, _ = inputs
-        ctx.has_bias, ctx.dtype, ctx.lift = bias is not None, x.dtype, _lift(len(x), reduction)
+        ctx.has_bias, ctx.dtype = bias is not None, x.dtype
+        ctx.scale = _gradient_scale(len(x), reduction)
         ctx.save_for_backward(*output[1:])
         ctx.mark_non_differentiable(*output[1:])
         ctx.set_materialize_grads(False)  # torch would fill one of zeros for each of them
@@ -152,7 +153,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         (scale, *_), dtype = grads, ctx.dtype
         if scale is None:
             return (None,) * 6
-        factor = scale.float() / ctx.lift
+        factor = scale.float() / ctx.scale
         x_grad, weight_grad, bias_grad = (
             (grad.float() * factor).to(dtype) for grad in ctx.saved_tensors
         )

@@ -22,7 +22,7 @@ class OriginalUnigramTokenizer(SentencePieceTokenizer):
     options: ClassVar[Mapping[str, Any]] = {
         "character_coverage": 1.0,
         "pad_id": 3,
-        "num_threads": 16,  # the default, on which the last digits of its sums hang
+        "num_threads": 16,  # the default: the order of the sums decides about some pieces
     }
 
     def encode(self, text: str) -> TokenArray:

@@ -1,9 +1,8 @@
-"""Which lines does SentencePiece's trainer leave out? It is asked: it tells its log alone.
+"""Which lines does SentencePiece's trainer leave out? It says so in its log alone.
 
-It passes over lines with a mark that it keeps for itself (U+2585 in 0.2.3), and over those that it
-finds too long. Here it learns the characters of the lines in question, each with a mark of ours
-behind it: where a mark was not learnt, the line was left out. A thousand lines take some
-milliseconds, and no version need be known.
+It leaves out long lines, and lines with a character that it reserves (U+2585 in 0.2.3). Here a
+model is trained on the lines in question, each followed by a marker of its own: where the marker
+was not learnt, the line was left out. That works with every version.
 """
 
 import io
@@ -16,7 +15,7 @@ import sentencepiece as spm
 LINES_AT_ONCE = 10_000
 
 PRIVATE_USE = range(0xF0000, 0xFFFFE)
-"""Plane 15 of Unicode, where no character means anything: enough marks for `LINES_AT_ONCE`."""
+"""Plane 15 of Unicode, with enough characters without a meaning for `LINES_AT_ONCE` markers."""
 
 ALL_CHARACTERS: Mapping[str, Any] = {
     "model_type": "char",
@@ -38,14 +37,14 @@ def left_out(lines: Collection[str], options: Mapping[str, Any]) -> set[str]:
 
 def _left_out(lines: list[str], options: Mapping[str, Any]) -> set[str]:
     used = set().union(*lines)
-    unused = (mark for mark in map(chr, PRIVATE_USE) if mark not in used)
-    marks = list(islice(unused, len(lines)))
+    unused = (marker for marker in map(chr, PRIVATE_USE) if marker not in used)
+    markers = list(islice(unused, len(lines)))
     model = io.BytesIO()
     spm.SentencePieceTrainer.Train(
-        sentence_iterator=iter(["a", *map(str.__add__, lines, marks)]),  # one line is kept
+        sentence_iterator=iter(["a", *map(str.__add__, lines, markers)]),  # "a": one line is kept
         model_writer=model,
         **{**options, **ALL_CHARACTERS},
     )
     learnt = spm.SentencePieceProcessor(model_proto=model.getvalue())
-    pairs = zip(lines, marks, strict=True)
-    return {line for line, mark in pairs if learnt.IsUnknown(learnt.PieceToId(mark))}
+    pairs = zip(lines, markers, strict=True)
+    return {line for line, marker in pairs if learnt.IsUnknown(learnt.PieceToId(marker))}

@@ -1,14 +1,14 @@
 """A token is a piece that SentencePiece found: a unigram model or byte-pair merges, made lossless.
 
-Its defaults fold characters and white space and add a space in front; they are all turned off
-here. What its vocabulary lacks, newlines among it, is spelled in bytes. Three things remain:
+By default it folds characters and white space and adds a space in front; all of that is off here.
+What the vocabulary lacks, newlines among it, is spelled in bytes. Three things remain:
 
-- It writes a space as U+2581, and can't tell the two apart: a real U+2581 is spelled in bytes
-  here (and so is a space, if the training text had none), and kept from the trainer.
-- The trainer leaves out lines with a mark that it keeps for itself. Which of the text's characters
-  are such marks, it is asked before (`probe`); lines reach it without them.
-- The trainer leaves out lines that are too long: text reaches it in `sentences`, and the encoder
-  too, which merges a text of megabytes three times as fast that way.
+- It writes a space as U+2581: a real U+2581 is spelled in bytes here (and so is a space, if the
+  training text had none), and removed before training.
+- The trainer leaves out lines with a character that it reserves: `probe` finds out which of the
+  text's characters are such, and they are removed before training.
+- The trainer leaves out long lines: it gets the text in `sentences`. So does the encoder, which is
+  three times as fast that way on megabytes.
 """
 
 import io
@@ -37,8 +37,7 @@ SENTENCE = re.compile(
 
 COMMON: Mapping[str, Any] = {
     "max_sentence_length": 4192,  # SentencePiece's own default, made explicit
-    # On how its sums are shared out hang a unigram model's last digits, and so some pieces.
-    "num_threads": 1,
+    "num_threads": 1,  # the order of a unigram model's sums decides about some pieces
     "minloglevel": 2,
 }
 """Options of every trainer, unless it has its own."""

@@ -1,9 +1,8 @@
 """What does training read? Each split as one memory-mapped array of token ids, and random windows.
 
 A text is encoded once, in a stream, and kept in the cache under the digests of corpus and
-tokenizer. On the way it is checked: a tokenizer that claims to be lossless must give the held-out
-text back and account for every byte of the training text, or it is refused before anything is
-trained on it. The order of evaluation is not decided here.
+tokenizer. A tokenizer that claims to be lossless must give the held-out text back, and account for
+every byte of the training text, or it is refused before anything is trained on it.
 """
 
 import json
@@ -23,7 +22,6 @@ METADATA_FILE = "metadata.json"
 
 RECIPE = 3
 """Part of every key: raise it when the same text and tokenizer come to give other ids."""
-
 
 MOST_BYTES_ON_GPU = 1 << 30
 """A longer text stays in the host's memory, and its batches are copied over."""
@@ -100,7 +98,7 @@ def load_or_encode(corpus: Corpus, tokenizer: Tokenizer, cache: Path) -> Encoded
 
 
 def moved_if_small(tokens: TokenArray, device: torch.device) -> TokenArray | torch.Tensor:
-    """A split (N,) where its batches are gathered soonest: on a GPU, if it takes little room."""
+    """A split (N,) where batches are gathered fastest: on a GPU, if it takes little memory."""
     if device.type != "cuda" or 4 * tokens.size > MOST_BYTES_ON_GPU:
         return tokens
     return torch.from_numpy(tokens.astype(np.int32)).to(device)
@@ -109,10 +107,10 @@ def moved_if_small(tokens: TokenArray, device: torch.device) -> TokenArray | tor
 def sample_batch(
     tokens: TokenArray, block_size: int, batch_size: int, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Random windows (B, T) and the same windows one token on (B, T), as int64.
+    """Random windows (B, T) and the same windows one token later (B, T), as int64.
 
-    A window's place is drawn as a fraction of the text, so that one seed visits the same places
-    whatever the tokenizer.
+    Where a window starts is drawn as a fraction of the text, so that one seed visits the same
+    parts of the text whatever the tokenizer.
     """
     x, y = sample_batches(tokens, block_size, batch_size, 1, generator)
     return x[0], y[0]
@@ -128,18 +126,18 @@ def sample_batches(
     """What `n` calls of `sample_batch` would give, stacked (n, B, T), in one gather.
 
     Args:
-        tokens: (N,) the split; as a tensor, it is gathered from where it is.
+        tokens: (N,) the split; a tensor is gathered on its own device.
     """
-    places = len(tokens) - block_size
-    if places <= 0:
+    n_offsets = len(tokens) - block_size
+    if n_offsets <= 0:
         raise DataError(
             f"a split must be longer than block_size but got {len(tokens)} tokens and {block_size}"
         )
     fractions = torch.rand(n, batch_size, dtype=torch.float64, generator=generator)
-    offsets = (fractions * places).long()  # (n, B)
+    offsets = (fractions * n_offsets).long()  # (n, B)
     if isinstance(tokens, torch.Tensor):
-        places_in_window = torch.arange(block_size + 1, device=tokens.device)
-        gathered = tokens[offsets.to(tokens.device)[..., None] + places_in_window].long()
+        window = torch.arange(block_size + 1, device=tokens.device)
+        gathered = tokens[offsets.to(tokens.device)[..., None] + window].long()
     else:
         windows = offsets.numpy()[..., None] + np.arange(block_size + 1)  # (n, B, T + 1)
         gathered = torch.from_numpy(tokens[windows].astype(np.int64))
@@ -148,16 +146,12 @@ def sample_batches(
 
 def _encode(corpus: Corpus, tokenizer: Tokenizer, folder: Path) -> None:
     written = {split: _write(corpus, split, tokenizer, folder) for split in corpus.splits}
-    metadata = {
-        "round_trip": all(holds for split, holds in written.items() if split != "train"),
-        "corpus": corpus.digest,
-        "tokenizer": tokenizer.digest,
-    }
-    (folder / METADATA_FILE).write_text(json.dumps(metadata, indent=1), "utf-8")
+    round_trip = all(holds for split, holds in written.items() if split != "train")
+    (folder / METADATA_FILE).write_text(json.dumps({"round_trip": round_trip}), "utf-8")
 
 
 def _write(corpus: Corpus, split: Split, tokenizer: Tokenizer, folder: Path) -> bool:
-    """Write the ids of a split; whether they hold the text."""
+    """Write the ids of a split. Returns whether they hold the text."""
     n_tokens, holds = 0, True
     with _ids_file(folder, split).open("wb") as file:
         for text in corpus.chunks(corpus.split(split)):
@@ -186,10 +180,10 @@ def _loss(ids: TokenArray, text: str, tokenizer: Tokenizer) -> DataError:
     decoded = tokenizer.decode(ids)
     pairs = enumerate(zip(text, decoded, strict=False))
     same = next((i for i, (a, b) in pairs if a != b), min(len(text), len(decoded)))
-    near = slice(max(0, same - 10), same + 10)
+    around = slice(max(0, same - 10), same + 10)
     return DataError(
-        f"a {tokenizer.kind} tokenizer must give the text back but decoding {text[near]!r} gave "
-        f"{decoded[near]!r}: use another tokenizer"
+        f"a {tokenizer.kind} tokenizer must give the text back but decoding {text[around]!r} gave "
+        f"{decoded[around]!r}: use another tokenizer"
     )
 
 

@@ -24,12 +24,12 @@ COEFFICIENTS = (
     (1.891301407787398, -1.2679958271945868, 0.37680408948524835),
     (1.875, -1.25, 0.375),
 )
-"""Of x -> a x + b x³ + c x⁵, one triple an iteration, the last one for all after it: what brings
-singular values between 0.001 and 1 near 1 soonest (Amsel et al. 2025, the Polar Express,
-https://arxiv.org/abs/2505.16932). Three of these train as well as five of Jordan's."""
+"""Of x -> a x + b x³ + c x⁵, one triple an iteration, the last one for all after it. They bring
+singular values between 0.001 and 1 close to 1 in the fewest iterations (Amsel et al. 2025, the
+Polar Express, https://arxiv.org/abs/2505.16932). Three train as well as five of Jordan's."""
 
 MARGIN = 1.01
-"""The largest singular value is kept below 1 by this factor, for bfloat16 rounds."""
+"""The largest singular value is kept below 1 by this factor, because bfloat16 rounds."""
 
 
 class Muon(torch.optim.Optimizer):
@@ -60,7 +60,7 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Move every matrix that has a gradient."""
         if closure is not None:
-            raise AssertionError("Muon takes its gradients as they are")
+            raise AssertionError("Muon can't recompute the gradients")
         for group in self.param_groups:
             by_sides: defaultdict[tuple[int, int], list[Tensor]] = defaultdict(list)
             for weight in group["params"]:
@@ -86,7 +86,7 @@ class Muon(torch.optim.Optimizer):
         )
 
     def _look_ahead(self, weights: list[Tensor], momentum: float) -> tuple[Tensor, ...]:
-        """The momentum of each as it will be after the next step."""
+        """Update the momenta; returns Nesterov's directions."""
         gradients = [weight.grad for weight in weights if weight.grad is not None]
         for weight in weights:
             if not self.state[weight]:
@@ -105,7 +105,7 @@ def product_flops(shape: tuple[int, int], n_iterations: int) -> int:
     """Floating-point operations of the products that make a matrix of this shape orthogonal.
 
     With a ≤ b its sides, an iteration of `orthogonalize` multiplies and adds a² b, a³ and
-    a² b times. That two of its results are symmetric saves nothing, for it isn't made use of.
+    a² b times. That two of its results are symmetric is not made use of.
     """
     a, b = sorted(shape)
     return n_iterations * 2 * (2 * a * a * b + a**3)

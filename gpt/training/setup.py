@@ -1,7 +1,7 @@
 """From a config to what training needs: the text as tokens, a fresh model, a device.
 
-Everything that a config leaves to the text or the machine is settled here, and the settled config
-is kept: it is what gets logged, and it runs the same again.
+What a config leaves to the text or the machine is settled here. The settled config is what gets
+logged, and it runs the same again.
 """
 
 import dataclasses
@@ -16,15 +16,7 @@ from gpt.acceleration.kernel_choice import Question, choose_kernel
 from gpt.acceleration.precision import Precision
 from gpt.attention import KERNELS
 from gpt.cache import default_cache
-from gpt.config import (
-    CudaGraph,
-    Device,
-    Dtype,
-    KernelName,
-    ModelConfig,
-    RunConfig,
-    TrainConfig,
-)
+from gpt.config import CudaGraph, Device, KernelName, ModelConfig, RunConfig, TrainConfig
 from gpt.corpora import Corpus, load_corpus
 from gpt.device import product_dtype, resolve_device
 from gpt.errors import ConfigError, InfeasibleError
@@ -85,11 +77,8 @@ class Setup:
         return Precision(self.model, train.dtype, self.device, compiled=train.compile)
 
     def in_float32(self) -> "Setup":
-        """The same weights computing plainly in float32: a copy, not trained along.
-
-        It is eager, and its attention kernel is torch's own, for a kernel may exist in another
-        precision alone.
-        """
+        """A copy with the same weights that computes in float32, uncompiled, and with torch's own
+        attention kernel, because the run's may not exist in float32."""
         model, train = self.config.model, self.config.train
         config = self.config.replace(
             model=dataclasses.replace(model, kernel="sdpa"),
@@ -133,26 +122,18 @@ def settle_on(device: torch.device, config: RunConfig, *, cache: Path) -> RunCon
         InfeasibleError: the kernel or the precision can't train on this device, or a CUDA graph
             was asked for that device, precision or kernel don't allow.
     """
-    train = dataclasses.replace(
-        config.train,
-        device=cast(Device, device.type),
-        dtype=resolve_dtype(config.train.dtype, device),
-    )
+    train = dataclasses.replace(config.train, device=cast(Device, device.type))
+    if train.dtype == "auto":
+        fast_bfloat16 = product_dtype(device) is torch.bfloat16
+        train = dataclasses.replace(train, dtype="bfloat16" if fast_bfloat16 else "float32")
     train = dataclasses.replace(train, cuda_graph=resolve_cuda_graph(train, config.model, device))
     settled = config.replace(train=train)
     kernel = resolve_kernel(settled, device, cache=cache)
     return settled.replace(model=dataclasses.replace(settled.model, kernel=kernel))
 
 
-def resolve_dtype(requested: Dtype, device: torch.device) -> Dtype:
-    """The precision as given; for `auto` the one that this device computes fastest in."""
-    if requested != "auto":
-        return requested
-    return "bfloat16" if product_dtype(device) is torch.bfloat16 else "float32"
-
-
 def resolve_cuda_graph(train: TrainConfig, model: ModelConfig, device: torch.device) -> CudaGraph:
-    """Whether a step is captured: as given, or for `auto` wherever nothing speaks against it.
+    """Whether a step is captured: as given, or for `auto` wherever it can be.
 
     Raises:
         InfeasibleError: `on` was requested, and the step can't be captured.

@@ -6,7 +6,7 @@
 // weights again from two numbers a query, as FlashAttention's does (Dao et al. 2022, algorithm 4,
 // https://arxiv.org/abs/2205.14135).
 //
-// Letters: B batch, H heads, T time, D head size; Tp and Dp are T and D rounded up to SIDE.
+// Letters: B batch, H heads, T time, D head size; Tp and Dp are T and D rounded up to BLOCK.
 #pragma once
 
 #include <cmath>
@@ -25,21 +25,26 @@ using Rows = Matrix<bf16>;
 
 // One head, padded with zeros to (Tp, Dp).
 inline void copy_head(bf16* to, Rows from, const Sizes& s) {
-  copy_padded(to, s.Tp, from.data, from.stride, s.T, s.D);
+  for (int64_t t = 0; t < s.Tp; t++)
+    for (int64_t d = 0; d < s.Dp; d += 32) {
+      const __mmask32 there = t < s.T ? first_of_32(s.D - d) : 0;
+      _mm512_storeu_si512(to + t * s.Dp + d,
+                          _mm512_maskz_loadu_epi16(there, from.data + t * from.stride + d));
+    }
 }
 
-// Sums (SIDE, Dp), a row each -> the head's rows from `start` on.
+// Sums (BLOCK, Dp), a row each -> the head's rows from `start` on.
 inline void write_rows(Rows to, const float* sums, int64_t start, const Sizes& s) {
-  for (int64_t t = 0; t < SIDE && start + t < s.T; t++)
+  for (int64_t t = 0; t < BLOCK && start + t < s.T; t++)
     for (int64_t d = 0; d < s.D; d += LANES)
       store(to.data + (start + t) * to.stride + d, _mm512_loadu_ps(sums + t * s.Dp + d),
             first(s.D - d));
 }
 
-// Sums (Dp, SIDE), a column each and times its share -> the head's rows from `start` on.
+// Sums (Dp, BLOCK), a column each and times its share -> the head's rows from `start` on.
 inline void write_columns(Rows to, Matrix<float> sums, const float* share, int64_t start,
                           const Sizes& s) {
-  for (int64_t t = 0; t < SIDE; t += LANES)
+  for (int64_t t = 0; t < BLOCK; t += LANES)
     for (int64_t d = 0; d < s.Dp; d += LANES) {
       __m512i tile[LANES];
       for (int i = 0; i < LANES; i++)
@@ -52,28 +57,28 @@ inline void write_columns(Rows to, Matrix<float> sums, const float* share, int64
     }
 }
 
-// Scores (n, SIDE) of the queries from `start` on -> powers of two, paired, and for each query the
-// exponent of its largest and the sum of all.
+// Scores (n, BLOCK) of the queries from `start` on -> powers of two, paired, and for each query
+// the exponent of its largest and the sum of all.
 inline void softmax(bf16* powers, float* top, float* total, const float* scores, int64_t start,
                     int64_t n, float factor) {
   const __m512 by = _mm512_set1_ps(factor);
-  for (int64_t c = 0; c < SIDE; c += LANES) {
+  for (int64_t c = 0; c < BLOCK; c += LANES) {
     const int64_t last = start + c;  // the last key that all of these queries see
     __m512 most = _mm512_set1_ps(-INFINITY);
     for (int64_t k = 0; k < n; k++) {
       const __mmask16 sees = ~first(k - last);
-      most = _mm512_mask_max_ps(most, sees, most, _mm512_loadu_ps(scores + k * SIDE + c));
+      most = _mm512_mask_max_ps(most, sees, most, _mm512_loadu_ps(scores + k * BLOCK + c));
     }
     most = _mm512_mul_ps(most, by);
     __m512 sum = _mm512_setzero_ps();
     for (int64_t k = 0; k < n; k += 2) {
       __m512 power[2];
       for (int64_t i = 0; i < 2; i++) {
-        const __m512 z = _mm512_fmsub_ps(_mm512_loadu_ps(scores + (k + i) * SIDE + c), by, most);
+        const __m512 z = _mm512_fmsub_ps(_mm512_loadu_ps(scores + (k + i) * BLOCK + c), by, most);
         power[i] = _mm512_maskz_mov_ps(~first(k + i - last), exp2(z));
         sum = _mm512_add_ps(sum, power[i]);
       }
-      _mm512_storeu_si512(powers + k * SIDE + 2 * c, paired(power[0], power[1]));
+      _mm512_storeu_si512(powers + k * BLOCK + 2 * c, paired(power[0], power[1]));
     }
     _mm512_storeu_ps(top + c, most);
     _mm512_storeu_ps(total + c, sum);
@@ -107,8 +112,8 @@ struct Workspace {
   Buffer<float> sums;
 
   explicit Workspace(const Sizes& s)
-      : values(8 * s.Tp * s.Dp + 3 * SIDE * s.Tp),
-        sums(s.Tp * (2 * SIDE + s.Dp + 3) + SIDE * s.Dp) {}
+      : values(8 * s.Tp * s.Dp + 3 * BLOCK * s.Tp),
+        sums(s.Tp * (2 * BLOCK + s.Dp + 3) + BLOCK * s.Dp) {}
 };
 
 // tops and shares (T): 2^(score · scale · log2 e − top) · share is a weight.
@@ -118,23 +123,24 @@ inline void forward(Workspace& work, Rows q, Rows k, Rows v, Rows out, float* to
   work.sums.reset();
   const int64_t size = s.Tp * s.Dp;
   bf16 *rows = work.values.take(size), *q_pairs = work.values.take(size);
-  bf16 *v_columns = work.values.take(size), *powers = work.values.take(SIDE * s.Tp);
-  float *scores = work.sums.take(SIDE * s.Tp), *sums = work.sums.take(SIDE * s.Dp);
+  bf16 *v_columns = work.values.take(size), *powers = work.values.take(BLOCK * s.Tp);
+  float *scores = work.sums.take(BLOCK * s.Tp), *sums = work.sums.take(BLOCK * s.Dp);
   copy_head(rows, v, s);
   pair_transposed(q_pairs, rows, s.Tp, s.Dp);
   unpair(v_columns, q_pairs, s.Dp, s.Tp);
   copy_head(rows, q, s);
   pair_transposed(q_pairs, rows, s.Tp, s.Dp);
   copy_head(rows, k, s);
-  for (int64_t start = 0; start < s.T; start += SIDE) {  // of queries
-    const int64_t n = start + SIDE;                      // keys that any of them sees
-    float top[SIDE], share[SIDE];
-    product(work.tiles, {scores, SIDE}, {rows, s.Dp}, {q_pairs + 2 * start, s.Tp}, n, SIDE, s.Dp);
+  for (int64_t start = 0; start < s.T; start += BLOCK) {  // of queries
+    const int64_t n = start + BLOCK;                      // keys that any of them sees
+    float top[BLOCK], share[BLOCK];
+    product(work.tiles, {scores, BLOCK}, {rows, s.Dp}, {q_pairs + 2 * start, s.Tp}, n, BLOCK,
+            s.Dp);
     softmax(powers, top, share, scores, start, n, scale * float(M_LOG2E));
-    product(work.tiles, {sums, SIDE}, {v_columns, s.Tp}, {powers, SIDE}, s.Dp, SIDE, n);
+    product(work.tiles, {sums, BLOCK}, {v_columns, s.Tp}, {powers, BLOCK}, s.Dp, BLOCK, n);
     for (float& total : share) total = 1.0f / total;
-    write_columns(out, {sums, SIDE}, share, start, s);
-    for (int64_t t = 0; t < SIDE && start + t < s.T; t++) {
+    write_columns(out, {sums, BLOCK}, share, start, s);
+    for (int64_t t = 0; t < BLOCK && start + t < s.T; t++) {
       tops[start + t] = top[t];
       shares[start + t] = share[t];
     }
@@ -152,10 +158,10 @@ inline void backward(Workspace& work, Rows q, Rows k, Rows v, Rows out, Rows gra
   bf16 *v_rows = work.values.take(size), *k_columns = work.values.take(size);
   bf16 *q_pairs = work.values.take(size), *q_across = work.values.take(size);
   bf16 *g_pairs = work.values.take(size), *g_across = work.values.take(size);
-  bf16 *weights = work.values.take(SIDE * s.Tp), *slopes = work.values.take(SIDE * s.Tp);
-  bf16* slope_pairs = work.values.take(SIDE * s.Tp);
-  float *scores = work.sums.take(SIDE * s.Tp), *grads = work.sums.take(SIDE * s.Tp);
-  float *sums = work.sums.take(SIDE * s.Dp), *q_sums = work.sums.take(size);
+  bf16 *weights = work.values.take(BLOCK * s.Tp), *slopes = work.values.take(BLOCK * s.Tp);
+  bf16* slope_pairs = work.values.take(BLOCK * s.Tp);
+  float *scores = work.sums.take(BLOCK * s.Tp), *grads = work.sums.take(BLOCK * s.Tp);
+  float *sums = work.sums.take(BLOCK * s.Dp), *q_sums = work.sums.take(size);
   float *top = work.sums.take(s.Tp), *share = work.sums.take(s.Tp), *own = work.sums.take(s.Tp);
 
   copy_head(k_rows, k, s);
@@ -180,13 +186,13 @@ inline void backward(Workspace& work, Rows q, Rows k, Rows v, Rows out, Rows gra
     own[t] = _mm512_reduce_add_ps(dot);
   }
   const __m512 by = _mm512_set1_ps(scale * float(M_LOG2E)), by_scale = _mm512_set1_ps(scale);
-  for (int64_t start = 0; start < s.T; start += SIDE) {  // of keys
-    const int64_t n = s.Tp - start;                      // queries that see any of them
+  for (int64_t start = 0; start < s.T; start += BLOCK) {  // of keys
+    const int64_t n = s.Tp - start;                       // queries that see any of them
     product(work.tiles, {scores, s.Tp}, {k_rows + start * s.Dp, s.Dp},
-            {q_across + 2 * start, s.Tp}, SIDE, n, s.Dp);
+            {q_across + 2 * start, s.Tp}, BLOCK, n, s.Dp);
     product(work.tiles, {grads, s.Tp}, {v_rows + start * s.Dp, s.Dp}, {g_across + 2 * start, s.Tp},
-            SIDE, n, s.Dp);
-    for (int64_t r = 0; r < SIDE; r += 2)
+            BLOCK, n, s.Dp);
+    for (int64_t r = 0; r < BLOCK; r += 2)
       for (int64_t c = 0; c < n; c += LANES) {
         const __m512 most = _mm512_loadu_ps(top + start + c),
                      part = _mm512_loadu_ps(share + start + c);
@@ -203,18 +209,18 @@ inline void backward(Workspace& work, Rows q, Rows k, Rows v, Rows out, Rows gra
         }
         _mm512_storeu_si512(slope_pairs + r * n + 2 * c, paired(slope[0], slope[1]));
       }
-    product(work.tiles, {sums, s.Dp}, {weights, s.Tp}, {g_pairs + start * s.Dp, s.Dp}, SIDE, s.Dp,
+    product(work.tiles, {sums, s.Dp}, {weights, s.Tp}, {g_pairs + start * s.Dp, s.Dp}, BLOCK, s.Dp,
             n);
     write_rows(grad_v, sums, start, s);
-    product(work.tiles, {sums, s.Dp}, {slopes, s.Tp}, {q_pairs + start * s.Dp, s.Dp}, SIDE, s.Dp,
+    product(work.tiles, {sums, s.Dp}, {slopes, s.Tp}, {q_pairs + start * s.Dp, s.Dp}, BLOCK, s.Dp,
             n);
     write_rows(grad_k, sums, start, s);
     product(work.tiles, {q_sums + start, s.Tp}, {k_columns + start, s.Tp}, {slope_pairs, n}, s.Dp,
-            n, SIDE, true);
+            n, BLOCK, true);
   }
-  float ones[SIDE];
+  float ones[BLOCK];
   for (float& one : ones) one = 1.0f;
-  for (int64_t start = 0; start < s.T; start += SIDE)
+  for (int64_t start = 0; start < s.T; start += BLOCK)
     write_columns(grad_q, {q_sums + start, s.Tp}, ones, start, s);
 }
 

@@ -1,7 +1,7 @@
 // C (M x N) in float = or += A (M x K) · B (K x N) in bfloat16, for matrices that fit a core's
 // cache.
 //
-// A lies row by row, B is paired (lanes.h); M, N and K are multiples of SIDE. By tiles where the
+// A lies row by row, B is paired (lanes.h); M, N and K are multiples of BLOCK. By tiles where the
 // processor has them and the system grants them (Intel's AMX), else by pairs of lanes.
 #pragma once
 
@@ -16,9 +16,9 @@
 
 namespace gpt {
 
-constexpr int64_t SIDE = 32;
+constexpr int64_t BLOCK = 32;
 
-inline int64_t round_up(int64_t n) { return (n + SIDE - 1) / SIDE * SIDE; }
+inline int64_t round_up(int64_t n) { return (n + BLOCK - 1) / BLOCK * BLOCK; }
 
 // A part of a matrix whose rows lie `stride` values apart; of a paired one, `stride` pairs.
 template <class T>
@@ -26,17 +26,6 @@ struct Matrix {
   T* data;
   int64_t stride;
 };
-
-// (n, K), rows `stride` apart, padded with zeros to (rows, round_up(K)).
-inline void copy_padded(bf16* to, int64_t rows, const bf16* from, int64_t stride, int64_t n,
-                        int64_t K) {
-  const int64_t Kp = round_up(K);
-  for (int64_t r = 0; r < rows; r++)
-    for (int64_t k = 0; k < Kp; k += 32) {
-      const __mmask32 there = r < n ? first_of_32(K - k) : 0;
-      _mm512_storeu_si512(to + r * Kp + k, _mm512_maskz_loadu_epi16(there, from + r * stride + k));
-    }
-}
 
 #if defined(__AMX_BF16__) && defined(__linux__)
 
@@ -67,7 +56,7 @@ struct Tiles {
   }
 };
 
-inline void side_by_tiles(Matrix<float> c, Matrix<const bf16> a, Matrix<const bf16> b, int64_t K,
+inline void block_by_tiles(Matrix<float> c, Matrix<const bf16> a, Matrix<const bf16> b, int64_t K,
                           bool add) {
   const int64_t c_bytes = c.stride * 4, a_bytes = a.stride * 2, b_bytes = b.stride * 4;
   float *upper = c.data, *lower = c.data + 16 * c.stride;
@@ -105,15 +94,15 @@ struct Tiles {
   ~Tiles() {}  // or compilers call it unused
 };
 
-inline void side_by_tiles(Matrix<float>, Matrix<const bf16>, Matrix<const bf16>, int64_t, bool) {}
+inline void block_by_tiles(Matrix<float>, Matrix<const bf16>, Matrix<const bf16>, int64_t, bool) {}
 
 #endif
 
 // Eight rows of 32 sums, which stay in registers.
-inline void side_by_lanes(Matrix<float> c, Matrix<const bf16> a, Matrix<const bf16> b, int64_t K,
+inline void block_by_lanes(Matrix<float> c, Matrix<const bf16> a, Matrix<const bf16> b, int64_t K,
                           bool add) {
   constexpr int ROWS = 8;
-  for (int64_t row = 0; row < SIDE; row += ROWS) {
+  for (int64_t row = 0; row < BLOCK; row += ROWS) {
     __m512 left[ROWS], right[ROWS];
     for (int i = 0; i < ROWS; i++) {
       float* at = c.data + (row + i) * c.stride;
@@ -143,15 +132,15 @@ inline void side_by_lanes(Matrix<float> c, Matrix<const bf16> a, Matrix<const bf
 
 inline void product(const Tiles& tiles, Matrix<float> c, Matrix<const bf16> a,
                     Matrix<const bf16> b, int64_t M, int64_t N, int64_t K, bool add = false) {
-  for (int64_t m = 0; m < M; m += SIDE)
-    for (int64_t n = 0; n < N; n += SIDE) {
+  for (int64_t m = 0; m < M; m += BLOCK)
+    for (int64_t n = 0; n < N; n += BLOCK) {
       const Matrix<float> to{c.data + m * c.stride + n, c.stride};
       const Matrix<const bf16> rows{a.data + m * a.stride, a.stride},
           columns{b.data + 2 * n, b.stride};
       if (tiles.here)
-        side_by_tiles(to, rows, columns, K, add);
+        block_by_tiles(to, rows, columns, K, add);
       else
-        side_by_lanes(to, rows, columns, K, add);
+        block_by_lanes(to, rows, columns, K, add);
     }
 }
 
