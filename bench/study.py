@@ -9,6 +9,7 @@ if __name__ == "__main__":  # before the imports
 
     begin()
 
+import re
 import sys
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +28,20 @@ class Seeds(click.ParamType[Any]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The number, or the word."""
         return value if value == "auto" else click.IntRange(min=1).convert(value, param, ctx)
+
+
+class Duration(click.ParamType[Any]):
+    """A number and a unit, `90s`, `5min` or `1h`, as seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The seconds."""
+        found = re.fullmatch(r"(\d+\.?\d*) ?(s|min|h)", str(value))
+        seconds = float(found[1]) * {"s": 1, "min": 60, "h": 3600}[found[2]] if found else 0.0
+        if not seconds:
+            self.fail(f"{value!r} is not a time such as 90s, 5min or 1h", param, ctx)
+        return seconds
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 99})
@@ -56,6 +71,8 @@ class Seeds(click.ParamType[Any]):
 @click.option("--budget", "budgets", metavar="UNIT=AMOUNT", multiple=True, help="Train for that "
               "many steps, tokens, bytes, flops or seconds; given twice, show under which one "
               "the leader changes.")  # fmt: skip
+@click.option("--within", type=Duration(), metavar="TIME", help="Make the budget so small that "
+              "the study ends within 90s, 5min or 1h on this machine.")  # fmt: skip
 @click.option("--fresh", is_flag=True, help="Begin anew; what was recorded stays.")
 @click.option("--from-run", metavar="RUN_ID", help="Run the config of a recorded run again.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
@@ -102,6 +119,7 @@ def _run(
     seeds: int | Literal["auto"] | None,
     settings: tuple[str, ...],
     budgets: tuple[str, ...],
+    within: float | None,
     fresh: bool,
     from_run: str | None,
 ) -> int:
@@ -125,12 +143,15 @@ def _run(
                 )
             overrides[key] = value
 
+    if within is not None and budgets:
+        raise ConfigError("--within chooses the budget, and so does --budget: keep one of them")
+
     if not plan and executor == "local" and not Path("mlruns", "ledger").exists():
         from bench.run import forkserver
 
         forkserver.start()  # something is left to do: it imports torch while this process does
 
-    from bench.conduct.plan import Command, make_plan, show_plan, under_budgets
+    from bench.conduct.plan import Command, make_plan, under_budgets
     from bench.system.console import open_console
 
     command = Command(
@@ -144,11 +165,20 @@ def _run(
         seeds=seeds,
         fresh=fresh,
     )
+    if within is not None:
+        from bench.conduct.within import fit
+
+        command, words = fit(command, within, keep=not plan)
+        click.echo(words, err=True)
     commands = under_budgets(command, parse_budgets(budgets))
     console = open_console(width=120)
     if plan:
+        from bench.conduct.foresee import foresee_plan
+        from bench.conduct.show_plan import show_plan
+
         for one in commands.values():
-            show_plan(make_plan(one), console)
+            made = make_plan(one)
+            show_plan(made, console, foresee_plan(one, made))
         return 0
 
     from bench.conduct.conductor import run_all

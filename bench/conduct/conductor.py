@@ -75,9 +75,11 @@ def run_study(command: Command, console: Console) -> Result:
             for say in said:
                 say()
             return result
+    from bench.conduct.foresee import foresee_study
     from bench.conduct.session import start_session  # it takes seconds: torch and MLflow
 
     with start_session(command, plan) as session:
+        foresee_study(command, plan, session)
         return _conclude(command, plan, session, console, lambda say: say())
 
 
@@ -141,6 +143,8 @@ def _conclude(
     say("\nBrowse it: mlflow ui")
     for name, address in views.items():
         say(f"  {name:<12} {address}", soft_wrap=True)
+    if report := session.report():
+        say(report, soft_wrap=True)
     for why in missing:
         say(f"Not all is recorded: {why}.", soft_wrap=True)
     if interruption.requested:

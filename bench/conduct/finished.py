@@ -48,6 +48,10 @@ class FinishedSession:
             for config in {cell.config.corpus: cell.config for cell in plan.grid.cells}.values()
         }
 
+    def report(self) -> str:
+        """Nothing ran."""
+        return ""
+
     @contextmanager
     def run(self, plan: Plan, *, fresh: bool) -> Iterator[tuple[Ledger, FinishedRecord]]:
         """Open a plan's ledger, if all of it is done and recorded."""

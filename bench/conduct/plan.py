@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Literal
 
 import optuna
-from rich.console import Console
 
 from bench.cells.catalog import find_study
 from bench.cells.grid import Grid, cells_of
@@ -191,26 +190,3 @@ def _resolved(corpus: str) -> str:
     except OSError:  # a name that the file system refuses, such as one that is too long
         is_path = False
     return str(Path(corpus).resolve()) if is_path else corpus
-
-
-def show_plan(plan: Plan, console: Console) -> None:
-    """Print the cells of a plan, what was dropped from it, and which texts it needs."""
-    search = plan.study.search
-    title = f"{plan.title}: {plan.n_runs} runs" + (
-        f", searched; {len(plan.grid.cells)} points of its space:"
-        if search
-        else f" = {len(plan.grid.cells)} cells × {plan.seeds} seed{'s' * (plan.seeds != 1)}"
-    )
-    rows = [("cell", "budget", "key")]
-    rows += [(cell.label, str(cell.config.train.budget), cell.key) for cell in plan.grid.cells]
-    widths = [min(60, max(len(row[column]) for row in rows)) for column in range(2)]
-    console.out(title)
-    for label, budget, key in rows:  # a table of rich takes a minute for what this takes seconds
-        console.out(f"{label:<{widths[0]}}  {budget:<{widths[1]}}  {key}")
-    for point in plan.grid.dropped:
-        console.print(f"dropped: {point.label}: {point.reason}", soft_wrap=True)
-    if not search:
-        for repeat, label in plan.grid.repeats.items():
-            console.print(f"the same as {label}, so no further cell: {repeat}", soft_wrap=True)
-    console.print(f"Text: {plan.grid.texts}.", soft_wrap=True)
-    console.print(f"Kept in {plan.ledger_name}.journal.", soft_wrap=True)

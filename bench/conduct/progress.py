@@ -2,25 +2,49 @@
 
 Off a terminal (a log, a pipe) it is a line when the texts are ready, and one for each run that
 ends. Whoever reads them may go away: nothing here can end a study.
+
+The time left is what the runs left were forecast to take, in the ratio in which those before them
+took what they were forecast to; without a forecast, one run is taken for as long as another.
 """
 
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
+from rich.text import Text
 
 from bench.ledger.outcome import Outcome
+from gpt.config import RunConfig
 from gpt.training.loop import Point
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """A run at work."""
+
+    words: str
+    begun: float
+    row: TaskID
+    seconds: float | None
+    """What it was forecast to take."""
+
+    weight: float
+    """The same, or of runs without a forecast their usual time; as a share of what is to do."""
+
+    progress: float = 0.0
 
 
 class Progress:
@@ -35,10 +59,19 @@ class Progress:
         self._console = console
         self._now = now
         self._bars: Bars | None = None
-        self._rows: dict[str, TaskID] = {}
-        self._progress: dict[str, float] = {}
-        self._words: dict[str, tuple[str, float]] = {}
-        """Of a run at work: what it is called, and when it began."""
+        self._runs: dict[str, _Run] = {}
+        self._expected: int | None = None
+        self._exact = True
+        self._n_ended = self._n_gaps = 0
+        self._weight_ended = 0.0
+        self._seconds_before = 0.0
+        """Of launches before this one that count as one with it."""
+
+        self._predict: Callable[[RunConfig], float | None] = lambda config: None  # noqa: ARG005
+        self._usual: float | None = None
+        self._n_workers = 1
+        self._forecast: list[tuple[float, float]] = []
+        """Of each complete run, what it was forecast to take and what it took."""
 
         self._n_texts = self._n_made = 0
         self._texts_start = 0.0
@@ -46,6 +79,27 @@ class Progress:
 
         self._ready = ""
         """What the texts came to, until it is said."""
+
+    def foresee(
+        self, predict: Callable[[RunConfig], float | None], usual: float, n_workers: int
+    ) -> None:
+        """Tell the time left by a forecast.
+
+        Args:
+            predict: seconds of a run, or None.
+            usual: of one of which nothing is known yet.
+            n_workers: runs side by side.
+        """
+        self._predict, self._usual, self._n_workers = predict, usual, n_workers
+
+    def expect(self, n_runs: int, *, exact: bool = True) -> None:
+        """Count the runs of all launches from the first such call on together, up to a number.
+
+        Args:
+            n_runs: of all of them, those that have ended included.
+            exact: whether it will be that many; else they are shown as about so many.
+        """
+        self._expected, self._exact = n_runs, exact
 
     @contextmanager
     def preparing(self, n_texts: int) -> Iterator[None]:
@@ -75,22 +129,35 @@ class Progress:
     @contextmanager
     def running(self, n_runs: int) -> Iterator[None]:
         """Show the runs of a launch."""
-        self._n_runs, self._n_ended, self._n_gaps = n_runs, 0, 0
+        if self._expected is None:
+            self._n_ended, self._n_gaps, self._weight_ended = 0, 0, 0.0
+            self._seconds_before = 0.0
+        self._n_runs = max(self._expected or 0, self._n_ended + n_runs)
         self._start = self._now()
         if n_runs:  # not where the next step refuses, or nothing is left to do
             self._say_ready()
         with self._draw() as bars:
+            about = "" if self._exact else "≈"
+            self._all = bars.add_task(f"{about}{self._n_runs} runs", total=self._n_runs, status="")
             self._bars = bars
-            self._all = bars.add_task(f"{n_runs} runs", total=n_runs, status="")
+            self._update_all()
             yield
         self._bars = None
+        if self._expected is not None:
+            self._seconds_before += self._now() - self._start
 
-    def begin(self, name: str, label: str, seed: int) -> None:
-        """A run was given out."""
+    def begin(self, name: str, label: str, seed: int, config: RunConfig | None = None) -> None:
+        """A run was given out; its config says what it is forecast to take."""
         if self._bars:
             words = f"{label} · seed {seed}"
-            self._words[name] = words, self._now()
-            self._rows[name] = self._bars.add_task(words, total=1.0, status="starting")
+            seconds = self._predict(config) if config else None
+            self._runs[name] = _Run(
+                words=words,
+                begun=self._now(),
+                row=self._bars.add_task(words, total=1.0, status="starting"),
+                seconds=seconds,
+                weight=seconds or self._usual or 1.0,
+            )
 
     def update(self, name: str, point: Point, n_steps: int | None) -> None:
         """A run has come to a point."""
@@ -101,8 +168,9 @@ class Progress:
             f"step {point.step}{of}  loss {point.train_loss:.3f}  "
             f"{point.tokens_per_second:,.0f} tokens/s"
         )
-        self._progress[name] = point.progress
-        self._bars.update(self._rows[name], completed=point.progress, status=status)
+        run = self._runs[name]
+        run.progress = point.progress
+        self._bars.update(run.row, completed=point.progress, status=status)
         self._update_all()
 
     def end(
@@ -114,23 +182,27 @@ class Progress:
             reason: why it is not complete; of a traceback, the last line is shown.
             bits_per_byte: its final one, if it has any.
         """
-        if not self._bars:
+        if not self._bars or name not in self._runs:
             return
-        self._bars.remove_task(self._rows.pop(name))
-        self._progress.pop(name, None)
+        run = self._runs.pop(name)
+        self._bars.remove_task(run.row)
         self._n_ended += 1
         self._n_gaps += not outcome.answers
+        self._weight_ended += run.weight
         self._update_all()
-        words, start = self._words.pop(name)
         came_to = str(outcome)
         if outcome.answers and bits_per_byte is not None:
             came_to = f"{bits_per_byte:.3f} bits/byte"
         elif reason.strip():
             last = reason.strip().splitlines()[-1]
             came_to = last if last.startswith(came_to) else f"{came_to}: {last}"
-        seconds = say_seconds(self._now() - start)
-        line = f"[{self._n_ended}/{self._n_runs}] {words}  {came_to}  {seconds}"
-        self._write(f"{line}{self._say_left()}")
+        seconds = self._now() - run.begun
+        if outcome is Outcome.COMPLETE and run.seconds:
+            self._forecast.append((run.seconds, seconds))
+        of = f"{'' if self._exact else '≈'}{max(self._n_runs, self._n_ended)}"
+        line = f"[{self._n_ended}/{of}] {run.words}  {came_to}  {say_seconds(seconds)}"
+        left = self._say_left()
+        self._write(f"{line}  about {left} left" if left else line)
 
     def extend(self, n_runs: int) -> None:
         """There are more runs than there were: a failed one is tried again."""
@@ -138,25 +210,44 @@ class Progress:
             self._n_runs += n_runs
             self._bars.update(self._all, total=self._n_runs)
 
+    def report(self) -> str:
+        """What the runs were forecast to take beside what they took; "" without a forecast."""
+        if not self._forecast:
+            return ""
+        off = statistics.median(abs(forecast / took - 1) for forecast, took in self._forecast)
+        forecast, took = (
+            say_seconds(sum(seconds) / self._n_workers)
+            for seconds in zip(*self._forecast, strict=True)
+        )
+        n_runs = len(self._forecast)
+        runs = f"{n_runs} runs were" if n_runs > 1 else "1 run was"
+        return (
+            f"Forecast: {runs} to take {forecast} and took {took}; "
+            f"a run was off by {off:.0%} (median)."
+        )
+
     def _update_all(self) -> None:
         if self._bars:
             gaps = f", {self._n_gaps} not complete" if self._n_gaps else ""
+            at_work = sum(run.progress for run in self._runs.values())
             self._bars.update(
                 self._all,
-                completed=self._n_done,
+                completed=self._n_ended + at_work,
                 status=f"{self._n_ended} ended{gaps}",
             )
 
-    @property
-    def _n_done(self) -> float:
-        """Runs that have ended, and the parts of those at work."""
-        return self._n_ended + sum(self._progress.values())
-
     def _say_left(self) -> str:
-        n_left = self._n_runs - self._n_done
-        if n_left <= 0:
-            return ""
-        return f"  about {say_seconds((self._now() - self._start) * n_left / self._n_done)} left"
+        """About how long the runs left take; "" if none is left, or nothing is known yet."""
+        runs = tuple(self._runs.values())  # at once: bars are drawn by a thread of their own
+        at_work = sum(run.weight * run.progress for run in runs)
+        done = self._weight_ended + at_work
+        n_waiting = max(0, self._n_runs - self._n_ended - len(runs))
+        left = sum(run.weight for run in runs) - at_work + n_waiting * (self._usual or 1.0)
+        seconds = self._seconds_before + self._now() - self._start
+        if self._usual is not None:  # a forecast counts as much as a run of each worker
+            done += self._usual * self._n_workers
+            seconds += self._usual
+        return say_seconds(seconds * left / done) if left > 0 and done > 0 else ""
 
     def _write(self, line: str) -> None:
         if not self._console.is_terminal:
@@ -171,11 +262,27 @@ class Progress:
             TextColumn("{task.fields[status]}", markup=False),
             TimeElapsedColumn(),
             TextColumn("left"),
-            TimeRemainingColumn(),
+            _Left(self._left_of),
             console=self._console,
             disable=not self._console.is_terminal,
             transient=True,
         )
+
+    def _left_of(self, row: TaskID) -> str | None:
+        """Of the bar of all runs, the time left; of another, None."""
+        return self._say_left() if self._bars is not None and row == self._all else None
+
+
+class _Left(TimeRemainingColumn):
+    """The time left, by another's reckoning where it has one."""
+
+    def __init__(self, left_of: Callable[[TaskID], str | None]) -> None:
+        super().__init__()
+        self._left_of = left_of
+
+    def render(self, task: Task) -> Text:
+        left = self._left_of(task.id)
+        return super().render(task) if left is None else Text(left, style="progress.remaining")
 
 
 def say_seconds(seconds: float) -> str:

@@ -6,17 +6,19 @@ back. It alone writes to the ledger and to the tracker.
 
 import shutil
 import statistics
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.conduct.progress import Progress
-from bench.conduct.texts import POLL_SECONDS, Texts, text_key
+from bench.conduct.texts import POLL_SECONDS, Texts
 from bench.ledger.ledger import Claim, Ledger
 from bench.ledger.outcome import Outcome
 from bench.metrics import Metric
 from bench.record.recorder import Recorder
+from bench.run.cost import text_key
 from bench.run.executor import Died, Event, Executor
 from bench.run.messages import Finished, Folders, Started, Train
 from bench.system.interruption import Interruption
@@ -38,6 +40,8 @@ class _Active:
 
     n_evaluations: int = 0
     pruned: bool = False
+    begun: float = 0.0
+    """When a worker was given it, on a monotonic clock."""
 
 
 class Launch:
@@ -131,16 +135,22 @@ class Launch:
         config, name = run.claim.config, run.claim.name
         reason = self._why_not(config)
         if reason is not None:
+            self._begin_row(run)
             self._settle(run, Outcome.INFEASIBLE, reason)
         elif self._texts.awaited(config):
             self._held = run
             return False
         else:
             self._held = None
+            self._begin_row(run)
             text = self._texts.ready.get(text_key(config))  # a search may meet another
             task = Train(config=config, folders=self._folders, folder=run.folder, text=text)
             self._executor.submit(name, task)
         return True
+
+    def _begin_row(self, run: _Active) -> None:
+        claim, run.begun = run.claim, time.monotonic()
+        self._progress.begin(claim.name, claim.label, claim.config.train.seed, claim.config)
 
     def _claim(self) -> _Active | None:
         claim = self._ledger.claim()
@@ -148,7 +158,6 @@ class Launch:
             return None
         run = _Active(claim=claim, folder=self._folder / claim.name)
         self._active[claim.name] = run
-        self._progress.begin(claim.name, claim.label, claim.config.train.seed)
         return run
 
     def _why_not(self, config: RunConfig) -> str | None:
@@ -208,8 +217,8 @@ class Launch:
         del self._active[run.claim.name]
         if run is self._held:
             self._held = None
-        found = {}  # at most points, for the speed of a run is the median over them
-        if run.points:
+        found = {}
+        if run.points:  # at most of them, for the speed of a run is the median over them
             found["runs_side_by_side"] = statistics.median_high(run.runs_side_by_side)
         self._recorder.finish(
             run.claim,
@@ -220,7 +229,8 @@ class Launch:
             folder=run.folder,
             facts=found,
         )
-        facts = {**(run.started.facts if run.started else {}), **found}
+        seconds = round(time.monotonic() - run.begun, 3)  # for forecasts: what it took in all
+        facts = {**(run.started.facts if run.started else {}), **found, "run_seconds": seconds}
         self._ledger.settle(run.claim, outcome, reason=reason, facts=facts, summary=summary)
         bits_per_byte = summary.get("val_bits_per_byte") if summary else None
         self._progress.end(run.claim.name, outcome, reason=reason, bits_per_byte=bits_per_byte)

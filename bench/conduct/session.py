@@ -15,9 +15,9 @@ from bench.conduct.plan import Command, Plan
 from bench.conduct.progress import Progress
 from bench.conduct.scheduler import Launch
 from bench.conduct.texts import Texts, prepare_texts
+from bench.conduct.workers import at_once, side_by_side
 from bench.ledger.ledger import Ledger
 from bench.ledger.outcome import Outcome
-from bench.metrics import RELATIVE
 from bench.record.outbox import HURRIED_SECONDS, PATIENCE_SECONDS, Outbox
 from bench.record.recorder import Recorder
 from bench.record.tracking import Tracker
@@ -26,7 +26,6 @@ from bench.run.messages import Folders
 from bench.system import identity
 from bench.system.beside import beside
 from bench.system.console import open_console
-from bench.system.cores import cpu_count
 from bench.system.interruption import Interruption
 from bench.system.scratch import scratch_folder
 from gpt.cache import default_cache
@@ -85,6 +84,10 @@ class Session:
                 folder=self.folder,
             ).run(self.interruption)
             yield ledger, recorder
+
+    def report(self) -> str:
+        """What the runs were forecast to take beside what they took, in a sentence or ""."""
+        return self.progress.report()
 
     def _restore(self, recorder: Recorder, ledger: Ledger) -> None:
         """Where MLflow's record of a run is gone, make it anew and say so."""
@@ -151,13 +154,10 @@ def start_session(command: Command, plan: Plan) -> Iterator[Session]:
 
 def _start_executor(command: Command, plan: Plan, configs: Sequence[RunConfig]) -> Executor:
     """Raises `MachineError` if no cell's device is there, or no cluster where one was named."""
-    # Runs side by side slow each other: one at a time where time is what is asked.
-    n_workers = command.workers or (1 if plan.study.metric in RELATIVE else None)
     if command.executor == "ray":
-        return _start_ray(command.address, configs, n_workers or plan.n_runs)
+        return _start_ray(command.address, configs, at_once(command, plan) or plan.n_runs)
     refuse_absent_device(configs, available_devices())
-    n_workers = n_workers or _default_workers(plan, configs)
-    return LocalExecutor(n_workers, n_threads=max(1, cpu_count() // n_workers))
+    return LocalExecutor(*side_by_side(command, plan))
 
 
 def _start_ray(address: str | None, configs: Sequence[RunConfig], n_workers: int) -> Executor:
@@ -169,10 +169,3 @@ def _start_ray(address: str | None, configs: Sequence[RunConfig], n_workers: int
         install = "pip install -e '.[ray]'"
         raise MachineError(f"--executor ray needs Ray but it is absent: {install}") from error
     return RayExecutor(address, configs, n_workers)
-
-
-def _default_workers(plan: Plan, configs: Sequence[RunConfig]) -> int:
-    """One run a core on the CPU, where two threads are worth less than two runs; one on a GPU."""
-    best = available_devices()[0]
-    devices = {best if c.train.device == "auto" else c.train.device for c in configs}
-    return min(cpu_count(), plan.n_runs) if devices == {"cpu"} else 1

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from bench.conduct.progress import Progress
 from bench.ledger.outcome import Outcome
+from bench.run.cost import text_key
 from bench.run.executor import Died, Event, Executor
 from bench.run.messages import Finished, Folders, Prepare, Prepared
 from bench.system.interruption import Interruption, Stopped
@@ -17,11 +18,6 @@ from gpt.config import SUBWORD, RunConfig
 from gpt.errors import DataError
 
 POLL_SECONDS = 0.2
-
-
-def text_key(config: RunConfig) -> str:
-    """Names the corpus and tokenizer of a run."""
-    return repr((config.corpus, config.tokenizer.canonical()))
 
 
 @dataclass(kw_only=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.ledger.outcome import Outcome
+from bench.run.cost import Measured, TextSize
 from gpt.config import RunConfig
 from gpt.errors import GptBenchError
 from gpt.training.loop import Point
@@ -33,6 +34,8 @@ class Prepared:
 
     corpus_digest: str
     tokenizer_digest: str
+    size: TextSize | None = None
+    """What it came to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +50,18 @@ class Train:
     """What its text must be, wherever the run finds it; None: whatever it is."""
 
 
-Task = Prepare | Train
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """Time a few steps of a config's shape, on a text of this size (`bench.run.measure`)."""
+
+    config: RunConfig
+    size: TextSize
+    folders: Folders
+    seconds: float
+    """What the steps may take together, about."""
+
+
+Task = Prepare | Train | Measure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +89,6 @@ class Finished:
     """Set when the fault is not this task's alone: the data or the machine is wrong."""
 
 
-Message = Prepared | Started | Point | Finished
+Message = Prepared | Measured | Started | Point | Finished
 Messages = Generator[Message, bool, Finished]
 """What a task says, a message at a time; each is answered with whether to go on."""

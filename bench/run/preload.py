@@ -7,4 +7,6 @@ from bench.system.lifeline import killed_with_parent
 
 killed_with_parent()
 
+import torch._dynamo  # noqa: E402, F401  # torch's optimizers do, as the first one is made
+
 import bench.run.worker  # noqa: E402, F401

@@ -19,7 +19,7 @@ import torch
 from ray.exceptions import RayError
 
 from bench.run.executor import Died, Event, refuse_absent_device
-from bench.run.messages import Finished, Message, Task, Train
+from bench.run.messages import Finished, Measure, Message, Task, Train
 from bench.run.ray_cluster import cause_of, connect, machines_of_cluster, on, with_this_code
 from bench.run.worker import messages_of
 from bench.system.identity import code_digest
@@ -117,7 +117,7 @@ class RayExecutor:
 
     def submit(self, name: str, task: Task) -> None:
         """Have a task done where there is room for it, as soon as there is."""
-        n_gpus = self._n_gpus(task.config) if isinstance(task, Train) else 0
+        n_gpus = self._n_gpus(task.config) if isinstance(task, Train | Measure) else 0
         messages = self._perform.options(num_gpus=n_gpus).remote(
             name, task, Path.cwd(), self._n_threads, code_digest(), self._wishes
         )

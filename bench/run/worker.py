@@ -12,9 +12,12 @@ from safetensors.torch import save_model
 
 from bench.ledger.outcome import Outcome
 from bench.run.canary import check_canary
+from bench.run.cost import TextSize
 from bench.run.facts import facts_of, summarize
+from bench.run.measure import measure
 from bench.run.messages import (
     Finished,
+    Measure,
     Message,
     Messages,
     Prepare,
@@ -55,7 +58,7 @@ def perform(task: Task, send: Callable[[Message], bool]) -> None:
 def messages_of(task: Task) -> Generator[Message, bool, None]:
     """Do a task as its messages are asked for; the last is a `Finished`, whatever happens."""
     try:
-        finished = yield from _prepare(task) if isinstance(task, Prepare) else _train(task)
+        finished = yield from _messages_of(task)
     except InfeasibleError as error:
         finished = Finished(outcome=Outcome.INFEASIBLE, reason=str(error))
     except UnsoundError as error:
@@ -76,6 +79,13 @@ def messages_of(task: Task) -> Generator[Message, bool, None]:
     yield finished
 
 
+def _messages_of(task: Task) -> Messages:
+    if isinstance(task, Train):
+        return (yield from _train(task))
+    yield measure(task) if isinstance(task, Measure) else _prepare(task)
+    return Finished(outcome=Outcome.COMPLETE)
+
+
 def _short_of_memory(error: Exception) -> Finished:
     free_memory_of(error)
     reason = str(error).partition("\n")[0] or "there was no memory left"
@@ -83,15 +93,23 @@ def _short_of_memory(error: Exception) -> Finished:
     return Finished(outcome=Outcome.OUT_OF_MEMORY, reason=reason, error=refusal)
 
 
-def _prepare(task: Prepare) -> Messages:
-    yield _prepared(
+def _prepare(task: Prepare) -> Prepared:
+    return _prepared(
         load_text(task.config, corpora_dir=task.folders.corpora_dir, cache=task.folders.cache)
     )
-    return Finished(outcome=Outcome.COMPLETE)
 
 
 def _prepared(text: Text) -> Prepared:
-    return Prepared(corpus_digest=text.corpus.digest, tokenizer_digest=text.tokenizer.digest)
+    return Prepared(
+        corpus_digest=text.corpus.digest,
+        tokenizer_digest=text.tokenizer.digest,
+        size=TextSize(
+            vocab_size=text.tokenizer.vocab_size,
+            bytes_per_token=text.encoded.bytes_per_token,
+            val_tokens=len(text.encoded.val),
+            test_tokens=0 if text.encoded.test is None else len(text.encoded.test),
+        ),
+    )
 
 
 def _train(task: Train) -> Messages:

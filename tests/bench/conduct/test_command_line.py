@@ -81,7 +81,14 @@ def test_plan_shows_the_cells_and_trains_nothing(bare: Workplace) -> None:
     result = bare.run("--plan", bare.write(), "--seeds", 3)
 
     assert result.exit_code == 0
-    for words in ("tiny: 6 runs = 2 cells × 3 seeds", "n_head 1", "n_head 2", "12 steps"):
+    said = (
+        "tiny: 6 runs = 2 cells × 3 seeds",
+        "n_head 1",
+        "n_head 2",
+        "12 steps",
+        "Time: not known",
+    )
+    for words in said:
         assert words in result.stdout
     assert set(bare.folder.iterdir()) == before | {bare.folder / "tiny.py"}
 

@@ -16,10 +16,11 @@ from rich.console import Console
 from bench.cells.grid import enumerate_grid
 from bench.conduct.progress import Progress
 from bench.conduct.scheduler import Launch
-from bench.conduct.texts import Texts, prepare_texts, text_key
+from bench.conduct.texts import Texts, prepare_texts
 from bench.ledger.ledger import Claim, Ledger
 from bench.ledger.outcome import Outcome
 from bench.record.recorder import Recorder
+from bench.run.cost import text_key
 from bench.run.executor import Died, Event, Executor
 from bench.run.messages import Finished, Folders, Prepared, Started, Task, Train
 from bench.system.interruption import Interruption, Stopped
@@ -106,6 +107,7 @@ def side_by_side(open_ledger: Open, folder: Path, n_points: Sequence[int]) -> li
         {"runs_side_by_side": entry.facts["runs_side_by_side"]} for entry in entries
     ]
     assert {entry.facts["threads"] for entry in entries} == {1}
+    assert all(0 <= entry.facts["run_seconds"] < 600 for entry in entries)  # what it took in all
     return [entry.facts["runs_side_by_side"] for entry in entries]
 
 

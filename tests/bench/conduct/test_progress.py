@@ -10,6 +10,7 @@ from rich.console import Console
 
 from bench.conduct.progress import Progress, say_seconds
 from bench.ledger.outcome import Outcome
+from gpt.config import ModelConfig, RunConfig
 from gpt.training.loop import Point
 
 POINT = Point(
@@ -117,6 +118,96 @@ def test_each_launch_counts_its_own_runs() -> None:
     assert file.getvalue().splitlines() == [
         f"[1/1] {name} · seed 0  pruned at step 5  10 s" for name in ("0", "1")
     ]
+
+
+def test_runs_of_several_launches_are_counted_together_where_that_is_asked() -> None:
+    """As those of a race, of which nobody knows how many there will be."""
+    file = io.StringIO()
+    progress = Progress(Console(file=file, force_terminal=False, width=200), Clock())
+    progress.expect(5, exact=False)
+    for n in (1, 2):
+        with progress.running(n):
+            for name in map(str, range(n)):
+                progress.begin(name, "bpe", 0)
+                progress.end(name, Outcome.COMPLETE, bits_per_byte=2.0)
+    progress.expect(4)
+    with progress.running(1):
+        progress.begin("0", "bpe", 0)
+        progress.end("0", Outcome.COMPLETE, bits_per_byte=2.0)
+    words = [line.split()[0] for line in file.getvalue().splitlines()]
+    assert words == ["[1/≈5]", "[2/≈5]", "[3/≈5]", "[4/4]"]
+    assert "left" not in file.getvalue().splitlines()[-1]
+
+
+def test_more_runs_than_were_expected_are_counted_too() -> None:
+    file = io.StringIO()
+    progress = Progress(Console(file=file, force_terminal=False, width=200), Clock())
+    progress.expect(1, exact=False)
+    with progress.running(2):
+        for name in ("0", "1"):
+            progress.begin(name, "bpe", 0)
+            progress.end(name, Outcome.COMPLETE)
+    assert [line.split()[0] for line in file.getvalue().splitlines()] == ["[1/≈2]", "[2/≈2]"]
+
+
+class Still:
+    """Seconds that go on when they are told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def foreseen(file: io.StringIO, clock: Still) -> Progress:
+    """Cells with one layer take 10 s a run, others 100 s, runs to come 50 s; two at a time."""
+    progress = Progress(Console(file=file, force_terminal=False, width=200), clock)
+    progress.foresee(lambda config: 10.0 if config.model.n_layer == 1 else 100.0, 50.0, 2)
+    return progress
+
+
+CHEAP, DEAR = (RunConfig(model=ModelConfig(n_layer=n)) for n in (1, 2))
+
+
+def test_the_time_left_weighs_runs_by_what_they_were_forecast_to_take() -> None:
+    """Forecast: 10 + 100 + 50 s of work. Two workers would need 50 s for the 100 that are left
+    when 10 s are done; as that took 10 s instead of 5, it will be somewhat more."""
+    file, clock = io.StringIO(), Still()
+    progress = foreseen(file, clock)
+    with progress.running(3):
+        progress.begin("0", "cheap", 0, CHEAP)
+        progress.begin("1", "dear", 0, DEAR)
+        clock.seconds = 10
+        progress.end("0", Outcome.COMPLETE, bits_per_byte=2.0)
+        progress.begin("2", "cheap", 1, CHEAP)
+        progress.update("1", replace(POINT, progress=1.0), None)
+        clock.seconds = 20
+        progress.end("2", Outcome.COMPLETE, bits_per_byte=2.0)
+        progress.end("1", Outcome.COMPLETE, bits_per_byte=2.0)
+    lines = file.getvalue().splitlines()
+    left = (50 + 10) * (100 + 50) / (100 + 10)  # with what a run a worker takes for granted
+    assert lines[0].endswith(f"10 s  about {left:.0f} s left")
+    assert "left" not in lines[2]
+
+
+def test_the_report_sets_what_was_forecast_beside_what_was() -> None:
+    """Of 10 s and 100 s forecast it took 20 s and 80 s: off by a half and a quarter."""
+    file, clock = io.StringIO(), Still()
+    progress = foreseen(file, clock)
+    assert progress.report() == ""
+    with progress.running(3):
+        progress.begin("0", "cheap", 0, CHEAP)
+        progress.begin("1", "dear", 0, DEAR)
+        progress.begin("2", "failed", 0, DEAR)
+        clock.seconds = 20
+        progress.end("0", Outcome.COMPLETE)
+        progress.end("2", Outcome.FAILED, reason="no luck")
+        clock.seconds = 80
+        progress.end("1", Outcome.COMPLETE)
+    assert progress.report() == (
+        "Forecast: 2 runs were to take 55 s and took 50 s; a run was off by 38% (median)."
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,107 @@
+"""From a command to its forecast: what is known of this machine, and what is timed for it now."""
+
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING
+
+from bench.conduct.calibration import Known, calibrate, shapes_of
+from bench.conduct.forecast import Forecast
+from bench.conduct.plan import Command, Plan
+from bench.conduct.workers import side_by_side
+from bench.ledger.entries import Entry
+from bench.ledger.ledger import Ledger
+from bench.run.cost import n_steps, rough_step_seconds
+from bench.run.executor import LocalExecutor
+from bench.run.messages import Folders
+from gpt.cache import default_cache
+from gpt.config import RunConfig
+from gpt.device import available_devices
+from gpt.errors import GptBenchError
+
+if TYPE_CHECKING:
+    from bench.conduct.session import Session
+
+PLAN_SECONDS = 8.0
+"""What a plan's workers may begin to time shapes in."""
+
+STUDY_SECONDS = 3.0
+"""The same before a study's first run."""
+
+WORTH_SECONDS = 60.0
+"""A study that is roughly shorter is run without timing anything first."""
+
+
+def foresee_plan(command: Command, plan: Plan) -> Forecast | None:
+    """The forecast of a study that does not run; None on a cluster, which is not this machine.
+
+    Workers time those of its shapes that are not known yet, for a few seconds.
+    """
+    if command.executor == "ray":
+        return None
+    n_workers, n_threads = side_by_side(command, plan)
+    known = Known(default_cache(), n_workers=n_workers, n_threads=n_threads)
+    folders = Folders(cache=default_cache(), corpora_dir=command.corpora_dir)
+    configs = _here([cell.config for cell in plan.grid.cells], available_devices())
+    if shapes := shapes_of(configs, known):
+        with closing(LocalExecutor(n_workers, n_threads)) as executor:
+            calibrate(shapes, known, executor, folders, seconds=PLAN_SECONDS)
+    return _forecast(plan, known, available_devices(), n_workers)
+
+
+def foresee_study(command: Command, plan: Plan, session: "Session") -> None:
+    """Let a study's progress know its forecast, before its workers begin their first runs.
+
+    Only where it is long enough to be worth it do they time what is not known yet.
+    """
+    if command.executor == "ray":
+        return
+    n_workers, n_threads = side_by_side(command, plan)
+    known = Known(session.folders.cache, n_workers=n_workers, n_threads=n_threads)
+
+    def look_at_texts() -> None:
+        """Learn of those that were made meanwhile."""
+        ready = session.texts.ready
+        known.keep_texts({key: text.size for key, text in ready.items() if text.size})
+
+    look_at_texts()
+    configs = _here([cell.config for cell in plan.grid.cells], session.executor.devices)
+    roughly = sum(_rough_seconds(config, known) for config in configs) / max(1, len(configs))
+    shapes = shapes_of(configs, known)
+    if shapes and roughly * plan.n_runs / n_workers > WORTH_SECONDS:
+        stopped = lambda: session.interruption.requested  # noqa: E731
+        calibrate(shapes, known, session.executor, session.folders,
+                  seconds=STUDY_SECONDS, stopped=stopped)  # fmt: skip
+    forecast = _forecast(plan, known, session.executor.devices, n_workers)
+
+    def predict(config: RunConfig) -> float | None:
+        look_at_texts()
+        return forecast.seconds_of(config)
+
+    if forecast.mean_seconds is not None:
+        session.progress.foresee(predict, forecast.mean_seconds, n_workers)
+
+
+def _forecast(plan: Plan, known: Known, devices: Sequence[str], n_workers: int) -> Forecast:
+    configs = [cell.config for cell in plan.grid.cells]
+    return Forecast(configs, known, entries=_entries(plan), devices=devices, n_workers=n_workers)
+
+
+def _entries(plan: Plan) -> list[Entry]:
+    """The runs of a study that have ended, if it was ever begun and can be read."""
+    with suppress(GptBenchError):
+        if plan.journal.is_file():
+            return Ledger.read(plan.journal).entries
+    return []
+
+
+def _here(configs: Sequence[RunConfig], devices: Sequence[str]) -> list[RunConfig]:
+    """The configs whose device is there."""
+    return [config for config in configs if config.train.device in ("auto", *devices)]
+
+
+def _rough_seconds(config: RunConfig, known: Known) -> float:
+    """Of a run, on no machine in particular."""
+    size = known.size(config)
+    if config.train.budget.unit == "seconds":
+        return config.train.budget.amount
+    return n_steps(config, size) * rough_step_seconds(config, size)

@@ -1,0 +1,71 @@
+"""A plan as a person reads it: cells, what each takes, and what all of it will take."""
+
+from rich.console import Console
+
+from bench.conduct.forecast import Forecast, Runs, runs_of
+from bench.conduct.plan import Plan
+from bench.conduct.progress import say_seconds
+from bench.run.cost import Cost
+
+
+def show_plan(plan: Plan, console: Console, forecast: Forecast | None = None) -> None:
+    """Print the cells of a plan, what was dropped from it, which texts it needs, and its cost.
+
+    Args:
+        forecast: what its runs take; None: nobody knows.
+    """
+    search = plan.study.search
+    runs = runs_of(plan)
+    title = f"{plan.title}: {plan.n_runs} runs" + (
+        f", searched; {len(plan.grid.cells)} points of its space:"
+        if search
+        else f" = {len(plan.grid.cells)} cells × {plan.seeds} seed{'s' * (plan.seeds != 1)}"
+    )
+    costs = forecast.costs if forecast else [None] * len(plan.grid.cells)
+    rows = [("cell", "budget", "a run", "memory", "key")]
+    rows += [
+        (cell.label, str(cell.config.train.budget), *_say_cost(cost), cell.key)
+        for cell, cost in zip(plan.grid.cells, costs, strict=True)
+    ]
+    widths = [min(60, max(len(row[column]) for row in rows)) for column in range(4)]
+    console.out(title)
+    for row in rows:  # a table of rich takes a minute for what this takes seconds
+        shown = (f"{text:<{width}}" for text, width in zip(row, [*widths, 0], strict=True))
+        console.out("  ".join(shown))
+    for point in plan.grid.dropped:
+        console.print(f"dropped: {point.label}: {point.reason}", soft_wrap=True)
+    if not search:
+        for repeat, label in plan.grid.repeats.items():
+            console.print(f"the same as {label}, so no further cell: {repeat}", soft_wrap=True)
+    console.print(f"Text: {plan.grid.texts}.", soft_wrap=True)
+    console.print(say_total(plan, runs, forecast), soft_wrap=True)
+    console.print(f"Kept in {plan.ledger_name}.journal.", soft_wrap=True)
+
+
+def say_total(plan: Plan, runs: Runs, forecast: Forecast | None) -> str:
+    """What all of it takes, in a sentence, with how far that may be off."""
+    total = forecast.total(plan, runs) if forecast else None
+    if forecast is None or total is None:
+        return "Time: not known for where it would run."
+    again = runs.n_confirming[1]
+    confirming = f", {again} of them to confirm the best" if again else ""
+    side_by_side = f"{forecast.n_workers} side by side" if forecast.n_workers > 1 else "one by one"
+    return (
+        f"Time: about {say_seconds(total.expected)} in all on this machine "
+        f"({say_seconds(total.low)} to {say_seconds(total.high)}), for {say_runs(runs)} runs"
+        f"{confirming}, {side_by_side}."
+    )
+
+
+def say_runs(runs: Runs) -> str:
+    """Their number: `33`, or `about 32 (23 to 132)`."""
+    if runs.exact:
+        return str(runs.expected)
+    return f"about {runs.expected} ({runs.fewest} to {runs.most})"
+
+
+def _say_cost(cost: Cost | None) -> tuple[str, str]:
+    if cost is None:
+        return "—", "—"
+    about = "" if cost.exact else "≈ "
+    return f"{about}{say_seconds(cost.seconds)}", f"{cost.memory_bytes / 1e9:.2f} GB"
