@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from late_device import LateDevice, watch
 from same_training import MODERN, NANOGPT, assert_same_training
 
 import gpt.acceleration.precision
@@ -51,17 +52,35 @@ def test_compiled_a_run_has_the_same_losses(
     assert_same_training(plain, compiled, tolerance)
 
 
-@pytest.mark.slow
 def test_compiling_has_a_bucket_of_its_own_and_is_paid_from_a_budget_of_seconds(
-    run: Train, tiny: RunConfig, cache: Path
+    tiny: RunConfig, cache: Path, late: LateDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (*_, plain), (*_, compiled) = run(), run(compile="True")
-    assert plain.seconds["compile"] < 0.01 < compiled.seconds["compile"]
+    """By a compiler that takes half a minute for each shape; a forward pass takes a second."""
 
-    long = tiny.override({"compile": "True", "seconds": "1000"})
-    first = next(train(set_up(long, cache=cache)))
-    spent = sum(first.seconds[bucket] for bucket in ("compile", "warm_up", "step"))
-    assert first.progress == pytest.approx(spent / 1000)
+    def slow_compiler(function: Callable[..., object], **_: object) -> Callable[..., object]:
+        shapes = set()
+
+        def compiled(weights: object, x: torch.Tensor, *rest: torch.Tensor) -> object:
+            if x.shape not in shapes:
+                late.work(30.0)
+                shapes.add(x.shape)
+            return function(weights, x, *rest)
+
+        return compiled
+
+    def last(**settings: str) -> Point:
+        common = {"log_interval": "1", "evaluations": "1"}
+        setup = set_up(tiny.override(common | settings), cache=cache)
+        *_, point = train(watch(setup, late, evaluation=0.0))
+        return point
+
+    monkeypatch.setattr(torch, "compile", slow_compiler)
+    plain, compiled = last(steps="6"), last(steps="6", compile="True")
+    assert (plain.seconds["compile"], plain.seconds["step"]) == (0.0, 5.0)
+    assert (compiled.seconds["compile"], compiled.seconds["step"]) == (30.0 + 2.0, 5.0)
+
+    budgeted = last(seconds="40", compile="True")  # of which 32 are for compiling and its check
+    assert (budgeted.step, budgeted.seconds["step"]) == (8, 7.0)
 
 
 @pytest.mark.slow
