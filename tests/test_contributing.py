@@ -101,7 +101,8 @@ def changed(tmp_path: Path) -> Path:
     root.mkdir()
     for folder in ("gpt", "bench", "studies", "tests"):
         shutil.copytree(ROOT / folder, root / folder)
-    shutil.copy(ROOT / "pyproject.toml", root)
+    for file in ("conftest.py", "pyproject.toml"):
+        shutil.copy(ROOT / file, root)
     modules = re.findall(r"```python\n# (\S+)\n(.+?)```", TEXT, flags=re.DOTALL)
     diffs = re.findall(r"```diff\n(.+?)```", TEXT, flags=re.DOTALL)
     assert (len(modules), len(diffs)) == (3, 3) == (TEXT.count("```python"), TEXT.count("```diff"))

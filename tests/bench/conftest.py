@@ -7,6 +7,7 @@ import contextlib
 import multiprocessing.util
 import os
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -17,6 +18,8 @@ import optuna
 import pytest
 from ledgers import GRID, IDENTITY, Open
 from mlflow import MlflowClient
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 from workplace import VERSE, Finished, Workplace
 
 from bench.cells.grid import enumerate_grid
@@ -31,6 +34,13 @@ if TYPE_CHECKING:
 
 SONG = "".join(map(VERSE.format, range(40, 0, -1)))
 SECRET = "xyzzy-4711-plugh"
+
+
+@event.listens_for(Engine, "connect")
+def _write_lazily(connection: object, _: object) -> None:
+    """MLflow's databases need not reach the disk, for no test cuts the power."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF")
 
 
 @pytest.fixture(scope="session")

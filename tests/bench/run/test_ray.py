@@ -12,6 +12,7 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 from streams import ends, stream, until_points
+from workplace import Finished as FinishedStudy
 from workplace import Workplace, gone, wait_until
 
 from bench.ledger.outcome import Outcome
@@ -167,21 +168,18 @@ def test_a_machine_with_other_code_is_refused(
 
 
 def test_a_study_comes_to_the_same_numbers_on_a_cluster(
-    cluster: Cluster, place: Workplace
+    cluster: Cluster, place: Workplace, finished: FinishedStudy
 ) -> None:
-    study = place.write()
-    local = place.run(study)
-    assert local.exit_code == 0
-    there = place.run(study, "--fresh", "--executor", "ray", "--address", cluster.address)
+    there = place.run(place.write(), "--executor", "ray", "--address", cluster.address)
 
     assert there.exit_code == 0, there.output
     assert "2 runs side by side" in there.output
-    losses: dict[str, list[tuple[str, float]]] = {}
-    for run in place.records():
-        loss = run.info.run_name, run.data.metrics["final/val_loss"]
-        losses.setdefault(run.data.tags["mlflow.parentRunId"], []).append(loss)
-    first, second = losses.values()
-    assert sorted(first) == sorted(second)
+    found, expected = (
+        {run.info.run_name: run.data.metrics["final/val_loss"] for run in of.records()}
+        for of in (place, finished.place)
+    )
+    assert len(found) == 4
+    assert found == expected
 
 
 def test_a_ray_of_one_s_own_listens_here_alone_and_leaves_nothing(place: Workplace) -> None:
