@@ -5,8 +5,10 @@ process can import the same. On Linux alone: elsewhere, workers are started afre
 """
 
 import multiprocessing
+import os
 import sys
-from multiprocessing import resource_tracker
+import tempfile
+from multiprocessing import resource_tracker, util
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,10 @@ if TYPE_CHECKING:  # Windows has but one of them
 
 PRELOADED = ["bench.run.preload"]
 
+SHORT = "/tmp"
+LONGEST_BYTES = 107 - len("/pymp-xxxxxxxx/listener-xxxxxxxx")
+"""Of the folder for temporary files: what a socket's name has room for beside Python's own."""
+
 
 def start() -> None:
     """Start it now, if it isn't there; this returns at once. For the main thread."""
@@ -24,9 +30,20 @@ def start() -> None:
         from multiprocessing import forkserver
 
         context()
+        _make_sockets_fit()
         resource_tracker.ensure_running()  # by itself: it unblocks signals
         with kept_from_children():
             forkserver.ensure_running()
+
+
+def _make_sockets_fit() -> None:
+    """Put sockets into `SHORT` if `TMPDIR` is too long for their names, as Python 3.14 does."""
+    if len(os.fsencode(tempfile.gettempdir())) > LONGEST_BYTES:
+        named, tempfile.tempdir = tempfile.tempdir, SHORT
+        try:
+            util.get_temp_dir()  # which it stays from here on
+        finally:
+            tempfile.tempdir = named
 
 
 def context() -> "ForkServerContext | SpawnContext":

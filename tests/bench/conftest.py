@@ -4,7 +4,6 @@ A new MLflow database costs more than such a study, so one is made and copied.
 """
 
 import contextlib
-import multiprocessing.util
 import os
 import shutil
 import sqlite3
@@ -56,7 +55,6 @@ def _at_work_in(folder: Path) -> Iterator[Workplace]:
     (folder / "song.txt").write_text(SONG, encoding="utf-8")
     place = Workplace(folder)
     place.temporary.mkdir()
-    multiprocessing.util.get_temp_dir()  # for sockets, whose names have room for 100 characters
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("GPT_BENCH_CACHE", str(folder / "cache"))

@@ -2,9 +2,12 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
@@ -162,6 +165,21 @@ def test_closing_ends_every_process_at_work_or_not(endless: Train) -> None:
     executor.close()
     assert gone(workers)
     assert workers_of(os.getpid()) == []
+
+
+def test_a_long_name_of_the_folder_for_temporary_files_is_no_obstacle(tmp_path: Path) -> None:
+    """In a process of its own: the server is started once a process, and starts no worker here."""
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    program = (
+        "import tempfile; from bench.run import forkserver; forkserver.PRELOADED.clear()\n"
+        "forkserver.start(); print(tempfile.gettempdir())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"TMPDIR": str(long)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, f"{long}\n"), done.stderr
 
 
 def test_closing_waits_once_for_all_that_do_not_leave(monkeypatch: pytest.MonkeyPatch) -> None:
