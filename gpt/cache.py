@@ -1,13 +1,11 @@
 """Where does derived data live, and how is it written so that nobody ever sees half of it?
 
 Everything in the cache can be made again from the corpus and the configs, so it is safe to delete.
-A write goes to a temporary name in the same folder and is renamed when it is whole: a reader, a
-second process doing the same work, a full disk or a kill leave the last good version in place, and
-what a killed process had begun is removed by the next that writes there.
-
-Nor is what is read back trusted: an entry holds the SHA-256 of each of its files, and one that is
-not as it was written is made again, with a word. There is no lock (two processes may both do the
-work, and one result stays) and no eviction.
+A write goes to a temporary name in the same folder and is renamed when it is whole, so that a full
+disk or a kill leaves the last good version in place; the next process that writes there removes
+what a killed one left. An entry holds the SHA-256 of each of its files, and one that is damaged is
+made again, with a warning. There is no lock: of two processes that do the same work, one's result
+stays.
 """
 
 import hashlib
@@ -50,9 +48,8 @@ def key_of(*parts: object) -> str:
 def entry(folder: Path, make: Callable[[Path], None]) -> Path:
     """`folder` with the files that `make` writes into the folder it is given.
 
-    They are made on the first call, and again if one of them is not what was written: the same
-    name stands for the same content. A file that did not change since this process last looked is
-    not read again. If another process has made the entry meanwhile, that one stays.
+    They are made on the first call, and again if one of them is damaged, which is checked once for
+    each version of a file. If another process has made the entry meanwhile, that one stays.
 
     Raises:
         MachineError: the file system refuses.

@@ -4,8 +4,6 @@ Dropout draws from torch's global generator. A run that is suspended between two
 moved by what its caller draws meanwhile, so it keeps its own state and swaps it in.
 """
 
-from types import TracebackType
-
 import torch
 
 
@@ -28,12 +26,7 @@ class PrivateRandomState:
         self._outside = self._get()
         self._set(self._inside)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._inside = self._get()
         self._set(self._outside)
 

@@ -21,7 +21,7 @@ def _flags(config: RunConfig, text: Text) -> str:
     flags = {
         "lossy": not config.tokenizer.lossless,
         "saw validation": config.tokenizer.sees_validation,
-        "degenerate text": text.encoded.degenerate,
+        "degenerate text": text.corpus.degenerate,
         "not the notebook's pieces": bool(against_notebook(text)),
     }
     return ", ".join(flag for flag, raised in flags.items() if raised)

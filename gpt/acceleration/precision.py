@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
+from torch.nn.utils import get_total_norm
 
 from gpt.acceleration.compiled import compile_gradients
 from gpt.config import Dtype
@@ -108,9 +109,9 @@ class Precision:
                 self.model(x, y), self._parameters, materialize_grads=True
             )
         tolerance = COMPILED_TOLERANCE[self._dtype]
-        pairs = list(zip(gradients, expected, strict=True))
-        distance = sum(float((a.float() - b.float()).square().sum()) for a, b in pairs) ** 0.5
-        size = sum(float(b.float().square().sum()) for _, b in pairs) ** 0.5
+        pairs = zip(gradients, expected, strict=True)
+        distance = float(get_total_norm([a.float() - b.float() for a, b in pairs]))
+        size = float(get_total_norm([b.float() for b in expected]))
         if not distance <= tolerance * size:
             raise UnsoundError(
                 f"compiled gradients must be within {tolerance:.2g} of the uncompiled but "

@@ -1,7 +1,6 @@
-"""Every knob of a run, as frozen dataclasses that are checked when they are made.
+"""All settings of a run, as frozen dataclasses that are checked when they are made.
 
-They live together, apart from the code that obeys them, for one reason: nothing in this package
-imports torch, so studies load and `--plan` answers at once.
+Nothing in this package imports torch, so that studies load and `--plan` answers at once.
 """
 
 from gpt.config.corpus import CorpusConfig

@@ -49,7 +49,7 @@ class ModelConfig:
 
     context_bytes: int | None = None
     """If given, replaces `block_size` by the number of tokens that hold this many bytes of text on
-    average, so that every tokenizer sees equally far."""
+    average, so that runs with unlike tokenizers have equal contexts."""
 
     n_layer: int = 4
     """Number of transformer blocks."""
@@ -104,8 +104,8 @@ class ModelConfig:
     variance, the logits then start with variance C and the first loss is far above ln V."""
 
     loss_head: LossHead = "plain"
-    """`plain`: all logits, then their cross-entropy; `chunked`: a few rows at a time, and their
-    gradients at once. Same function; the chunked one is faster where the vocabulary is large."""
+    """`plain`: all logits, then their cross-entropy; `chunked`: a few rows at a time. Same
+    function; the chunked one is faster where the vocabulary is large."""
 
     init: Init = "gpt2"
     """`torch`: each module's own default; `gpt2`: normal(0.02), residual projections scaled by
@@ -123,21 +123,19 @@ class ModelConfig:
             raise ConfigError(f"rotary positions need an even head size but got {self.head_size}")
 
     def canonical(self) -> "ModelConfig":
-        """The same model without the fields that it ignores: two configs that differ only in those
-        are one cell, not two.
-
-        It is for keys: beside `context_bytes` it forgets the `block_size` that a run has settled.
-        """
+        """The same model for keys, without the fields that it ignores: two configs that differ
+        only in those are one cell. Beside `context_bytes` the settled `block_size` is ignored."""
+        block_size = 64 if self.context_bytes is not None else self.block_size
         if self.kind == "bigram":
             return ModelConfig(
                 kind="bigram",
-                block_size=64 if self.context_bytes is not None else self.block_size,
+                block_size=block_size,
                 context_bytes=self.context_bytes,
                 init="torch" if self.init == "torch" else "gpt2",
             )
         return check.changed(
             self,
-            block_size=64 if self.context_bytes is not None else self.block_size,
+            block_size=block_size,
             kernel="per_head" if self.attention == "per_head" else self.kernel,
             embedding_dropout=self.embedding_dropout or self.dropout == 0,
         )

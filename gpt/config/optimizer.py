@@ -1,4 +1,4 @@
-"""How weights move."""
+"""How the weights are updated."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,20 +14,21 @@ class OptimizerConfig:
     """The update rule and the schedule of its learning rate. Fractions are of the run's budget."""
 
     kind: OptimizerKind = "adamw"
-    """`adamw` for all weights; or `muon` for the matrices of the blocks and AdamW for the rest."""
+    """`adamw` for all weights; or `muon` for the matrices of the blocks and AdamW for the rest.
+    Muon's products are in bfloat16 where the run's `dtype` is, else in float32."""
 
     learning_rate: float = 1e-3
     """Peak learning rate."""
 
     adamw_multiplier: float = 1.0
-    """With `muon`: the learning rate of what it leaves to AdamW, as a multiple."""
+    """With `muon`: AdamW's learning rate for the other weights, as a multiple of Muon's."""
 
     muon_iterations: int = 3
-    """With `muon`: iterations that make a step orthogonal. More are dearer, and lift the smallest
-    singular values, which in a small batch are mostly noise."""
+    """With `muon`: iterations that make an update orthogonal. More take longer, and raise the
+    smallest singular values, which in a small batch are mostly noise."""
 
     fused: bool = False
-    """Whether AdamW moves all weights by one kernel, instead of a pass for each operation."""
+    """Whether AdamW updates all weights by one kernel, instead of a pass for each operation."""
 
     schedule: Schedule = "cosine"
     """What follows the warm-up: nothing, or decay to `final_fraction` of the peak."""
@@ -51,7 +52,7 @@ class OptimizerConfig:
     """Decay of the second moment."""
 
     grad_clip: float = 1.0
-    """Largest norm of the whole gradient; 0 leaves it alone."""
+    """Largest norm of the whole gradient; 0: no clipping."""
 
     def __post_init__(self) -> None:
         check.field_types(self)
@@ -61,8 +62,7 @@ class OptimizerConfig:
         check.at_least(1, self, "muon_iterations")
 
     def canonical(self) -> "OptimizerConfig":
-        """The same optimizer without the fields that its kind and schedule ignore: two configs
-        that differ only in those are one cell, not two."""
+        """The same optimizer without the fields that its kind and schedule ignore, for keys."""
         return check.changed(
             self,
             adamw_multiplier=self.adamw_multiplier if self.kind == "muon" else 1.0,

@@ -1,4 +1,4 @@
-"""One run, whole: the join of the configs, its stable key and its JSON form."""
+"""The config of a run: all sections together, their key, their JSON and overrides from text."""
 
 import ast
 import dataclasses
@@ -35,7 +35,7 @@ class RunConfig:
     """What learns it."""
 
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    """How its weights move."""
+    """How its weights are updated."""
 
     train: TrainConfig = field(default_factory=TrainConfig)
     """How long, how wide and where."""
@@ -90,11 +90,7 @@ class RunConfig:
 
     @classmethod
     def from_json(cls, text: str) -> "RunConfig":
-        """Read `to_json`'s form, with types taken strictly.
-
-        Raises:
-            ConfigError: on a field that is unknown or of another type.
-        """
+        """Read what `to_json` wrote; raises `ConfigError` on an unknown field or another type."""
         try:
             return TypeAdapter(cls).validate_json(text, strict=True)
         except ValidationError as error:
@@ -103,10 +99,7 @@ class RunConfig:
             raise ConfigError(f"not a run's config: {where}: {first['msg']}") from None
 
     def flat(self) -> dict[str, Any]:
-        """Field name -> value, as shown and logged; a section's kind or name goes by the section.
-
-        The budget appears once, as text with its unit.
-        """
+        """Field name -> value, as shown and logged, the budget as text with its unit."""
         return {
             flat_name(name, leaf): str(value) if leaf == "budget" else value
             for name, section in _fields_of(self).items()
@@ -135,23 +128,15 @@ def flat_name(section: str, leaf: str) -> str:
 
 
 def field_name(key: str) -> str:
-    """The name in `RunConfig.flat` of what an override's key sets; a unit sets the budget.
-
-    Raises:
-        ConfigError: on an unknown key, naming the nearest.
-    """
+    """The name in `RunConfig.flat` of what an override's key sets; a unit sets the budget. Raises
+    `ConfigError` on an unknown key."""
     section, leaf = _find(key)
     return section if section == "budget" else flat_name(section, leaf)
 
 
 def tidy(values: Mapping[str, str]) -> dict[str, str]:
-    """Overrides in the one form that all ways to type them come to: short names, Python's text.
-
-    `{"model.n_layer": "2", "steps": "1_000"}` is `{"n_layer": "2", "steps": "1000"}`.
-
-    Raises:
-        ConfigError: as `RunConfig.override`.
-    """
+    """Overrides in one normal form: `{"model.n_layer": "2", "steps": "1_000"}` is
+    `{"n_layer": "2", "steps": "1000"}`. Raises as `RunConfig.override`."""
     changes = _changes(tuple(values.items()))
     fields = {flat_name(s, leaf): value for s, c in changes.items() for leaf, value in c.items()}
     budget = fields.pop("budget", None)

@@ -16,9 +16,9 @@ class TokenizerConfig:
     """A tokenizer, trained on the training part of the corpus."""
 
     kind: TokenizerKind = "char"
-    """`char` and `byte` take the vocabulary they find; `unigram` and `bpe` are SentencePiece, set
-    to give every byte back; `original-unigram` is the Don Quixote notebook's: lossy, trained on
-    the validation text too, and flagged wherever it is shown."""
+    """`char` and `byte` have the text's own vocabulary; `unigram` and `bpe` are SentencePiece,
+    made lossless; `original-unigram` is the Don Quixote notebook's: lossy, trained on the
+    validation text too, and flagged wherever it is shown."""
 
     vocab_size: int | None = None
     """Number of tokens; for subword kinds only, where it is required."""
@@ -34,10 +34,7 @@ class TokenizerConfig:
         check.at_least(1, self, "vocab_size")
 
     def canonical(self) -> "TokenizerConfig":
-        """The same tokenizer without the fields that its kind ignores.
-
-        Two configs that differ only in those are one cell, not two.
-        """
+        """The same tokenizer without the fields that its kind ignores, for keys."""
         return check.changed(
             self,
             vocab_size=self.vocab_size if self.kind in SUBWORD else None,

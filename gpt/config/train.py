@@ -74,7 +74,7 @@ class TrainConfig:
 
     micro_batch_size: int | None = None
     """Sequences computed at a time, their gradients summed before the step; fewer need less
-    memory, and may be faster where a batch outgrows the cache. None: the whole batch."""
+    memory. None: the whole batch."""
 
     seed: int = 0
     """Seeds the initial weights, the order of the data and dropout."""
@@ -87,14 +87,13 @@ class TrainConfig:
     `auto` is bfloat16 where the device multiplies it faster, else float32."""
 
     compile: bool = False
-    """Compile loss and gradients (`gpt.acceleration.compiled`): faster steps, after seconds of
-    compiling, which count as training. Needs a C++ compiler on a CPU."""
+    """Compile loss and gradients (`gpt.acceleration.compiled`). It takes seconds, which count as
+    training, and needs a C++ compiler on a CPU."""
 
     cuda_graph: CudaGraph = "off"
-    """Capture a step's kernels once, as part of the warm-up, and launch them together from then on
-    (`gpt.acceleration.cuda_graph`): a small model's step is over long before Python has launched
-    it. The sample's tokens too. `auto` does so on CUDA, but for float16 and for dropout by the
-    kernel `online`."""
+    """Capture the kernels of a step once, as part of the warm-up, and launch them together from
+    then on (`gpt.acceleration.cuda_graph`); those of a sampled token too. `auto` does so on CUDA,
+    except in float16 and for dropout by the kernel `online`."""
 
     log_interval: int = 10
     """Steps between two points of the training curve."""
@@ -117,8 +116,8 @@ class TrainConfig:
     leaves it out."""
 
     measure_test: bool = False
-    """Measure the trained model on the corpus's test part too. For a winner alone: what is looked
-    at in a sweep is no test any more."""
+    """Measure the trained model on the corpus's test part too. For a sweep's winner alone: what a
+    sweep chooses by is no test any more."""
 
     sample_tokens: int = 100
     """Length of the text sampled at the end."""

@@ -1,8 +1,8 @@
 """What is a corpus, once it is found: one file of valid UTF-8, its digest and its splits.
 
-The text is split on raw bytes, at a character boundary, before anything else looks at it. It is
-read in binary and decoded here, so that line ends, NUL and a byte-order mark come through as they
-are; and in a stream, so that its size does not matter. What a token is, is not known here.
+The text is split on raw bytes, at a character boundary. It is read in binary and decoded here, so
+that line ends, NUL and a byte-order mark stay as they are; and in a stream, so that its size does
+not matter.
 """
 
 import codecs

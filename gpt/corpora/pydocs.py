@@ -20,16 +20,8 @@ from gpt.errors import DataError
 
 NAME = f"pydocs-{sys.version_info.major}.{sys.version_info.minor}"
 LEFT_OUT = {
-    "distutils",
-    "ensurepip",
-    "idlelib",
-    "lib2to3",
-    "pydoc_data",
-    "test",
-    "tests",
-    "turtledemo",
-    "site-packages",
-    "dist-packages",
+    *("distutils", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "turtledemo"),
+    *("test", "tests", "site-packages", "dist-packages"),
 }
 LEAST_BYTES = 1_000_000
 FILE = "text.txt"

@@ -1,4 +1,4 @@
-"""Transformer blocks: attention and an MLP, each after a norm and beside what it reads."""
+"""Transformer blocks: attention and an MLP, each after a norm and with a residual connection."""
 
 from torch import Tensor, nn
 
@@ -9,7 +9,7 @@ from gpt.model.layers import MLP, make_norm
 
 
 class Block(nn.Module):
-    """(B, T, C) -> (B, T, C): tokens talk to each other, then each thinks alone."""
+    """(B, T, C) -> (B, T, C): attention between tokens, then an MLP on each token."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

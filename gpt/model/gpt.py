@@ -77,16 +77,15 @@ class LanguageModel(nn.Module):
 
     @property
     def n_params(self) -> int:
-        """Numbers learned; a tied matrix counts once."""
+        """Number of trainable weights; a tied matrix counts once."""
         return sum(parameter.numel() for parameter in self.parameters())
 
     def flops_per_token(self, context: int) -> int:
         """Floating-point operations of the matrix products, forward and backward, for a token.
 
-        6 for each weight of a matrix that multiplies (embeddings are looked up, not multiplied),
-        and 12 · n_layer · C · context for q kᵀ and its product with v, whose causal half is
-        counted in full (Chowdhery et al. 2022, PaLM, appendix B, https://arxiv.org/abs/2204.02311).
-        A bigram model multiplies nothing: 0.
+        6 for each weight of a linear map, and 12 · n_layer · C · context for q kᵀ and its product
+        with v, the masked half included (Chowdhery et al. 2022, PaLM, appendix B,
+        https://arxiv.org/abs/2204.02311). 0 for a bigram model, which multiplies nothing.
         """
         matrices = (m.weight for m in self.modules() if isinstance(m, nn.Linear))
         n_blocks = sum(isinstance(m, Block) for m in self.modules())

@@ -1,8 +1,7 @@
 """Multi-head attention, its weights laid out in two ways that compute the same function.
 
-`FusedAttention` makes q, k and v of all heads by one matrix and hands them to a kernel by name.
-`PerHeadAttention` is the originals' way: a module a head, each with three small matrices, its own
-mask and its own softmax.
+`FusedAttention` makes q, k and v of all heads by one matrix and calls a kernel by name.
+`PerHeadAttention` is the originals' way: a module for each head, with its own matrices and mask.
 """
 
 from collections.abc import Iterable

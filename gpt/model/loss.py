@@ -44,14 +44,8 @@ def chunked_cross_entropy(
     targets: Tensor,
     reduction: Reduction,
 ) -> Tensor:
-    """`cross_entropy(x @ weight.T + bias, targets)`, a few rows at a time.
-
-    Args:
-        x: (N, C), what the head reads.
-        weight: (V, C).
-        bias: (V,) or None.
-        targets: (N,) int64, or `IGNORE_INDEX`.
-    """
+    """`cross_entropy(x @ weight.T + bias, targets)`, a few rows at a time, of the head's input
+    (N, C), its weight (V, C) and bias (V,), and int64 targets (N,)."""
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)

@@ -1,8 +1,8 @@
 """What is a tokenizer? A list of byte strings, one a token, and a way to cut text into them.
 
-Decoding is therefore the same for every kind: look the tokens up and join them. A kind adds only
-how it encodes, how it is trained, and what it needs to be saved: JSON and SentencePiece's own
-model file, never a pickle. There are no special tokens: a text is one stream, from end to end.
+Decoding is the same for every kind: look the tokens up and join them. A kind adds how it encodes,
+how it is trained, and what is saved of it: JSON and SentencePiece's own model file, never a
+pickle. There are no special tokens.
 """
 
 import hashlib

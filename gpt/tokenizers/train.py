@@ -1,7 +1,4 @@
-"""Which text does a tokenizer see? The training part alone, and of a huge one an even share.
-
-Left out: the choice of a vocabulary size, which is the study's.
-"""
+"""Which text does a tokenizer see? The training part alone, and of a huge one an even share."""
 
 import json
 from collections.abc import Iterator

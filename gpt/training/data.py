@@ -46,9 +46,6 @@ class EncodedCorpus:
     round_trip: bool
     """Whether decoding gave all held-out text back; False only for a lossy tokenizer."""
 
-    degenerate: bool
-    """Whether the text is one distinct character, over and over."""
-
     test: TokenArray | None = None
     """Ids of the part that a sweep never looks at, where the corpus has one."""
 
@@ -93,7 +90,6 @@ def load_or_encode(corpus: Corpus, tokenizer: Tokenizer, cache: Path) -> Encoded
         val_bytes=n_bytes["val"],
         test_bytes=n_bytes.get("test", 0),
         round_trip=metadata["round_trip"],
-        degenerate=corpus.degenerate,
     )
 
 

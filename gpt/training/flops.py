@@ -1,8 +1,8 @@
 """How many floating-point operations does a training step take? One count for all who ask.
 
-Counted are the matrix products of the model, forward and backward, and those of the optimizer:
-what `torch.utils.flop_counter` counts. Muon multiplies matrices in every step, AdamW none. What
-goes element by element is left out, and so is whatever an implementation computes twice.
+The count is that of `torch.utils.flop_counter`: the matrix products of the model, forward and
+backward, and of the optimizer (Muon multiplies matrices, AdamW none). Elementwise operations are
+left out, and so is whatever an implementation computes twice.
 """
 
 from gpt.config import OptimizerConfig, RunConfig

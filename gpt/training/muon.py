@@ -75,7 +75,8 @@ class Muon(torch.optim.Optimizer):
         ahead = self._look_ahead(weights, group["momentum"])
         wide = torch.stack([x if x.shape[0] <= x.shape[1] else x.T for x in ahead])  # (n, a, b)
         orthogonal = orthogonalize(wide.to(self.product_dtype or wide.dtype), self.n_iterations)
-        updates = orthogonal.to(wide.dtype).mul_(lr * size_of_update(weights[0]))
+        size = 0.2 * wide.shape[2] ** 0.5
+        updates = orthogonal.to(wide.dtype).mul_(lr * size)
         torch._foreach_mul_(weights, 1 - lr * group["weight_decay"])
         torch._foreach_sub_(
             weights,
@@ -94,11 +95,6 @@ class Muon(torch.optim.Optimizer):
         averages = [self.state[weight]["momentum"] for weight in weights]
         torch._foreach_lerp_(averages, gradients, 1 - momentum)
         return torch._foreach_lerp(gradients, averages, momentum)
-
-
-def size_of_update(weight: Tensor) -> float:
-    """What an orthogonal update of this matrix is multiplied by, besides the learning rate."""
-    return float(0.2 * max(weight.shape) ** 0.5)
 
 
 def product_flops(shape: tuple[int, int], n_iterations: int) -> int:

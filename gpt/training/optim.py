@@ -1,7 +1,7 @@
 """The optimizers, and the schedule of their learning rate.
 
 AdamW for everything; or Muon for the matrices inside the blocks, where it needs far fewer steps,
-and AdamW for what Muon isn't made for: embeddings, head and vectors.
+and AdamW for embeddings, head and vectors.
 """
 
 import math
@@ -24,13 +24,12 @@ def build_optimizers(
     """Optimizers that together hold each parameter of the model once.
 
     With AdamW, matrices are decayed (embeddings too, as in nanoGPT), and vectors only if
-    `decay_all`. Muon decays its matrices, and its updates are of the size of AdamW's, so that one
-    learning rate serves both.
+    `decay_all`. Muon decays its matrices.
 
     Args:
         dtype: that the run computes in. Muon multiplies in it if it is bfloat16, and else in the
             weights' float32: the range of float16 is too small for a gradient.
-        captured: whether their steps go into a CUDA graph, where nothing may hang on the CPU.
+        captured: whether their steps go into a CUDA graph, which can't read the CPU's memory.
     """
     parameters = dict(model.named_parameters())
     if config.kind == "adamw":
@@ -51,7 +50,7 @@ def build_optimizers(
 
 
 def matrices_for_muon(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Name -> what Muon moves where it is the optimizer: the matrices inside the blocks."""
+    """The weights that Muon updates, by name: the matrices inside the blocks."""
     return {
         name: parameter
         for name, parameter in model.named_parameters()

@@ -96,8 +96,7 @@ def set_up(
     """Settle the config on this text and machine, and build the model from the seed.
 
     Raises:
-        DataError: as `load_text`.
-        InfeasibleError: as `load_text`, or as `settle_on`.
+        DataError, InfeasibleError: as `load_text` and `settle_on`.
         MachineError: the device is not there.
         ConfigError: the block size in bytes leaves no room for the evaluation's stride.
     """
@@ -119,8 +118,7 @@ def settle_on(device: torch.device, config: RunConfig, *, cache: Path) -> RunCon
     """The config with what it leaves to the machine settled: device, precision, kernel and graph.
 
     Raises:
-        InfeasibleError: the kernel or the precision can't train on this device, or a CUDA graph
-            was asked for that device, precision or kernel don't allow.
+        InfeasibleError: this device can't train with the kernel, the precision or the CUDA graph.
     """
     train = dataclasses.replace(config.train, device=cast(Device, device.type))
     if train.dtype == "auto":

@@ -1,8 +1,7 @@
 """The C++ attention kernel as an operator of torch, with its gradients (attention.h).
 
 torch's compiler puts the operators into its graphs as they are. q, k, v and all gradients may have
-any strides as long as the channels of a head are contiguous, so that what one matrix has made for
-q, k and v is read where it lies.
+any strides as long as the channels of a head are contiguous: nothing is copied.
 """
 
 import ctypes
@@ -22,7 +21,7 @@ _LIBRARY.define(  # type: ignore[no-untyped-call]
 )
 
 OPERATORS: Any = torch.ops.gpt_bench
-"""`attention` and `attention_backward`, without a history: `_Attention` gives it to them."""
+"""`attention` and `attention_backward`, without autograd, which `_Attention` adds."""
 
 
 def native(q: Tensor, k: Tensor, v: Tensor, *, scale: float, dropout_p: float = 0.0) -> Tensor:

@@ -1,9 +1,8 @@
 """Compile and load the C++ kernel when it is first called.
 
-The compiled library is kept in the cache, under a key that changes with everything the result
-depends on: the sources, the compiler, its flags and the processor's instructions. One process
-compiles while others that need the same library wait. Left out: torch's own way to build
-extensions, which compiles its headers for half a minute.
+The cache keeps the library under a key of all that it depends on: the sources, the compiler, its
+flags and the processor's instructions. One process compiles while others that need it wait. (The
+way that torch builds extensions compiles its headers for half a minute.)
 """
 
 import ctypes
@@ -78,7 +77,7 @@ def _open(path: Path) -> ctypes.CDLL:
 
 
 def _build(folder: Path) -> Path:
-    """Compile the library unless the cache has it; raises what says why that is impossible."""
+    """Compile the library unless the cache has it."""
     compiler = shlex.split(os.environ.get("CXX", "c++"))
     macros = _run([*compiler, PROCESSOR, "-dM", "-E", "-x", "c++", os.devnull])
     if REQUIRED_MACRO not in macros:
