@@ -166,7 +166,7 @@ def meanwhile(work: Callable[[], None]) -> Iterator[None]:
     thread.join()
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 300) -> None:
     """Return as soon as the condition holds; the limit only ends a test that hangs."""
     end = time.monotonic() + seconds
     while not condition():
@@ -176,7 +176,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
 
 def gone(processes: Sequence[psutil.Process]) -> bool:
     """Whether these processes end by themselves, and soon."""
-    return not psutil.wait_procs(processes, timeout=20)[1]
+    return not psutil.wait_procs(processes, timeout=60)[1]
 
 
 @dataclass(frozen=True)

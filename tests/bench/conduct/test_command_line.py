@@ -265,7 +265,7 @@ def test_without_a_network_one_line_names_the_way_out(bare: Workplace) -> None:
     """In a process of its own, for the workers' environment is that of their server."""
     closed = {"HTTPS_PROXY": "http://127.0.0.1:1", CORPORA_VARIABLE: ""}
     process = bare.start("smoke", "--corpus", "tinyshakespeare", **closed)
-    stdout, stderr = process.communicate(timeout=120)
+    stdout, stderr = process.communicate(timeout=300)
     assert (process.returncode, stdout) == (3, "")
     assert stderr.startswith("error: tinyshakespeare.txt must be downloaded")
     assert len(stderr.splitlines()) == 2

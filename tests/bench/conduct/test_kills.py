@@ -105,7 +105,7 @@ def test_no_process_outlives_a_killed_parent(place: Workplace) -> None:
     )  # both have said that they begin: their last word
     family = psutil.Process(process.pid).children(recursive=True)
     process.kill()
-    process.communicate(timeout=60)  # it ends when nobody holds stdout any more
+    process.communicate(timeout=300)  # it ends when nobody holds stdout any more
     assert len(family) >= 4  # two workers, their server, Python's resource tracker
     assert gone(family)
 
@@ -126,7 +126,7 @@ def test_a_signal_stops_in_order_and_the_same_command_goes_on(
     process = place.start(study, "--workers", 2, LC_ALL="C", PYTHONUTF8="0")
     workers = workers_in_mid_run(place, process.pid)
     os.killpg(process.pid, number)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=300)
 
     assert process.returncode == code, stderr
     first, *ended = stderr.splitlines()
@@ -169,7 +169,7 @@ def test_a_second_launch_in_the_same_folder_is_refused(place: Workplace) -> None
     def launch_again() -> None:
         wait_until(lambda: place.at_work(file="config.json"))
         process = place.start(study)
-        seen.append((process.communicate(timeout=60)[1], process.returncode))
+        seen.append((process.communicate(timeout=300)[1], process.returncode))
         os.kill(os.getpid(), signal.SIGINT)
 
     with meanwhile(launch_again):

@@ -6,11 +6,13 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from pytest_benchmark.logger import PytestBenchmarkWarning
 
+from bench.micro.conftest import pytest_xdist_auto_num_workers
 from bench.micro.results import Results
 from gpt.device import available_devices
 
@@ -43,7 +45,7 @@ def session(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
 
 
@@ -130,6 +132,12 @@ def test_a_plain_session_runs_each_once_and_keeps_nothing(tmp_path: Path) -> Non
     assert not (tmp_path / ".benchmarks").exists() or not list(
         (tmp_path / ".benchmarks").rglob("*.json")
     )
+
+
+@pytest.mark.parametrize(("option", "n_workers"), [("only", 0), ("save", 0), ("sort", None)])
+def test_what_is_timed_has_no_tests_beside_it(option: str, n_workers: int | None) -> None:
+    config = SimpleNamespace(option=SimpleNamespace(**{f"benchmark_{option}": "yes"}))
+    assert pytest_xdist_auto_num_workers(cast(pytest.Config, config)) == n_workers
 
 
 @pytest.mark.parametrize(

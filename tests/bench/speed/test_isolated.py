@@ -48,7 +48,7 @@ def test_a_lane_that_is_at_work_ends_with_who_asks_for_it() -> None:
 
     with pytest.raises(Stopped):
         ask_and_be_stopped()
-    assert not psutil.wait_procs(seen, timeout=20)[1]
+    assert not psutil.wait_procs(seen, timeout=60)[1]
 
 
 def test_a_lane_that_died_is_no_answer() -> None:

@@ -105,7 +105,7 @@ def test_a_signal_ends_a_command_wherever_it_is(
         wait_until(lambda: heeds(process.pid))
     children = observed.children()
     os.killpg(process.pid, number)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=300)
 
     assert (process.returncode, stdout, stderr) == (128 + number, "", "Stopped.\n")
     assert gone(children)
