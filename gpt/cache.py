@@ -128,7 +128,7 @@ def cache_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         raise MachineError(
             f"the cache {path.parent} must be writable and have room but got: {error}\n"
-            f"free some, or name another folder in {CACHE_VARIABLE}"
+            f"free some space, or name another folder in {CACHE_VARIABLE}"
         ) from error
 
 

@@ -1,12 +1,12 @@
-"""May this run be trusted? Asked on the very device, precision and shape, before it trains.
+"""May this run be trusted? Checked on the run's device, in its precision and at its shape, before
+it trains.
 
-Four questions: is its attention kernel right (`gpt.attention.verify`); does a changed token move
-no prediction before it, in the whole model; does what makes the run fast (its precision, its
-kernel, its way to the loss) give the loss and the gradients of the plain computation; and is the
-first gradient finite? The model of the second and third question has the run's config but plain
-random weights: one whose projections start at zero does not look at its context yet, and would
-pass however much it leaked. Compiled gradients are compared when they are compiled
-(`Precision.rehearse`).
+Its attention kernel must be right (`gpt.attention.verify`); a changed token must change no
+prediction before it, in the whole model; what makes the run fast (its precision, its kernel, its
+way to the loss) must give the loss and the gradients of the plain computation; and the first
+gradient must be finite. The second and third check use a model with the run's config but plain
+random weights, because a model whose projections start at zero does not use its context yet.
+Compiled gradients are compared when they are compiled (`Precision.rehearse`).
 """
 
 import dataclasses
@@ -26,10 +26,9 @@ SEQUENCES = 2
 """Enough to show a leak, also one between sequences."""
 
 STEP_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.3, "float16": 0.1}
-"""How far the gradient of a weight may be from the plain one, as a share of it. A gradient that is
-small for its number of entries is measured by what is usual for so many. What was seen is half of
-that, or less: with random weights a few sums cancel, and rounding does not. Of the loss, a tenth
-as much is allowed."""
+"""How far the gradient of a weight may be from the plain one, relative to its norm, or to what is
+usual for its number of entries where that is larger. At most half of that was seen: with random
+weights a few sums cancel, but their rounding doesn't. The loss may be off by a tenth as much."""
 
 
 def check_canary(setup: Setup) -> None:

@@ -76,6 +76,6 @@ def compile_gradients(
         except _dynamo.exc.TorchDynamoException as error:
             lines = (line for line in str(error).splitlines() if not line.endswith(":"))
             reason = next(lines, type(error).__name__)
-            raise InfeasibleError(f"compile must work on this machine but: {reason}") from error
+            raise InfeasibleError(f"compile=True can't work here: {reason}") from error
 
     return call

@@ -56,7 +56,7 @@ def capture(
             raise cause from None
         reason = str(cause).splitlines()[0]
         raise InfeasibleError(
-            f"a CUDA graph must hold this work but: {reason}; cuda_graph=off does without"
+            f"this work can't be captured in a CUDA graph: {reason}; set cuda_graph=off"
         ) from error
     return graph.replay, returned
 

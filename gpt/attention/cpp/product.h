@@ -57,7 +57,7 @@ struct Tiles {
 };
 
 inline void block_by_tiles(Matrix<float> c, Matrix<const bf16> a, Matrix<const bf16> b, int64_t K,
-                          bool add) {
+                           bool add) {
   const int64_t c_bytes = c.stride * 4, a_bytes = a.stride * 2, b_bytes = b.stride * 4;
   float *upper = c.data, *lower = c.data + 16 * c.stride;
   if (add) {
@@ -100,7 +100,7 @@ inline void block_by_tiles(Matrix<float>, Matrix<const bf16>, Matrix<const bf16>
 
 // Eight rows of 32 sums, which stay in registers.
 inline void block_by_lanes(Matrix<float> c, Matrix<const bf16> a, Matrix<const bf16> b, int64_t K,
-                          bool add) {
+                           bool add) {
   constexpr int ROWS = 8;
   for (int64_t row = 0; row < BLOCK; row += ROWS) {
     __m512 left[ROWS], right[ROWS];

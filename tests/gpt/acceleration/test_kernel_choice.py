@@ -99,7 +99,7 @@ def test_what_can_t_be_recorded_takes_no_part(monkeypatch: pytest.MonkeyPatch) -
 
     def capture(run: Callable[[], None], pool: object) -> tuple[Callable[[], None], None]:
         if run.args[0].name == "waiting":  # type: ignore[attr-defined]
-            raise InfeasibleError(f"a CUDA graph must hold this work but: {pool}")
+            raise InfeasibleError(f"this work can't be captured in a CUDA graph: {pool}")
         return run, None
 
     monkeypatch.setattr(kernel_choice, "capture", capture)
@@ -112,7 +112,7 @@ def test_what_can_t_be_recorded_takes_no_part(monkeypatch: pytest.MonkeyPatch) -
 
     choice = measure(replace(QUESTION, captured=True), CPU, named)
     assert set(choice.milliseconds) == {"seeding", "right"}
-    assert choice.left_out == {"waiting": "a CUDA graph must hold this work but: None"}
+    assert choice.left_out == {"waiting": "this work can't be captured in a CUDA graph: None"}
 
     choice = measure(replace(QUESTION, captured=True, dropout_p=0.1), CPU, named)
     assert choice.kernel == "right"
