@@ -21,7 +21,7 @@ from gpt.config import Budget, KernelName, RunConfig
 from gpt.device import resolve_device
 from gpt.generate import generate
 from gpt.model.gpt import build_model
-from gpt.training.evaluate import evaluate_split
+from gpt.training.evaluate import MAX_LOGITS, evaluate_split
 from gpt.training.loop import train
 from gpt.training.setup import Setup, Text, settle_on
 
@@ -29,6 +29,8 @@ MOST_FLOPS = 2e10
 """Of a step that is timed, about; of a larger one, fewer sequences are."""
 
 EVALUATED_TOKENS = 4096
+"""At least; a whole batch, which does not fit into the cache, takes longer a token."""
+
 SAMPLED_TOKENS = 8
 FEWEST_TIMES = 4
 MOST_TIMES = 200
@@ -139,7 +141,8 @@ def _random_text(config: RunConfig, size: TextSize) -> Text:
     """What training and evaluation read of a text: some tokens, and how many bytes they hold."""
     T = config.model.block_size
     draw = np.random.default_rng(0).integers
-    n_val = max(T + 1, min(size.val_tokens, EVALUATED_TOKENS))
+    most = max(EVALUATED_TOKENS, MAX_LOGITS // size.vocab_size)
+    n_val = max(T + 1, min(size.val_tokens, most))
     dtype = np.uint16 if size.vocab_size <= 1 << 16 else np.uint32
     encoded = SimpleNamespace(
         train=draw(size.vocab_size, size=100 * T, dtype=dtype),
