@@ -105,7 +105,7 @@ def test_a_step_reads_what_it_is_given_each_time(
 
 @cuda
 @pytest.mark.parametrize("position", ["learned", "rotary"])
-def test_a_recorded_text_is_the_likeliest_and_the_same_for_a_seed(position: str) -> None:
+def test_a_captured_text_is_the_likeliest_and_the_same_for_a_seed(position: str) -> None:
     torch.manual_seed(0)
     config = ModelConfig(block_size=16, n_layer=2, n_head=2, n_embd=32, init="torch")
     model = GPT(dataclasses.replace(config, position=position), 20).to("cuda").eval()
@@ -130,7 +130,7 @@ def test_a_cpu_has_none(settle: Callable[..., Setup]) -> None:
         settle(cuda_graph="on")
 
 
-def test_auto_records_where_nothing_speaks_against_it() -> None:
+def test_auto_captures_wherever_it_can() -> None:
     """Asked of the config alone: no device is needed. A kernel that isn't called has no say."""
 
     def settled(graph: CudaGraph, dtype: Dtype = "float32", **shape: Any) -> CudaGraph:

@@ -94,7 +94,7 @@ def test_a_kernel_is_measured_under_what_it_trains_under(
     assert seen - {(torch.float64, False)} == trained
 
 
-def test_what_can_t_be_recorded_takes_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_can_t_be_captured_takes_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a graph, which takes CUDA."""
 
     def capture(run: Callable[[], None], pool: object) -> tuple[Callable[[], None], None]:
