@@ -8,8 +8,7 @@ Steps run in stretches from one point to the next. Batches of a stretch are gath
 the losses come back from the device once, so nothing inside a stretch waits for Python. The first
 step makes a stretch of its own: it trains like the others, but its time is warm-up.
 
-Left out on purpose: tracking, pruning, checkpoints. They live in the caller, and the time they
-take is logging, not training.
+Tracking, pruning and checkpoints are left to the caller; their time counts as logging.
 """
 
 import math
@@ -70,8 +69,7 @@ class Point:
     """Training tokens of the stretch over the time of its steps alone."""
 
     evaluation: Evaluation | None
-    """Over the whole validation split, where one was due: at the end, and in a run that reads no
-    part of it (`TrainConfig.val_part_bytes`) on the way too."""
+    """Over the whole validation split, where that was due."""
 
     estimate: tuple[float, float] | None
     """The originals' noisy loss on training and validation batches, where one was due."""
@@ -83,22 +81,17 @@ class Point:
     """Most memory in use so far."""
 
     val_part: Evaluation | None = None
-    """Over that part, where an evaluation was due. For curves and pruners; nothing is ranked by
-    it."""
+    """Over a part of it (`TrainConfig.val_part_bytes`), for curves and pruners alone."""
 
     @property
     def watched(self) -> Evaluation | None:
-        """What every evaluation of the run has, and its curve is drawn by: of the part, or of the
-        whole split in a run that reads no part."""
+        """What the curve shows: the part, or the whole split in a run that reads no part."""
         return self.val_part or self.evaluation
 
 
 def planned_steps(setup: Setup) -> int | None:
-    """The steps that spend the budget, at least one; None where only time can tell.
-
-    Raises:
-        ConfigError: if no number of steps would spend it.
-    """
+    """The steps that spend the budget, at least one; None for a budget in seconds. Raises
+    `ConfigError` if no number of steps would spend it."""
     budget, encoded = setup.config.train.budget, setup.text.encoded
     if budget.unit == "seconds":
         return None
@@ -129,10 +122,9 @@ def train(setup: Setup) -> Iterator[Point]:
     gives the same points to the bit, times aside.
 
     Raises:
-        DivergedError: at the first step with a loss that is not finite, or at an evaluation whose
-            loss is not.
+        DivergedError: at the first loss, of a step or an evaluation, that is not finite.
         InfeasibleError: what was to be compiled or captured can't be.
-        UnsoundError: compiled, it computes something else.
+        UnsoundError: the compiled gradients are wrong.
     """
     run = _Run(setup)
     while run.step == 0 or (run.progress < 1.0 and not run.reached_target):
@@ -143,9 +135,7 @@ def train(setup: Setup) -> Iterator[Point]:
 
 def has_reached(target_loss: float | None, evaluation: Evaluation | None) -> bool:
     """Whether there is a target, and an evaluation that found it reached."""
-    if target_loss is None or evaluation is None:
-        return False
-    return evaluation.loss <= target_loss
+    return target_loss is not None and evaluation is not None and evaluation.loss <= target_loss
 
 
 class _Run:
@@ -177,11 +167,8 @@ class _Run:
 
     @property
     def progress(self) -> float:
-        """Share of the budget spent.
-
-        Within a stretch nothing waits for the device, so there its steps count as long as those
-        of the stretch before.
-        """
+        """Share of the budget spent. Within a stretch nothing waits for the device: its steps are
+        taken to be as long as those of the stretch before."""
         if self.n_steps is not None:
             return self.step / self.n_steps
         budget = self.config.train.budget.amount
