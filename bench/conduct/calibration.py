@@ -14,7 +14,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.run.cost import Measured, TextSize, guess_size, rough_step_seconds, shape_key, text_key
+from bench.run.cost import (
+    Measured,
+    TextSize,
+    guess_size,
+    rough_step_seconds,
+    rough_timing_seconds,
+    shape_key,
+    text_key,
+)
 from bench.system import identity
 from gpt.cache import atomic, key_of
 from gpt.config import RunConfig
@@ -114,12 +122,14 @@ def calibrate(
     """Time shapes in an executor that does nothing else, and keep what they took.
 
     Those that were never timed come first. Those that no worker has begun after so many seconds
-    are left out.
+    are left out, and so are those that would take half of that by themselves, unless all do.
     """
     from bench.run.executor import Died
     from bench.run.messages import Finished, Measure
 
-    order = list(_spread(shapes, known))
+    took = {k: rough_timing_seconds(c, known.size(c)) for k, c in shapes.items()}
+    short = max(seconds / 2, min(took.values(), default=0.0))
+    order = list(_spread({k: c for k, c in shapes.items() if took[k] <= short}, known))
     order *= -(-executor.n_workers // max(1, len(order)))  # as many at work as there will be
     each = min(SHAPE_SECONDS, seconds * executor.n_workers / max(1, 2 * len(order)))
     end = time.monotonic() + seconds

@@ -38,6 +38,9 @@ START_SECONDS = 4.0
 TEXT_SECONDS = {"unigram": 5.0, "original-unigram": 5.0, "bpe": 1.5}
 """Making a text ready that was not yet; of any other tokenizer half a second."""
 
+KERNEL_SECONDS = 1.5
+"""Looking for the fastest attention kernel at a block size, which each text has another of."""
+
 SURVIVING = 0.4
 """Share of a race's cells that is still in it after a look, about."""
 
@@ -216,10 +219,11 @@ class Forecast:
         return Total(low=low * (1 - spread), expected=expected, high=high * (1 + spread))
 
     def _text_seconds(self) -> float:
-        """Making ready the texts that are not, a worker each."""
+        """Making ready the texts that are not, a worker each, and choosing kernels for them."""
         texts = {text_key(config): config for config in self._configs}
         seconds = [
             TEXT_SECONDS.get(config.tokenizer.kind, 0.5)
+            + KERNEL_SECONDS * (config.model.kernel == "auto")
             for key, config in texts.items()
             if key not in self._known.texts
         ]

@@ -19,6 +19,9 @@ ROUGH_FLOPS_PER_SECOND = 5e10
 ROUGH_LAYER_SECONDS = 1e-3
 """Of a middling core: they only say which of two shapes takes longer, and by about how much."""
 
+MOST_FLOPS = 5e9
+"""Of a step that is timed, about; of a larger one, fewer sequences are."""
+
 AROUND_A_RUN_SECONDS = 0.1
 """Of every run: handing it out, its files, and writing down what became of it."""
 
@@ -147,6 +150,13 @@ def rough_step_seconds(config: RunConfig, size: TextSize) -> float:
     B, T = config.train.batch_size, block_size(config, size)
     work = flops_per_step(config, size) + 12 * B * T * size.vocab_size
     return work / ROUGH_FLOPS_PER_SECOND + ROUGH_LAYER_SECONDS * (1 + config.model.n_layer)
+
+
+def rough_timing_seconds(config: RunConfig, size: TextSize) -> float:
+    """What it takes to time this shape on a middling core: a dozen steps of few sequences."""
+    one = config.replace(train=replace(config.train, batch_size=1, micro_batch_size=None))
+    least = min(flops_per_step(config, size), 2 * MOST_FLOPS)
+    return 12 * max(2 * flops_per_step(one, size), least) / ROUGH_FLOPS_PER_SECOND
 
 
 def n_steps(config: RunConfig, size: TextSize) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from bench.run.canary import check_canary
-from bench.run.cost import Measured, TextSize, block_size, flops_per_step
+from bench.run.cost import MOST_FLOPS, Measured, TextSize, block_size, flops_per_step
 from bench.run.messages import Measure
 from gpt.acceleration.step import Step
 from gpt.config import Budget, KernelName, RunConfig
@@ -24,9 +24,6 @@ from gpt.model.gpt import build_model
 from gpt.training.evaluate import MAX_LOGITS, evaluate_split
 from gpt.training.loop import train
 from gpt.training.setup import Setup, Text, settle_on
-
-MOST_FLOPS = 2e10
-"""Of a step that is timed, about; of a larger one, fewer sequences are."""
 
 EVALUATED_TOKENS = 4096
 """At least; a whole batch, which does not fit into the cache, takes longer a token."""

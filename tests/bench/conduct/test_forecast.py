@@ -258,6 +258,24 @@ def test_of_many_shapes_the_first_timed_lie_far_apart(tiny: RunConfig, tmp_path:
     assert len(executor.tasks) == 17
 
 
+def test_a_shape_that_takes_long_to_time_is_left_to_the_others(
+    tiny: RunConfig, tmp_path: Path
+) -> None:
+    """It has its forecast all the same; alone, it would be timed."""
+    huge = tiny.replace(model=replace(tiny.model, n_embd=8192, n_layer=24))
+    found, folders = known(tmp_path), Folders(cache=tmp_path, corpora_dir=None)
+    executor = InProcess(measured=MEASURED)
+    shapes = shapes_of([tiny, huge], found)
+    calibrate(shapes, found, executor, folders, seconds=8)  # type: ignore[arg-type]
+    assert [task.config.model.n_embd for task in executor.tasks] == [16]
+    small, large = Forecast([tiny, huge], found).costs
+    assert small
+    assert large
+    assert large.seconds > 1000 * small.seconds
+    calibrate(shapes_of([huge], found), found, executor, folders, seconds=8)  # type: ignore[arg-type]
+    assert len(executor.tasks) == 2
+
+
 def test_a_damaged_memory_of_costs_is_forgotten(tiny: RunConfig, tmp_path: Path) -> None:
     knowing(tmp_path, tiny)
     assert known(tmp_path).shapes
