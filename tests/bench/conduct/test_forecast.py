@@ -231,7 +231,8 @@ def test_shapes_are_timed_by_the_workers_and_kept(
     shapes = shapes_of([tiny, other, tiny.with_seed(3)], found)
     assert len(shapes) == 2
     executor = InProcess()
-    calibrate(shapes, found, executor, folders, seconds=0.2)  # type: ignore[arg-type]
+    monkeypatch.setattr(calibration, "SHAPE_SECONDS", 0.02)
+    calibrate(shapes, found, executor, folders, seconds=600)  # type: ignore[arg-type]
 
     assert shapes_of([tiny, other], found) == shapes_of([tiny, other], known(tmp_path)) == {}
     for measured in known(tmp_path).shapes.values():
