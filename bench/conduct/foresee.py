@@ -70,7 +70,8 @@ def foresee_study(command: Command, plan: Plan, session: "Session") -> None:
     if shapes and roughly * plan.n_runs / n_workers > WORTH_SECONDS:
         stopped = lambda: session.interruption.requested  # noqa: E731
         calibrate(shapes, known, session.executor, session.folders,
-                  seconds=STUDY_SECONDS, stopped=stopped)  # fmt: skip
+                  seconds=STUDY_SECONDS, stopped=stopped,
+                  others=session.texts.handle)  # fmt: skip
     forecast = _forecast(plan, known, session.executor.devices, n_workers)
 
     def predict(config: RunConfig) -> float | None:
