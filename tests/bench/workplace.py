@@ -101,12 +101,12 @@ class Workplace:
     def kill_what_is_left(self) -> None:
         """End the commands that a failed test has left at work, and all that they started."""
         for command in self.started:
-            if command.poll() is None:
-                for process in psutil.Process(command.pid).children(recursive=True):
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        process.kill()
-                command.kill()
-                command.communicate()
+            with command:  # its pipes are closed
+                if command.poll() is None:
+                    for process in psutil.Process(command.pid).children(recursive=True):
+                        with contextlib.suppress(psutil.NoSuchProcess):
+                            process.kill()
+                    command.kill()
 
     @property
     def temporary(self) -> Path:

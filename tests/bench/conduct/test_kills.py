@@ -177,6 +177,6 @@ def test_a_second_launch_in_the_same_folder_is_refused(place: Workplace) -> None
 
     assert result.exit_code == 130
     [(stderr, code)] = seen
-    assert code == 4
+    assert code == 4, stderr
     assert stderr.startswith("error: one launch at a time")
     assert len(stderr.splitlines()) == 1
