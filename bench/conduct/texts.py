@@ -109,7 +109,7 @@ def prepare_texts(
     untrained_first = sorted(wanted.items(), key=lambda item: item[1].tokenizer.kind in SUBWORD)
     texts = Texts(waiting=dict(untrained_first), made=progress.text_made)
     with progress.preparing(len(wanted)):
-        while unknown := texts.unknown_corpora():
+        while (unknown := texts.unknown_corpora()) or texts.making:  # then no worker is at work
             for first in unknown.values():
                 if first is not None:
                     texts.begin(executor, folders, first=first)
