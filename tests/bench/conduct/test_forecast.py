@@ -236,7 +236,7 @@ def test_shapes_are_timed_by_the_workers_and_kept(
 
     assert shapes_of([tiny, other], found) == shapes_of([tiny, other], known(tmp_path)) == {}
     for measured in known(tmp_path).shapes.values():
-        assert 0 < measured.step_seconds < 60
+        assert measured.step_seconds > 0
         assert measured.eval_token_seconds > 0
         assert measured.peak_memory_bytes > 0
     monkeypatch.setattr(calibration, "FRESH_SECONDS", -1.0)
