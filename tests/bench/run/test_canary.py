@@ -28,7 +28,6 @@ def unscaled(q: Tensor, k: Tensor, v: Tensor, *, scale: float, dropout_p: float 
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_every_preset_passes(preset: str, dtype: str, tiny: RunConfig) -> None:

@@ -29,7 +29,6 @@ if __name__ == "__main__":
 WORKER = 'multiprocessing.get_context("fork").Process(target=worker).start()'
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "start",
     [
