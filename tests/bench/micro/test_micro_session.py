@@ -124,6 +124,7 @@ def test_the_session_is_one_run_in_mlflow(broken: tuple[Path, str, int]) -> None
     assert list((folder / "mlruns").rglob("results.json"))
 
 
+@pytest.mark.slow
 def test_a_plain_session_runs_each_once_and_keeps_nothing(tmp_path: Path) -> None:
     done = session(tmp_path, "-k", "causal_mean and fp32", "-q")
 
@@ -170,6 +171,7 @@ def test_a_session_without_benchmarks_says_why(
     assert "sessionfinish" not in shown.out + shown.err  # where a traceback would come from
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("cuda" in available_devices(), reason="this machine has CUDA")
 def test_an_absent_device_is_a_wrong_command(tmp_path: Path) -> None:
     done = session(tmp_path, "--bench-device", "cuda", "--collect-only", "-q")
