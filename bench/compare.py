@@ -26,6 +26,8 @@ from bench.system.refusal import refusals
 @click.option("--speed", is_flag=True, help="Compare tokens per second.")
 @click.option("--alpha", type=float, default=0.01, show_default=True, help="Chance of any false "
               "difference, at all looks at the study together.")  # fmt: skip
+@click.option("--matters", type=float, metavar="SHARE", help="The smallest difference that "
+              "matters, as a share [default: 0.005; 0.02 for times].")  # fmt: skip
 def main(
     study: str,
     cell_a: str,
@@ -34,6 +36,7 @@ def main(
     metric: Metric,
     speed: bool,
     alpha: float,
+    matters: float | None,
 ) -> None:
     """Compare CELL_A with CELL_B of STUDY, seed by seed.
 
@@ -48,7 +51,9 @@ def main(
 
         console = open_console(width=120)
         wanted = "tokens_per_second" if speed else metric
-        console.print(compare(study, against, (cell_a, cell_b), wanted, alpha))
+        console.print(
+            compare(study, against, (cell_a, cell_b), wanted, alpha=alpha, matters=matters)
+        )
 
 
 if __name__ == "__main__":

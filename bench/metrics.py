@@ -14,6 +14,14 @@ LARGER_IS_BETTER: tuple[Metric, ...] = ("tokens_per_second",)
 
 UNITS: dict[Metric, str] = {"val_bits_per_byte": " bits per byte", "val_loss": " nats per token"}
 
+MATTERS: dict[Metric, float] = {
+    "val_bits_per_byte": 0.005,
+    "val_loss": 0.005,
+    "tokens_per_second": 0.02,
+    "seconds_to_target": 0.02,
+}
+"""The smallest difference that matters unless a study says another, as a share of the best."""
+
 TITLES: dict[Metric, str] = {
     "val_bits_per_byte": "bits per byte",
     "val_loss": "validation loss",
@@ -33,3 +41,8 @@ def say_gain(metric: Metric, gain: float) -> str:
     if metric not in RELATIVE:
         return f"{gain:+.4f}"
     return f"{math.expm1(gain):+.1%}" if gain < 700 else "+inf%"
+
+
+def say_size(metric: Metric, difference: float) -> str:
+    """The size of a difference of merits, without a sign: `0.0123`, `5.1%`."""
+    return say_gain(metric, difference).lstrip("+")

@@ -61,6 +61,9 @@ class Search:
     n_trials: int
     """How many points to try."""
 
+    n_finalists: int = 3
+    """How many of the best are run again, on fresh seeds, to tell which one is best; 0: none."""
+
     sampler: Callable[[int], BaseSampler] = lambda seed: TPESampler(seed=seed)
     """Makes the sampler from the study's seed."""
 
@@ -71,6 +74,7 @@ class Search:
     def __post_init__(self) -> None:
         check.field_types(self)
         check.at_least(1, self, "n_trials")
+        check.at_least(0, self, "n_finalists")
         made = {"sampler": (self.sampler(0), BaseSampler), "pruner": (self.pruner(), BasePruner)}
         for name, (part, kind) in made.items():
             if not isinstance(part, kind):
@@ -87,8 +91,15 @@ class Study:
     metric: Metric = "val_bits_per_byte"
     """What ranks the cells. `val_loss` is refused where tokenizers differ."""
 
-    seeds: int = 1
-    """Runs of each cell; runs of unlike cells with one seed see the same text in one order."""
+    seeds: int | Literal["auto"] = "auto"
+    """Runs of each cell; runs of unlike cells with one seed see the same text in one order.
+
+    `auto` gives two to each, and more to those that no other cell beats, until the best is found
+    or there are twelve. A search gives each point one, and these to the best of its points.
+    """
+
+    matters: float | None = None
+    """The smallest difference that matters, as a share of the best; None: the metric's own."""
 
     first_seed: int = 0
     """Seeds count from here."""
@@ -100,13 +111,11 @@ class Study:
 
     def __post_init__(self) -> None:
         check.field_types(self)
-        check.at_least(1, self, "seeds")
+        if self.seeds != "auto":
+            check.at_least(1, self, "seeds")
         check.at_least(0, self, "first_seed")
-        if self.search is not None and self.seeds != 1:
-            raise ConfigError(
-                f"a search gives each point one seed but got seeds={self.seeds}; "
-                "measure its best again in a grid study"
-            )
+        if self.matters is not None and not 0 < self.matters < 1:
+            raise ConfigError(f"matters must be between 0 and 1 but got {self.matters}")
 
     def config(self, trial: Trial) -> RunConfig:
         """What `cell` makes of the trial's answers; `bench.cells.questions` checks what it asks.

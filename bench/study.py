@@ -64,8 +64,11 @@ class Duration(click.ParamType[Any]):
               show_default=True, help="Processes on this machine, or a Ray cluster.")  # fmt: skip
 @click.option("--address", metavar="HOST:PORT|auto", help="Of the Ray cluster; without it ray "
               "starts one here, for this command.")  # fmt: skip
-@click.option("--seeds", type=Seeds(), metavar="N|auto", help="Runs of each cell; auto adds seeds "
-              "until the lead is settled, or to a cap.")  # fmt: skip
+@click.option("--seeds", type=Seeds(), metavar="N|auto", help="Runs of each cell; auto gives each "
+              "two, and more to those that may be the best, until it is found, or to 12 [default: "
+              "the study's own, mostly auto].")  # fmt: skip
+@click.option("--matters", type=float, metavar="SHARE", help="The smallest difference that "
+              "matters, as a share of the best [default: 0.005; 0.02 for times].")  # fmt: skip
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Fix a field of the "
               "config for all cells: n_layer=2, dropout=0.1, bias=True, steps=500.")  # fmt: skip
 @click.option("--budget", "budgets", metavar="UNIT=AMOUNT", multiple=True, help="Train for that "
@@ -117,6 +120,7 @@ def _run(
     executor: Literal["local", "ray"],
     address: str | None,
     seeds: int | Literal["auto"] | None,
+    matters: float | None,
     settings: tuple[str, ...],
     budgets: tuple[str, ...],
     within: float | None,
@@ -163,6 +167,7 @@ def _run(
         executor=executor,
         address=address,
         seeds=seeds,
+        matters=matters,
         fresh=fresh,
     )
     if within is not None:

@@ -25,4 +25,4 @@ def cell(trial: Trial) -> RunConfig:
     return replace(BASE, model=replace(BASE.model, n_head=n_head, n_layer=n_layer))
 
 
-study = Study(cell, seeds=2)
+study = Study(cell)

@@ -29,4 +29,4 @@ def cell(trial: Trial) -> RunConfig:
     return replace(BASE, model=replace(BASE.model, kernel=kernel))
 
 
-study = Study(cell, metric="tokens_per_second", seeds=5)
+study = Study(cell, metric="tokens_per_second")

@@ -31,4 +31,4 @@ def cell(trial: Trial) -> RunConfig:
     )
 
 
-study = Study(cell, seeds=2)
+study = Study(cell)

@@ -30,4 +30,4 @@ def cell(trial: Trial) -> RunConfig:
     return replace(BASE, train=train)
 
 
-study = Study(cell, metric="tokens_per_second", seeds=5)
+study = Study(cell, metric="tokens_per_second")

@@ -27,4 +27,4 @@ def cell(trial: Trial) -> RunConfig:
     return MODERN.override(WITHOUT[choose(trial, "without", list(WITHOUT))])
 
 
-study = Study(cell, seeds=3)
+study = Study(cell)

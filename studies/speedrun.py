@@ -22,4 +22,4 @@ def cell(trial: Trial) -> RunConfig:
     return recipe.replace(train=train)
 
 
-study = Study(cell, metric="seconds_to_target", seeds=3)
+study = Study(cell, metric="seconds_to_target")

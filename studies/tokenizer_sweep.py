@@ -34,4 +34,4 @@ def cell(trial: Trial) -> RunConfig:
     return replace(BASE, tokenizer=TokenizerConfig(kind=kind, vocab_size=vocab_size))
 
 
-study = Study(cell, seeds=3)
+study = Study(cell)

@@ -59,7 +59,7 @@ ROOMS = (
     {"conclude"},
     {"conduct"},
     {"micro"},
-    {"speed", "study", "compare"},
+    {"speed", "study", "compare", "power"},
 )
 """The rooms of bench/ in the order of the data: each may import what stands before it."""
 

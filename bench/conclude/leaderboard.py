@@ -8,16 +8,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from bench.cells.grid import Dropped
 from bench.conclude.standings import Standings
-from bench.conclude.stats import CellComparison, Verdict
+from bench.conclude.stats import LOOKS, Gain, Race, Verdict
 from bench.ledger.outcome import Outcome
-from bench.metrics import TITLES, UNITS, Metric, say_gain
+from bench.metrics import TITLES, UNITS, Metric, say_gain, say_size
 from bench.system.fitted_table import Fitted
 from gpt.config import Budget
 
@@ -29,10 +28,10 @@ RANKED_BY: dict[Metric, str] = {
 }
 """Metric -> the column that holds it."""
 
-LEAD = "best ahead by"
-"""How the column of intervals is headed, after their level."""
+BEHIND = "behind the best"
+"""How the column of intervals is headed, before their level."""
 
-LEAST_FIRST = ("steps", "train s", "params", "context", "loss", "tokens/s", LEAD, "bits/byte")
+LEAST_FIRST = ("steps", "train s", "params", "context", "loss", "tokens/s", BEHIND, "bits/byte")
 """Columns that a narrow terminal does without, but for the one that ranks."""
 
 
@@ -41,7 +40,7 @@ def summarize(standings: Standings) -> pd.DataFrame:
 
     Columns: key, cell (its name), flags, seeds, bits_per_byte (mean), spread (standard deviation
     of bits_per_byte over seeds), loss, tokens_per_second, n_params, context_bytes, n_steps,
-    train_seconds, unreached (runs that never got to the target loss).
+    train_seconds.
     """
     if not standings.complete:
         return pd.DataFrame()
@@ -65,7 +64,6 @@ def summarize(standings: Standings) -> pd.DataFrame:
         context_bytes=("context_bytes", "first"),
         n_steps=("n_steps", "median"),
         train_seconds=("train_seconds", "mean"),
-        unreached=("metric", lambda values: np.isinf(values).sum()),
     )
     others = [cell for cell in cells.index if cell not in standings.order]
     cells.insert(0, "cell", [standings.names[cell] for cell in cells.index])
@@ -143,13 +141,13 @@ def _table(name: str, cells: pd.DataFrame, standings: Standings) -> Fitted:
         "steps": [f"{row.n_steps:.0f}" for row in rows],
         "train s": [f"{row.train_seconds:.1f}" for row in rows],
     }
-    intervals = any(lead.differences.n > 1 for lead in standings.leads.values())
-    lead = f"{LEAD} ({say_level(standings.rule.level)})" if intervals else LEAD
+    intervals = any(math.isfinite(lead.margin) for lead in standings.leads.values())
+    behind = f"{BEHIND} ({say_level(standings.rule.alpha)})" if intervals else BEHIND
     if standings.leads:
-        columns[lead] = [_say_lead_over(row.key, standings) for row in rows]
+        columns[behind] = [_say_behind(row.key, standings) for row in rows]
     if standings.leads or _flawed(cells, standings):
         columns["verdict"] = [_say_verdict(row.key, standings) for row in rows]
-    spare = (lead if heading == LEAD else heading for heading in LEAST_FIRST)
+    spare = (behind if heading == BEHIND else heading for heading in LEAST_FIRST)
     return Fitted(
         title=name,
         columns=columns,
@@ -169,12 +167,12 @@ def _short(count: float) -> str:
 
 
 def say_level(alpha: float) -> str:
-    """An interval's level, with as many digits as it takes: `99.5%`, `99.83%`."""
+    """An interval's level, with as many digits as it takes: `99%`, `99.5%`."""
     return f"{100 * (1 - alpha):.4g}%"
 
 
-def _say_lead_over(cell: str, standings: Standings) -> str:
-    """How far the best is ahead of a cell."""
+def _say_behind(cell: str, standings: Standings) -> str:
+    """How far a cell is behind the best."""
     lead = standings.leads.get(cell)
     return "" if lead is None else say_lead(standings.metric, lead)
 
@@ -187,9 +185,9 @@ def _say_verdict(cell: str, standings: Standings) -> str:
     return "best" if verdict is Verdict.BETTER else f"leads, {verdict}"
 
 
-def say_lead(metric: Metric, lead: CellComparison) -> str:
-    """The interval of a mean gain: `+0.0040 to +0.0206`; one seed has none, but the gain."""
-    ends = lead.interval if lead.differences.n > 1 else (lead.differences.mean,)
+def say_lead(metric: Metric, lead: Gain) -> str:
+    """The interval of a gain: `+0.0040 to +0.0206`; without evidence for one, the gain alone."""
+    ends = lead.interval if math.isfinite(lead.margin) else (lead.mean,)
     if any(map(math.isnan, ends)):
         return "—"
     return " to ".join(say_gain(metric, end) for end in ends)
@@ -200,43 +198,51 @@ def _conclusions(standings: Standings) -> list[str]:
         return [f"Not ranked: {standings.refusal}."]
     if not standings.leads:
         return []
-    best, runner_up = standings.order[:2]
+    best = standings.order[0]
     title, name = TITLES[standings.metric], standings.names[best]
-    verdict = standings.verdicts[best]
+    open_ = [cell for cell, v in standings.verdicts.items() if v is Verdict.UNDETERMINED]
+    rivals = [cell for cell in open_ if cell != best]
+    tied = [standings.names[c] for c, v in standings.verdicts.items() if v is Verdict.TIE]
     claim = {
         Verdict.BETTER: f"Best {title}: {name}.",
-        Verdict.TIE: f"{name} leads in {title}, but not by more than the noise.",
-    }.get(verdict, f"{name} leads in {title}; whether it is best is undetermined.")
-    open_ = [c for c, lead in standings.leads.items() if lead.verdict is Verdict.UNDETERMINED]
-    rival = open_[0] if open_ else runner_up
-    evidence = say_evidence(standings.metric, standings.leads[rival])
-    if rival != runner_up:
-        evidence = f"Against {standings.names[rival]}: {evidence}"
-    return [claim, evidence]
-
-
-def say_evidence(metric: Metric, lead: CellComparison) -> str:
-    """What a verdict rests on, and what it would take where there is none."""
-    n, rule, floor = lead.differences.n, lead.rule, lead.floor
-    seeds = f"{n} paired seed{'s' * (n != 1)}"
-    if n < rule.min_seeds:
-        needed = rule.min_seeds
-        return f"With {seeds} no winner can be named: it takes {needed} (--seeds {needed})."
-    unit = UNITS.get(metric, "")
-    look = f" at look {rule.look} of these cells" if rule.look > 1 else ""
-    parts = [
-        seeds,
-        f"Holm over all {lead.n_comparisons} pairs at alpha {rule.level:.2g}{look}"
-        if lead.n_comparisons > 1
-        else f"alpha {rule.level:.2g}{look}",
-        f"noise floor {say_gain(metric, floor.sd).lstrip('+')}{unit}, the SD of a cell's seeds",
-        f"a lead of {say_gain(metric, lead.detectable).lstrip('+')} would be found in "
-        f"{rule.power:.0%} of studies",
+        Verdict.TIE: f"{name} leads in {title}, in a tie with {', '.join(tied[1:])}.",
+    }.get(
+        standings.verdicts[best], f"{name} leads in {title}; whether it is best is undetermined."
+    )
+    return [
+        claim,
+        *(_say_open(rival, standings) for rival in rivals[:1]),
+        say_noise(standings.metric, standings.race),
     ]
-    evidence = "; ".join(parts) + "."
-    if lead.verdict is Verdict.UNDETERMINED and lead.seeds_needed is not None:
-        evidence += f" About {lead.seeds_needed} seeds would settle it."
-    return evidence
+
+
+def _say_open(rival: str, standings: Standings) -> str:
+    """What stands against the leader, and what it would take to tell."""
+    lead = standings.leads[rival]
+    sentence = f"{standings.names[rival]} may be as good or better"
+    needed = standings.race.seeds_needed(standings.order[0], rival)
+    if needed is None:
+        return f"{sentence}: that takes further seeds (--seeds auto)."
+    more = f"; {LOOKS[-1]} would hardly tell" if standings.is_hopeless else ""
+    return f"{sentence} by {lead.n} seeds{more}; about {needed} would (--seeds {needed})."
+
+
+def say_noise(metric: Metric, race: Race) -> str:
+    """What the verdicts of a race rest on: what matters, the noise, and the intervals' level."""
+    parts = [
+        f"A difference below {say_size(metric, race.matters)}{UNITS.get(metric, '')} "
+        f"({100 * race.rule.matters:.3g}% of the best) doesn't matter"
+    ]
+    if race.noise is None or race.noise.freedom < 1:
+        parts.append("no two seeds were compared yet, so the noise is not known")
+    else:
+        sd = say_size(metric, math.sqrt(race.noise.pooled))
+        level = say_level(race.rule.alpha)
+        parts += [
+            f"seeds of one cell differ by {sd} (SD, {race.noise.freedom} degrees of freedom)",
+            f"the intervals hold with {level}, all together and at every look",
+        ]
+    return "; ".join(parts) + "."
 
 
 def _warnings(cells: pd.DataFrame, standings: Standings) -> list[str]:
@@ -256,11 +262,6 @@ def _warnings(cells: pd.DataFrame, standings: Standings) -> list[str]:
         remarks.append(
             f"Cells have {_short(few)} to {_short(many)} parameters: a lead is theirs too."
         )
-    remarks += [
-        f"{row.cell} never reached the target loss in {row.unreached} of {row.seeds} runs: its "
-        "train s are a whole budget, not the time to get there."
-        for row in cells[cells.unreached > 0].itertuples()
-    ]
     beside = {entry.facts.get("runs_side_by_side", 1) for entry in standings.complete}
     if beside != {1}:
         counts = " or ".join(map(str, sorted(beside)))

@@ -1,46 +1,55 @@
-"""How often was a ledger looked at? Each look at further runs is a further chance of a false
-difference, so the chance that a rule allows is shared out among all looks, for ever: the k-th
-gets a k(k + 1)-th of it, and all together never more than the whole. A ledger keeps its looks, so
-a later command pays for those of the earlier ones.
+"""A look at a ledger: who leads by the runs that are there, and what it costs to have looked.
 
-A look is a board that could have named a winner. The same runs shown again are no further look.
+Each look at further runs is a further chance of a false difference, so it is paid for
+(`bench.conclude.stats.spending`). A ledger keeps what its looks saw, so that a later command pays
+for those of the earlier ones, and the same verdicts come out of the same runs for ever. The same
+runs shown again are no further look.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
 
-from bench.conclude.standings import RULED_OUT, Standings
-from bench.conclude.stats import Rule
-from bench.ledger.ledger import Entry, Ledger
-from bench.ledger.outcome import Outcome
-from bench.metrics import Metric
-from bench.system.identity import digest_of
-
-
-def look_at(ledger: Ledger, metric: Metric) -> Standings:
-    """The standings of a ledger, at what is left of the chance of a false difference."""
-    entries = ledger.entries()
-    rule = rule_at(ledger.looks, entries)
-    standings = Standings(entries=entries, metric=metric, rule=rule)
-    if standings.can_judge:
-        ledger.keep_look(evidence_of(entries))
-    return standings
+from bench.conclude.standings import Standings
+from bench.conclude.stats import Look, Rule
+from bench.ledger.ledger import Ledger
+from bench.metrics import MATTERS, RELATIVE, Metric
+from bench.spec import Study
 
 
-def rule_at(looks: Sequence[str], entries: Iterable[Entry], alpha: float | None = None) -> Rule:
-    """The rule for these runs: that of the look at which they were seen, or of the next one.
+def rule_of(metric: Metric, matters: float | None = None, alpha: float | None = None) -> Rule:
+    """The rule for a metric.
 
     Args:
-        looks: what was seen so far, as `evidence_of` names it.
-        alpha: chance of any false difference at all looks together.
+        matters: smallest difference that matters, as a share; None: the metric's own.
+        alpha: chance of any false difference, at all looks together; None: 1%.
     """
-    seen = evidence_of(entries)
-    look = looks.index(seen) if seen in looks else len(looks)
-    rule = Rule() if alpha is None else Rule(alpha=alpha)
-    return replace(rule, look=look + 1)
+    rule = Rule(
+        matters=MATTERS[metric] if matters is None else matters, relative=metric in RELATIVE
+    )
+    return rule if alpha is None else replace(rule, alpha=alpha)
 
 
-def evidence_of(entries: Iterable[Entry]) -> str:
-    """A name of the runs that verdicts rest on, which changes with each further one."""
-    counted = (e for e in entries if e.outcome in (Outcome.COMPLETE, *RULED_OUT))
-    return digest_of(*sorted(f"{e.cell} {e.config.train.seed} {e.outcome}" for e in counted))
+def standings_of(ledger: Ledger, study: Study) -> Standings:
+    """The standings at the looks that were taken; further runs count for means alone."""
+    return Standings(
+        entries=ledger.entries(),
+        metric=study.metric,
+        rule=rule_of(study.metric, study.matters),
+        looks=as_looks(ledger.looks),
+    )
+
+
+def look_at(ledger: Ledger, study: Study, n_seeds: int) -> Standings:
+    """The standings when all cells in the race have so many seeds: a further look at that."""
+    standings = standings_of(ledger, study)
+    look = standings.look_due(n_seeds)
+    if look is None:
+        return standings
+    ledger.keep_look(asdict(look))
+    return replace(standings, looks=[*standings.looks, look])
+
+
+def as_looks(kept: Sequence[Any]) -> list[Look]:
+    """Looks as a ledger keeps them; an earlier version kept digests, which say nothing now."""
+    return [Look(**look) for look in kept if isinstance(look, dict)]

@@ -9,6 +9,7 @@ never written.
 """
 
 import difflib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,10 +18,10 @@ import optuna
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from bench.conclude.leaderboard import say_evidence, say_lead, say_level
-from bench.conclude.looks import evidence_of, rule_at
+from bench.conclude.leaderboard import say_lead, say_level, say_noise
+from bench.conclude.looks import as_looks, rule_of
 from bench.conclude.standings import RULED_OUT, flaws_of, merits_of, names_of, refuse_unlike
-from bench.conclude.stats import CellComparison, Verdict, compare_cells
+from bench.conclude.stats import Gain, Look, Race, Rule, Verdict, share_of_next
 from bench.ledger.entries import Entry, Reading
 from bench.ledger.ledger import Ledger
 from bench.ledger.outcome import Outcome
@@ -53,7 +54,13 @@ class Side:
 
 
 def compare(
-    study: str, against: str | None, cells: tuple[str, str], metric: Metric, alpha: float
+    study: str,
+    against: str | None,
+    cells: tuple[str, str],
+    metric: Metric,
+    *,
+    alpha: float,
+    matters: float | None = None,
 ) -> RenderableType:
     """The two cells seed by seed, and what may be said of them.
 
@@ -62,11 +69,13 @@ def compare(
         against: another, to which the second cell belongs.
         cells: their labels or keys.
         alpha: chance of any false difference, at all looks at the study together.
+        matters: smallest difference that matters, as a share; None: the metric's own.
 
     Raises:
         ConfigError: there is no such ledger or cell, or the two can't be compared.
         MachineError: a ledger can't be read.
     """
+    rule = rule_of(metric, matters, alpha)
     study, against = _named(study), against and _named(against)
     first = _read(study)
     second = first if against is None or _path(against) == _path(study) else _read(against)
@@ -79,25 +88,23 @@ def compare(
     if first is not second:
         one, other = (_renamed(side, i) for i, side in enumerate((one, other), start=1))
     refuse_unlike([*one.complete, *other.complete], metric)
-    rule = max(
-        (rule_at(ledger.looks, ledger.entries, alpha) for ledger in (first, second)),
-        key=lambda rule: rule.look,
-    )
-    if first is second:
-        family = merits_of(_family(first.entries, one, other, metric), metric)
-        comparisons, keys = compare_cells(family, rule), (one.cell, other.cell)
-    else:
-        sides = [merits_of(side.complete, metric)[side.cell] for side in (one, other)]
-        comparisons = compare_cells(dict(zip("12", sides, strict=True)), rule)
-        keys = ("1", "2")
-    comparison = comparisons[keys]
     flaws = "; ".join(f"{side.name} {side.flaw}" for side in (one, other) if side.flaw)
     if flaws:
         said = f"{flaws}: such a cell is not better than another, whatever its other runs say."
         return Group(_table(one, other, metric), Text(said))
-    remarks = [say_evidence(metric, comparison)]
-    judged = all(evidence_of(ledger.entries) in ledger.looks for ledger in (first, second))
-    if comparison.differences.n >= rule.min_seeds and not judged:
+    if first is second:
+        race = _race_within(first, one, other, metric, rule)
+        keys = (one.cell, other.cell)
+    else:
+        race, keys = _race_between(one, other, metric, rule), ("1", "2")
+    ahead, behind = (one, other), keys
+    if race.gain(*keys).mean < 0:
+        ahead, behind = ahead[::-1], behind[::-1]
+    gain = race.gain(*behind)
+    remarks = [say_noise(metric, race)]
+    if gain.verdict is Verdict.UNDETERMINED:
+        remarks.insert(0, _say_needed(gain, race.seeds_needed(*behind)))
+    if race.is_behind(keys):
         remarks.append(
             "No board has judged all of these runs yet: whoever looks often at a study under way "
             "sees differences that are not there."
@@ -106,13 +113,38 @@ def compare(
         remarks.append("Whole runs, not taken in turn: a drift may remain.")
     return Group(
         _table(one, other, metric),
-        Text(
-            _say(other, one, metric, comparisons[keys[::-1]])
-            if comparison.differences.mean < 0
-            else _say(one, other, metric, comparison)
-        ),
+        Text(_say(*ahead, metric, gain, alpha)),
         *(Text(remark, style="dim") for remark in remarks),
     )
+
+
+def _race_within(ledger: Reading, one: Side, other: Side, metric: Metric, rule: Rule) -> Race:
+    """The race of the study, of which the two are cells: nobody picks two without looking."""
+    merits = merits_of(_family(ledger.entries, one, other, metric), metric)
+    return Race(merits, as_looks(ledger.looks), rule)
+
+
+def _race_between(one: Side, other: Side, metric: Metric, rule: Rule) -> Race:
+    """A race of two cells of unlike studies, looked at once."""
+    merits = {
+        key: merits_of(side.complete, metric)[side.cell]
+        for key, side in zip("12", (one, other), strict=True)
+    }
+    n_seeds = max(len(merits["1"].keys() & merits["2"].keys()), 1)
+    look = Look(
+        n_seeds=n_seeds,
+        share=share_of_next(n_seeds),
+        runs={key: sorted(runs) for key, runs in merits.items()},
+    )
+    return Race(merits, [look], rule)
+
+
+def _say_needed(gain: Gain, needed: int | None) -> str:
+    """What it would take to tell."""
+    seeds = f"{gain.n} paired seed{'s' * (gain.n != 1)}"
+    if needed is None:
+        return f"With {seeds} nothing can be told yet: run the study with --seeds auto."
+    return f"With {seeds} it can't be told; about {needed} would (--seeds {needed})."
 
 
 def _named(study: str) -> str:
@@ -206,13 +238,13 @@ def _word(run: Entry | None) -> str:
     return str(run.outcome) if run is not None and run.outcome in RULED_OUT else "—"
 
 
-def _say(one: Side, other: Side, metric: Metric, comparison: CellComparison) -> str:
+def _say(one: Side, other: Side, metric: Metric, gain: Gain, alpha: float) -> str:
     """By how much the one is ahead, which is the better by its mean."""
     verdict = {
         Verdict.BETTER: f"{one.name} is better",
         Verdict.WORSE: f"{other.name} is better",
         Verdict.TIE: "a tie",
         Verdict.UNDETERMINED: "undetermined",
-    }[comparison.verdict]
-    level = f" ({say_level(comparison.rule.level)} interval)" * (comparison.differences.n > 1)
-    return f"{one.name} is ahead by {say_lead(metric, comparison)}{level}: {verdict}."
+    }[gain.verdict]
+    level = f" ({say_level(alpha)} interval)" * math.isfinite(gain.margin)
+    return f"{one.name} is ahead by {say_lead(metric, gain)}{level}: {verdict}."

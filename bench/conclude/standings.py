@@ -5,14 +5,14 @@ whoever asks: a rank is a claim. Outside stand lossy tokenizers, for they threw 
 cells of which a run diverged, for the runs that are left are those that happened to survive.
 """
 
-import statistics
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from bench.conclude.budgets import require_equal_budgets
-from bench.conclude.stats import CellComparison, Rule, Verdict, compare_cells
+from bench.conclude.stats import Gain, Look, Race, Rule, Verdict, share_of_look
 from bench.ledger.ledger import Entry
 from bench.ledger.outcome import Outcome
 from bench.metrics import RELATIVE, Metric, merit
@@ -106,7 +106,10 @@ class Standings:
     """All of the ledger, whatever became of them."""
 
     metric: Metric
-    rule: Rule = field(default_factory=Rule)
+    rule: Rule
+
+    looks: Sequence[Look] = ()
+    """The looks at these runs and at those before them, see `bench.conclude.looks`."""
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -116,7 +119,20 @@ class Standings:
     @cached_property
     def flaws(self) -> dict[str, str]:
         """Cell -> what rules it out."""
-        return flaws_of(self.entries)
+        return self._unreached | flaws_of(self.entries)
+
+    @cached_property
+    def _unreached(self) -> dict[str, str]:
+        """Cell -> in how many seeds it has no finite value, such as the time to a loss."""
+        values: dict[str, list[float]] = {}
+        for entry in self.complete:
+            values.setdefault(entry.cell, []).append(entry.summary[self.metric])
+        n_without = {cell: sum(map(math.isinf, found)) for cell, found in values.items()}
+        return {
+            cell: f"did not reach the target in {n} of {len(values[cell])} seeds"
+            for cell, n in n_without.items()
+            if n
+        }
 
     @cached_property
     def complete(self) -> list[Entry]:
@@ -139,57 +155,58 @@ class Standings:
         return None
 
     @cached_property
+    def race(self) -> Race:
+        """The ranked cells at the looks; of no cells where they can't be ranked."""
+        merits = {} if self.refusal else merits_of(self.ranked, self.metric)
+        return Race(merits, self.looks, self.rule)
+
+    @cached_property
     def order(self) -> list[str]:
-        """Cells that count, best mean first; as they were begun if they can't be ranked."""
-        merits = merits_of(self.ranked, self.metric)
-        if self.refusal is not None:
-            return list(merits)
-        means = {cell: statistics.fmean(values.values()) for cell, values in merits.items()}
-        return sorted(means, key=means.__getitem__, reverse=True)
+        """Cells that count, best first; as they were begun if they can't be ranked."""
+        return self.race.order or list(merits_of(self.ranked, self.metric))
 
     @cached_property
-    def leads(self) -> dict[str, CellComparison]:
-        """Each cell but the best -> the best against it; empty if they can't be ranked."""
-        if self.refusal is not None or len(self.order) < 2:
-            return {}
-        comparisons = compare_cells(merits_of(self.ranked, self.metric), self.rule)
-        best, *rivals = self.order
-        return {rival: comparisons[best, rival] for rival in rivals}
+    def leads(self) -> dict[str, Gain]:
+        """Each cell but the best -> the best's gain over it; empty if they can't be ranked."""
+        best, *rivals = self.race.order or [""]
+        return {rival: self.race.gain(best, rival) for rival in rivals}
 
-    @cached_property
+    @property
     def verdicts(self) -> Mapping[str, Verdict]:
-        """Cell -> what may be said of it: of the best against all others, of those against it.
-
-        The best is better if it is better than every other, and a tie if it ties with those that
-        it does not beat; while one of them is undetermined, it is too. Empty where nothing can be
-        compared.
-        """
-        if not self.leads:
-            return {}
-        of_best = {lead.verdict for lead in self.leads.values()}
-        best = Verdict.UNDETERMINED
-        if of_best <= {Verdict.BETTER, Verdict.TIE}:
-            best = Verdict.TIE if Verdict.TIE in of_best else Verdict.BETTER
-        rivals = {cell: lead.verdict.mirrored for cell, lead in self.leads.items()}
-        return {self.order[0]: best, **rivals}
+        """Cell -> what may be said of it; empty where nothing can be compared."""
+        return self.race.verdicts
 
     @cached_property
     def words(self) -> Mapping[str, str]:
         """Cell -> its verdict, or why it has none: what is recorded of it. Empty for one alone."""
         if len(self.names) < 2 and not self.flaws:
             return {}
-        said = {cell: str(verdict) for cell, verdict in self.verdicts.items()}
+        said = {cell: self._say(cell, verdict) for cell, verdict in self.verdicts.items()}
         return {cell: said.get(cell, self.flaws.get(cell, "not ranked")) for cell in self.names}
 
-    @property
-    def can_judge(self) -> bool:
-        """Whether there is evidence enough for some verdict, whichever."""
-        return any(lead.differences.n >= self.rule.min_seeds for lead in self.leads.values())
+    def _say(self, cell: str, verdict: Verdict) -> str:
+        n_seeds = self.race.dropped.get(cell)
+        if n_seeds is None or n_seeds == self.looks[-1].n_seeds:
+            return str(verdict)
+        return f"{verdict}, dropped after {n_seeds} seeds"
+
+    def look_due(self, n_seeds: int) -> Look | None:
+        """The look at so many seeds of each cell in the race; None where there was one."""
+        if len(self.race.merits) < 2 or any(look.n_seeds >= n_seeds for look in self.looks):
+            return None
+        runs = {cell: sorted(found) for cell, found in self.race.merits.items()}
+        share = share_of_look(n_seeds, [look.share for look in self.looks])
+        return Look(n_seeds=n_seeds, share=share, runs=runs) if share else None
 
     @property
     def settled(self) -> bool:
-        """Whether more seeds would tell no more: the best is best, or tied; or none is ranked."""
-        return not self.leads or self.verdicts[self.order[0]] is not Verdict.UNDETERMINED
+        """Whether the best is best, or tied; or none is ranked."""
+        return self.race.settled
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether seeds up to the cap of a race would not tell."""
+        return self.race.is_hopeless()
 
 
 def _refuse_two(what: str, found: Mapping[str, Entry]) -> None:

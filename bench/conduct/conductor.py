@@ -1,6 +1,5 @@
 """From a plan to its end: run what is left, if anything is, and show what came of it."""
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,20 +8,21 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
 
+from bench.cells.grid import Cell
 from bench.conclude import leaderboard
-from bench.conclude.looks import look_at
+from bench.conclude.looks import look_at, standings_of
 from bench.conclude.standings import Standings
 from bench.conduct.confirmation import confirmation, leading_cell, show_confirmation
-from bench.conduct.finished import FinishedSession
+from bench.conduct.finals import finals
+from bench.conduct.finished import FinishedSession, FinishedWork
 from bench.conduct.plan import Command, Plan, make_plan
 from bench.ledger.journal_file import FrozenError
-from bench.ledger.ledger import Ledger
 from bench.record.database import count_runs, store_address
 from bench.system import identity
 from bench.system.console import open_console
 
 if TYPE_CHECKING:
-    from bench.conduct.session import Session
+    from bench.conduct.session import Session, Work
 
 RECORDED_WIDTH = 140
 """Characters in a line of a board in MLflow's notes."""
@@ -71,7 +71,8 @@ def run_study(command: Command, console: Console) -> Result:
     if plan.journal.is_file() and not command.fresh:
         said: list[Callable[[], None]] = []
         with suppress(FrozenError):  # raised where something is left to do
-            result = _conclude(command, plan, FinishedSession(command, plan), console, said.append)
+            finished = FinishedSession(command, plan)
+            result = Conductor(finished, console, said.append).conclude(command, plan)
             for say in said:
                 say()
             return result
@@ -80,87 +81,130 @@ def run_study(command: Command, console: Console) -> Result:
 
     with start_session(command, plan) as session:
         foresee_study(command, plan, session)
-        return _conclude(command, plan, session, console, lambda say: say())
+        return Conductor(session, console, lambda say: say()).conclude(command, plan)
 
 
-def _conclude(
-    command: Command,
-    plan: Plan,
-    session: "Session | FinishedSession",
-    console: Console,
-    then: Callable[[Callable[[], None]], None],
-) -> Result:
-    """Run what is left, look after look, and say what came of it.
+class Conductor:
+    """Takes a command's plans to their end, one after another.
 
     Args:
         then: calls what prints, now or later.
     """
 
-    def say(what: RenderableType, *, soft_wrap: bool = False) -> None:
-        then(partial(console.print, what, soft_wrap=soft_wrap))
+    def __init__(
+        self,
+        session: "Session | FinishedSession",
+        console: Console,
+        then: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self._session = session
+        self._console = console
+        self._then = then
+        self._views: dict[str, str] = {}
+        self._missing: list[str] = []
+        self._idle = self._complete = True
 
-    interruption = session.interruption
-    missing: list[str] = []
-    shown = None
-    for seeds in plan.looks:
-        plan = dataclasses.replace(plan, seeds=seeds)
-        fresh = command.fresh and seeds == plan.looks[0]  # a further look adds to the first
-        with session.run(plan, fresh=fresh) as (ledger, recorder):
-            standings = look_at(ledger, plan.study.metric)
-            dropped = [*plan.grid.dropped, *ledger.dropped()]
-            board = leaderboard.show(plan.title, standings, dropped)
-            changes = ledger.changes()
-            left_out = dict.fromkeys(sorted(ledger.left_out()), "left out")
+    def conclude(self, command: Command, plan: Plan) -> Result:
+        """Run what is left, look after look, and say what came of it."""
+        standings = self._race(plan, fresh=command.fresh)
+        if plan.study.search is not None and self._goes_on:
+            last = finals(plan, standings)
+            if last is not None:
+                plan, standings = last, self._race(last, fresh=command.fresh)
+        leader = leading_cell(plan, standings)
+        if leader is not None and self._goes_on:
+            self._confirm(plan, leader, standings, fresh=command.fresh)
+        self._say("\nBrowse it: mlflow ui")
+        for name, address in self._views.items():
+            self._say(f"  {name:<12} {address}", soft_wrap=True)
+        if report := self._session.report():
+            self._say(report, soft_wrap=True)
+        for why in self._missing:
+            self._say(f"Not all is recorded: {why}.", soft_wrap=True)
+        interruption = self._session.interruption
+        if interruption.requested:
+            self._say("Stopped. The same command goes on from here.")
+            return Result(standings=standings, exit_code=interruption.exit_code)
+        if self._idle and not self._missing:
+            self._say("Nothing was left to do.")
+        complete = self._complete and not self._missing
+        return Result(standings=standings, exit_code=0 if complete else EXIT_INCOMPLETE)
+
+    def _race(self, plan: Plan, *, fresh: bool) -> Standings:
+        """Give each cell that may be the best further seeds, until the best is found."""
+        interruption = self._session.interruption
+        cells = plan.grid.cells
+        seeds = {cell.key: plan.looks[0] for cell in cells}
+        with self._session.work_on(plan, fresh=fresh) as work:
+            for n_seeds in plan.looks:
+                ran = work.run(cells, seeds)
+                if interruption.requested:
+                    standings = standings_of(work.ledger, plan.study)
+                else:
+                    standings = look_at(work.ledger, plan.study, n_seeds)
+                dropped = [*plan.grid.dropped, *work.ledger.dropped()]
+                board = leaderboard.show(plan.title, standings, dropped)
+                ends = standings.settled or standings.is_hopeless
+                if ends or interruption.requested or n_seeds == plan.looks[-1]:
+                    break
+                seeds = dict.fromkeys(standings.race.left, plan.next_look(n_seeds))
+                if ran:
+                    self._say(board)
+            left_out = dict.fromkeys(sorted(work.ledger.left_out()), "left out")
             verdicts = {**left_out, **standings.words}
-            views = recorder.close(  # before it is printed, which may fail
-                _as_text(board),
-                verdicts=verdicts,
-                names=standings.names,
-                interrupted=interruption.requested,
-            )
-            missing += recorder.missing
-            if not missing and not interruption.requested:
-                _note_record(ledger, views, plan.study.metric, repr((verdicts, standings.names)))
-        if standings != shown:  # an earlier command may have gone further than this look
-            say(board)
-        shown = standings
+            said = repr((plan.study.metric, verdicts, standings.names))
+            views = self._close(work, _as_text(board), verdicts, standings.names, said)
+            self._views = self._views or views
+            changes = work.ledger.changes()
+        self._complete = self._complete and not dropped
+        self._say(board)  # when it is recorded, for this may fail
         if changes:
-            say(changes)
-        if missing or standings.settled or interruption.requested:
-            break
-    entries = list(standings.entries)
-    leader = leading_cell(plan, standings)
-    if leader is not None and not missing and not interruption.requested:
-        again = confirmation(plan, leader)
-        with session.run(again, fresh=command.fresh) as (ledger, recorder):
-            sentence = show_confirmation(plan, leader, entries, ledger.entries())
-            recorder.close(sentence, verdicts={}, names={}, interrupted=interruption.requested)
-            entries += ledger.entries()
-            missing += recorder.missing
-            if not missing and not interruption.requested:
-                _note_record(ledger, views, sentence)
-        say(sentence)
-    say("\nBrowse it: mlflow ui")
-    for name, address in views.items():
-        say(f"  {name:<12} {address}", soft_wrap=True)
-    if report := session.report():
-        say(report, soft_wrap=True)
-    for why in missing:
-        say(f"Not all is recorded: {why}.", soft_wrap=True)
-    if interruption.requested:
-        say("Stopped. The same command goes on from here.")
-        return Result(standings=standings, exit_code=interruption.exit_code)
-    if session.idle and not missing:
-        say("Nothing was left to do.")
-    answered = all(entry.outcome.answers for entry in entries)
-    complete = answered and not dropped and not missing
-    return Result(standings=standings, exit_code=0 if complete else EXIT_INCOMPLETE)
+            self._say(changes)
+        return standings
 
+    def _confirm(self, plan: Plan, leader: Cell, standings: Standings, *, fresh: bool) -> None:
+        """Measure the leader again, on fresh seeds and on the test part."""
+        again = confirmation(plan, leader, standings)
+        [cell] = again.grid.cells
+        with self._session.work_on(again, fresh=fresh) as work:
+            work.run([cell], {cell.key: again.looks[0]})
+            found = work.ledger.entries()
+            sentence = show_confirmation(plan, leader, standings.entries, found)
+            self._close(work, sentence, {}, {}, sentence)
+        self._say(sentence)
 
-def _note_record(ledger: Ledger, views: Mapping[str, str], *said: str) -> None:
-    """Keep in a ledger that all of it is recorded; of a frozen one, check that it was."""
-    held = count_runs(store_address(), ledger.id)
-    ledger.note("record", {"of": identity.digest_of(*said), "held": held, "views": dict(views)})
+    def _close(
+        self,
+        work: "Work | FinishedWork",
+        note: str,
+        verdicts: Mapping[str, str],
+        names: Mapping[str, str],
+        said: str,
+    ) -> dict[str, str]:
+        """Record what came of a plan, and keep in its ledger that it is recorded.
+
+        Args:
+            said: what is recorded again if it changes.
+        """
+        interrupted = self._session.interruption.requested
+        views = work.recorder.close(note, verdicts=verdicts, names=names, interrupted=interrupted)
+        self._missing += work.recorder.missing
+        if not self._missing and not interrupted:
+            held = count_runs(store_address(), work.ledger.id)
+            digest = identity.digest_of(said)
+            work.ledger.note("record", {"of": digest, "held": held, "views": dict(views)})
+        self._idle = self._idle and work.idle
+        entries = work.ledger.entries()
+        self._complete = self._complete and all(entry.outcome.answers for entry in entries)
+        return views
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether there is anything to be done after a plan."""
+        return not self._missing and not self._session.interruption.requested
+
+    def _say(self, what: RenderableType, *, soft_wrap: bool = False) -> None:
+        self._then(partial(self._console.print, what, soft_wrap=soft_wrap))
 
 
 def _as_text(board: object) -> str:

@@ -23,27 +23,30 @@ FRESH = MAX_SEEDS
 
 def leading_cell(plan: Plan, standings: Standings) -> Cell | None:
     """The cell that leads, if there is something to confirm: a ranking, and a test part."""
-    if plan.study.search or standings.metric != "val_bits_per_byte" or not standings.leads:
+    if standings.metric != "val_bits_per_byte" or not standings.leads:
         return None
     best = next(cell for cell in plan.grid.cells if cell.key == standings.order[0])
     return best if best.config.corpus.test_fraction else None
 
 
-def confirmation(plan: Plan, leader: Cell) -> Plan:
-    """The plan of one cell, on fresh seeds, that is measured on the test part.
+def confirmation(plan: Plan, leader: Cell, standings: Standings) -> Plan:
+    """The plan of one cell, on as many fresh seeds as it had, that is measured on the test part.
 
     Its runs carry a name of their own, for whoever groups recorded runs by cell.
     """
     config = leader.config.replace(
         train=dataclasses.replace(leader.config.train, measure_test=True)
     )
+    n_seeds = len(standings.race.merits[leader.key])
     cell = Cell(params=leader.params, config=config, label=f"{leader.label} (confirmation)")
     return dataclasses.replace(
         plan,
         part=f"test-{leader.key}",
+        part_title="the best again, on the test part",
+        looks=(n_seeds,),
         study=Study(
             lambda trial: config,  # noqa: ARG005
-            seeds=plan.seeds,
+            seeds=n_seeds,
             first_seed=plan.study.first_seed + FRESH,
         ),
         grid=Grid(cells=[cell], dropped=[]),

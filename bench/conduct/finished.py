@@ -5,10 +5,11 @@ is left to run, to record or to say anew, something would be written, and the lo
 nothing is imported that takes seconds, and no text is made ready; only its digest is compared.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from bench.cells.grid import Cell
 from bench.conduct.plan import Command, Plan
 from bench.ledger.journal_file import FrozenError
 from bench.ledger.ledger import Ledger
@@ -34,10 +35,25 @@ class FinishedRecord:
         return self.views
 
 
+@dataclass(frozen=True, kw_only=True)
+class FinishedWork:
+    """A study of which nothing is left."""
+
+    ledger: Ledger
+    recorder: FinishedRecord
+    idle: bool = True
+
+    def run(self, cells: Sequence[Cell], seeds: Mapping[str, int]) -> bool:
+        """Raise `FrozenError` if anything is missing; else False."""
+        self.ledger.enqueue(cells, seeds)
+        if self.ledger.n_left():
+            raise FrozenError
+        return False
+
+
 class FinishedSession:
     """Hands over ledgers of which nothing is left, and raises `FrozenError` at others."""
 
-    idle = True
     interruption = _NoInterruption()
 
     def __init__(self, command: Command, plan: Plan) -> None:
@@ -53,20 +69,18 @@ class FinishedSession:
         return ""
 
     @contextmanager
-    def run(self, plan: Plan, *, fresh: bool) -> Iterator[tuple[Ledger, FinishedRecord]]:
-        """Open a plan's ledger, if all of it is done and recorded."""
+    def work_on(self, plan: Plan, *, fresh: bool) -> Iterator[FinishedWork]:
+        """Open a plan's ledger, if all of it is recorded."""
         if fresh or not plan.journal.is_file() or plan.unsent.exists():
             raise FrozenError
         with Ledger.open(
             plan.journal,
             plan.study,
-            seeds=plan.seeds,
             overrides=plan.overrides,
             identity=identity.of_runs(self._digests) | plan.space,
             frozen=True,
         ) as ledger:
-            ledger.enqueue(plan.grid.cells)
             record = ledger.noted("record")
-            if ledger.n_left() or record is None or record["held"] is None:
+            if record is None or record["held"] is None:
                 raise FrozenError
-            yield ledger, FinishedRecord(views=record["views"])
+            yield FinishedWork(ledger=ledger, recorder=FinishedRecord(views=record["views"]))

@@ -11,15 +11,13 @@ from bench.cells.catalog import find_study
 from bench.cells.grid import Grid, cells_of
 from bench.cells.settings import settle
 from bench.conclude.standings import refuse_unfair_metric
+from bench.conclude.stats import LOOKS
 from bench.ledger.paths import STORE, ledger_path
 from bench.spec import MAX_SEEDS, Study
 from bench.system import identity
 from gpt.config.run import field_name
 from gpt.corpora import KNOWN
 from gpt.errors import ConfigError
-
-AUTO_LOOKS = (5, 8, 12)
-"""Seeds after which `--seeds auto` looks whether the lead is settled; the last is its cap."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +34,7 @@ class Command:
     """Of a cluster; None: one on this machine, for this command."""
 
     seeds: int | Literal["auto"] | None = None
+    matters: float | None = None
     fresh: bool = False
 
 
@@ -46,10 +45,10 @@ class Plan:
     name: str
     description: str
     study: Study
-    seeds: int
     overrides: Mapping[str, str]
     looks: tuple[int, ...]
-    """Seeds after which the standings are looked at: the last of them, or sooner if settled."""
+    """Seeds of each cell after which the standings are looked at; where the best is found before
+    the last of them, no more are run."""
 
     grid: Grid
     """A grid's cells; of a search, a few points of its space."""
@@ -57,11 +56,18 @@ class Plan:
     part: str = ""
     """Names what is run apart from the study's own grid, in a ledger of its own."""
 
+    part_title: str = ""
+    """The same in words."""
+
     @property
     def n_runs(self) -> int:
-        """Runs of the whole study, done or not."""
+        """Runs at the first look, done or not; of a search, its points."""
         search = self.study.search
-        return search.n_trials if search else len(self.grid.cells) * self.seeds
+        return search.n_trials if search else len(self.grid.cells) * self.looks[0]
+
+    def next_look(self, n_seeds: int) -> int:
+        """The seeds of the look after that at so many; the last look has none after it."""
+        return next((look for look in self.looks if look > n_seeds), n_seeds)
 
     @property
     def ledger_name(self) -> str:
@@ -86,7 +92,7 @@ class Plan:
         if "corpus" in given:
             given["corpus"] = Path(given["corpus"]).name
         settings = ", ".join(f"{key}={value}" for key, value in sorted(given.items()))
-        parts = (self.name, settings, self.part and "the best again, on the test part")
+        parts = (self.name, settings, self.part_title)
         return " · ".join(part for part in parts if part)
 
     @property
@@ -130,14 +136,15 @@ def make_plan(command: Command) -> Plan:
         file = find_study(command.study or "")
         study = file.load()
         name, description = file.name, file.description
-    looks = AUTO_LOOKS if command.seeds == "auto" else (command.seeds or study.seeds,)
-    if max(looks) > MAX_SEEDS:
+    seeds = study.seeds if command.seeds is None else command.seeds
+    if seeds != "auto" and seeds > MAX_SEEDS:
         raise ConfigError(
             f"seeds must be at most {MAX_SEEDS:,}, for the next ones measure the best again, but "
-            f"got {max(looks):,}"
+            f"got {seeds:,}"
         )
-    if study.search and looks != (1,):
-        raise ConfigError(f"a search gives each point one seed but got --seeds {command.seeds}")
+    study = replace(study, seeds=seeds)
+    if command.matters is not None:
+        study = replace(study, matters=command.matters)
     grid = cells_of(study, overrides)
     configs = [cell.config for cell in grid.cells]
     refuse_unfair_metric(study.metric, configs)
@@ -153,11 +160,19 @@ def make_plan(command: Command) -> Plan:
         name=name,
         description=description,
         study=study,
-        seeds=looks[0],
-        looks=looks,
+        looks=looks_of(study, len(grid.cells)),
         overrides=overrides,
         grid=grid,
     )
+
+
+def looks_of(study: Study, n_cells: int) -> tuple[int, ...]:
+    """Seeds after which a study is looked at; one for what has nothing to be compared with."""
+    if study.search is not None:
+        return (1,)
+    if study.seeds == "auto":
+        return LOOKS if n_cells > 1 else (1,)
+    return (study.seeds,)
 
 
 def under_budgets(command: Command, budgets: Sequence[Mapping[str, str]]) -> dict[str, Command]:

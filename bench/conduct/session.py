@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from bench.cells.grid import Cell
 from bench.conduct.plan import Command, Plan
 from bench.conduct.progress import Progress
 from bench.conduct.scheduler import Launch
@@ -35,6 +36,32 @@ from gpt.errors import MachineError
 
 
 @dataclass(kw_only=True)
+class Work:
+    """An open study: its ledger, its record, and the way to run more of it."""
+
+    ledger: Ledger
+    recorder: Recorder
+    launch: Launch
+    interruption: Interruption
+    idle: bool = True
+    """Whether nothing was left to run so far."""
+
+    def run(self, cells: Sequence[Cell], seeds: Mapping[str, int]) -> bool:
+        """Run what is missing of a grid's cells up to so many seeds, or all of a search.
+
+        Args:
+            seeds: cell, by its key -> how many it needs.
+
+        Returns whether anything was missing.
+        """
+        self.ledger.enqueue(cells, seeds)
+        missing = self.ledger.n_left() > 0
+        self.idle = self.idle and not missing
+        self.launch.run(self.interruption)
+        return missing
+
+
+@dataclass(kw_only=True)
 class Session:
     """What all plans of one command share."""
 
@@ -44,20 +71,17 @@ class Session:
     texts: Texts
     interruption: Interruption
     folder: Path
-    idle: bool = True
-    """Whether nothing was left to run so far."""
 
     _held: Mapping[str, str] = field(default_factory=dict)
     """What MLflow held of the ledger when it was opened: attempt -> name of its run."""
 
     @contextmanager
-    def run(self, plan: Plan, *, fresh: bool) -> Iterator[tuple[Ledger, Recorder]]:
-        """Open a plan's ledger and record, run what is left of it, and hand both over."""
+    def work_on(self, plan: Plan, *, fresh: bool) -> Iterator[Work]:
+        """Open a plan's ledger and record."""
         with (
             Ledger.open(
                 plan.journal,
                 plan.study,
-                seeds=plan.seeds,
                 overrides=plan.overrides,
                 identity=identity.of_runs(self.texts.corpora) | plan.space,
                 fresh=fresh,
@@ -70,10 +94,8 @@ class Session:
                 environment=identity.environment(),
             ) as recorder,
         ):
-            ledger.enqueue(plan.grid.cells)
             self._restore(recorder, ledger)
-            self.idle = self.idle and not ledger.n_left()
-            Launch(
+            launch = Launch(
                 ledger=ledger,
                 executor=self.executor,
                 recorder=recorder,
@@ -82,8 +104,10 @@ class Session:
                 texts=self.texts,
                 folders=self.folders,
                 folder=self.folder,
-            ).run(self.interruption)
-            yield ledger, recorder
+            )
+            yield Work(
+                ledger=ledger, recorder=recorder, launch=launch, interruption=self.interruption
+            )
 
     def report(self) -> str:
         """What the runs were forecast to take beside what they took, in a sentence or ""."""

@@ -16,11 +16,7 @@ def show_plan(plan: Plan, console: Console, forecast: Forecast | None = None) ->
     """
     search = plan.study.search
     runs = runs_of(plan)
-    title = f"{plan.title}: {plan.n_runs} runs" + (
-        f", searched; {len(plan.grid.cells)} points of its space:"
-        if search
-        else f" = {len(plan.grid.cells)} cells × {plan.seeds} seed{'s' * (plan.seeds != 1)}"
-    )
+    title = f"{plan.title}: {_say_size(plan)}"
     costs = forecast.costs if forecast else [None] * len(plan.grid.cells)
     rows = [("cell", "budget", "a run", "memory", "key")]
     rows += [
@@ -69,3 +65,14 @@ def _say_cost(cost: Cost | None) -> tuple[str, str]:
         return "—", "—"
     about = "" if cost.exact else "≈ "
     return f"{about}{say_seconds(cost.seconds)}", f"{cost.memory_bytes / 1e9:.2f} GB"
+
+
+def _say_size(plan: Plan) -> str:
+    """How many runs of what: `20 to 120 runs = 10 cells × 2 to 12 seeds`."""
+    n_cells = len(plan.grid.cells)
+    if plan.study.search:
+        return f"{plan.n_runs} runs, searched; {n_cells} points of its space:"
+    few, most = plan.looks[0], plan.looks[-1]
+    seeds = f"{few} seed{'s' * (few != 1)}" if few == most else f"{few} to {most} seeds"
+    runs = f"{n_cells * few}" + ("" if few == most else f" to {n_cells * most}")
+    return f"{runs} runs = {n_cells} cell{'s' * (n_cells != 1)} × {seeds}"

@@ -42,7 +42,7 @@ class Reading:
 
     entries: list[Entry]
 
-    looks: list[str]
+    looks: list[Any]
     """What was seen at each look, see `bench.conclude.looks`."""
 
 
@@ -100,7 +100,7 @@ def in_grid(study: optuna.Study, entries: Sequence[Entry]) -> tuple[list[Entry],
     return kept, gone
 
 
-def looks_of(study: optuna.Study) -> list[str]:
+def looks_of(study: optuna.Study) -> list[Any]:
     """What was seen at each look at verdicts."""
     return list(study.user_attrs.get("looks", []))
 

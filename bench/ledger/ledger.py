@@ -9,7 +9,7 @@ half of its runs could not be compared with the other half. A grid may change: i
 one by one, so what is complete is kept, what is new is run, and what is gone is left out.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,16 +59,12 @@ class Ledger(LedgerView):
     Args:
         study: the Optuna study that holds the runs.
         spec: what the study asks.
-        seeds: runs of each cell.
         overrides: `--set`, for the cells that a search will draw.
     """
 
-    def __init__(
-        self, study: optuna.Study, spec: Study, seeds: int, overrides: Mapping[str, str]
-    ) -> None:
+    def __init__(self, study: optuna.Study, spec: Study, overrides: Mapping[str, str]) -> None:
         super().__init__(study)
         self._spec = spec
-        self._seeds = seeds
         self._overrides = overrides
         self._cells: dict[str, Cell] = {}
         self._new: list[str] = []
@@ -80,7 +76,6 @@ class Ledger(LedgerView):
         path: Path,
         spec: Study,
         *,
-        seeds: int,
         overrides: Mapping[str, str],
         identity: Mapping[str, str],
         fresh: bool = False,
@@ -103,7 +98,7 @@ class Ledger(LedgerView):
             if replaced:
                 study.set_user_attr("replaced", replaced)
             refuse_change(study, identity)
-            ledger = cls(study, spec, seeds, overrides)
+            ledger = cls(study, spec, overrides)
             ledger._settle_running()
             yield ledger
 
@@ -127,17 +122,16 @@ class Ledger(LedgerView):
             raise MachineError(f"a ledger must hold a study but {path} is empty") from None
         return Reading(entries=in_grid(study, entries_of(study))[0], looks=looks_of(study))
 
-    def keep_look(self, evidence: str) -> None:
-        """Write down a look, unless it was the same before."""
-        if evidence not in self.looks:
-            self._study.set_user_attr("looks", [*self.looks, evidence])
+    def keep_look(self, look: Mapping[str, Any]) -> None:
+        """Write down what a look saw, see `bench.conclude.looks`."""
+        self._study.set_user_attr("looks", [*self.looks, look])
 
     def note(self, name: str, value: Any) -> None:
         """Keep something beside the runs, in what JSON can hold, unless it is what is kept."""
         if self.noted(name) != value:
             self._study.set_user_attr(f"note {name}", value)
 
-    def enqueue(self, cells: Iterable[Cell]) -> None:
+    def enqueue(self, cells: Sequence[Cell], seeds: Mapping[str, int] | int) -> None:
         """Queue what was begun and not ended, and of a grid, seed by seed, what is missing.
 
         Every other seed goes through the cells backwards, A B C C B A, so that a machine that
@@ -145,6 +139,7 @@ class Ledger(LedgerView):
 
         Args:
             cells: of a grid, as it is now; a search draws its own.
+            seeds: of each cell, by its key; those that are not named need no run.
         """
         for _ in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             self._study.tell(self._study.ask(), state=TrialState.FAIL)  # of an earlier launch
@@ -154,12 +149,14 @@ class Ledger(LedgerView):
                 if is_missing(tries):
                     self._study.enqueue_trial(point_of(tries[-1]))
             return
-        cells = list(cells)
         self._take_grid(cells)
+        if isinstance(seeds, int):
+            seeds = {cell.key: seeds for cell in cells}
         first = self._spec.first_seed
-        for seed in range(first, first + self._seeds):
+        for seed in range(first, first + max(seeds.values(), default=0)):
             for cell in cells if seed % 2 == 0 else reversed(cells):
-                if is_missing(attempts[cell.config.with_seed(seed).key]):
+                due = seed < first + seeds.get(cell.key, 0)
+                if due and is_missing(attempts[cell.config.with_seed(seed).key]):
                     self._queue(cell.key, seed)
 
     def changes(self) -> str:
@@ -249,7 +246,7 @@ class Ledger(LedgerView):
         if now != before:
             self._study.set_user_attr("grid", now)
         if before is not None:
-            self._new = [cell.label for cell in cells if cell.key not in before]
+            self._new += [cell.label for cell in cells if cell.key not in before]
 
     def _give_out(self, trial: optuna.Trial, name: str, config: RunConfig) -> Claim:
         trial.set_user_attr("label", name)

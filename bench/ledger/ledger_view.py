@@ -26,8 +26,8 @@ class LedgerView:
         return list(self._study.user_attrs.get("replaced", []))
 
     @property
-    def looks(self) -> list[str]:
-        """Names of the evidence at each look at verdicts, see `bench.conclude.looks`."""
+    def looks(self) -> list[Any]:
+        """What each look at verdicts saw, see `bench.conclude.looks`."""
         return looks_of(self._study)
 
     def noted(self, name: str) -> Any:

@@ -21,6 +21,9 @@ from gpt.config import RunConfig
 from gpt.training.loop import train
 from gpt.training.setup import set_up
 
+PLAIN_SEEDS = 5
+"""What each cell gets where the study itself would stop as soon as the best is found."""
+
 
 @click.command()
 @click.argument("name", metavar="STUDY")
@@ -31,7 +34,7 @@ def main(name: str, settings: tuple[str, ...]) -> None:
     tracker = Tracker("plain_loop", __doc__ or "")
     overrides = parse_settings(settings)
     for cell in enumerate_grid(study, overrides).cells:
-        for seed in range(study.seeds):
+        for seed in range(PLAIN_SEEDS if study.seeds == "auto" else study.seeds):
             run(cell.config.with_seed(seed), tracker)
 
 

@@ -78,5 +78,6 @@ def in_words(hint: Any) -> str:
         return f"one of {', '.join(get_args(hint))}"
     if get_origin(hint) is collections.abc.Callable:
         return "a function"
-    names = (part.__name__ for part in get_args(hint) or (hint,))
+    parts = get_args(hint) or (hint,)
+    names = (", ".join(get_args(p)) if get_origin(p) is Literal else p.__name__ for p in parts)
     return " or ".join(names).replace("NoneType", "None")

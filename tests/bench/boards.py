@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from bench.conclude.leaderboard import show
+from bench.conclude.looks import rule_of
 from bench.conclude.standings import Standings
 from bench.conclude.stats import Rule, Verdict
 from bench.ledger.ledger import Entry
@@ -98,8 +99,11 @@ UNLIKE: dict[str, tuple[Edit, Metric, str]] = {
 def standings(
     entries: list[Entry], metric: Metric = "val_bits_per_byte", rule: Rule | None = None
 ) -> Standings:
-    """Their standings, at one look unless told otherwise."""
-    return Standings(entries=entries, metric=metric, rule=rule or Rule())
+    """Their standings, at one look."""
+    found = Standings(entries=entries, metric=metric, rule=rule or rule_of(metric))
+    n_seeds = max((len(runs) for runs in found.race.merits.values()), default=0)
+    look = found.look_due(n_seeds)
+    return replace(found, looks=[look] if look else [])
 
 
 def order(of: Standings) -> list[str]:

@@ -169,12 +169,12 @@ def open_ledger(ledger_path: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
         with Ledger.open(
             ledger_path,
             study,
-            seeds=seeds or study.seeds,
             overrides={},
             identity=identity,
             fresh=fresh,
         ) as ledger:
-            ledger.enqueue([] if study.search else enumerate_grid(study, {}).cells)
+            cells = [] if study.search else enumerate_grid(study, {}).cells
+            ledger.enqueue(cells, seeds or (2 if study.seeds == "auto" else study.seeds))
             yield ledger
 
     return opened

@@ -135,7 +135,7 @@ class Workplace:
     def entries(self, name: str = "tiny") -> list[Entry]:
         """What a ledger says, read as the next launch would."""
         spec = Study(lambda trial: RunConfig())  # noqa: ARG005
-        with Ledger.open(self.journal(name), spec, seeds=1, overrides={}, identity={}) as ledger:
+        with Ledger.open(self.journal(name), spec, overrides={}, identity={}) as ledger:
             return ledger.entries()
 
     def at_work(self, run: object = "*", file: str = "model.safetensors") -> bool:

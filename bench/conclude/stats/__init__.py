@@ -1,33 +1,23 @@
 """What do the numbers allow one to say? Pure functions of numbers: no ledger, no study, no table.
 
-`verdict` holds the rule, `power` says what a number of repeats can find, `seeds` compares cells
-of a grid by the seeds that they share, `timings` compares times taken in turn.
+`noise` says how much runs of one cell differ, `intervals` by how much cells differ, `race` which
+cells need further seeds and what may be said of each, `spending` how looks share alpha.
 """
 
-from bench.conclude.stats.power import detectable_effect, power_of_t, repeats_needed
-from bench.conclude.stats.seeds import (
-    CellComparison,
-    NoiseFloor,
-    PairedDifferences,
-    compare_cells,
-    noise_floor,
-)
-from bench.conclude.stats.timings import TimingComparison, compare_timings
-from bench.conclude.stats.verdict import Rule, Verdict, holm, judge
+from bench.conclude.stats.race import Gain, Look, Merits, Race
+from bench.conclude.stats.spending import LOOKS, share_of_look, share_of_next
+from bench.conclude.stats.timings import race_timings
+from bench.conclude.stats.verdict import Rule, Verdict
 
 __all__ = [
-    "CellComparison",
-    "NoiseFloor",
-    "PairedDifferences",
+    "LOOKS",
+    "Gain",
+    "Look",
+    "Merits",
+    "Race",
     "Rule",
-    "TimingComparison",
     "Verdict",
-    "compare_cells",
-    "compare_timings",
-    "detectable_effect",
-    "holm",
-    "judge",
-    "noise_floor",
-    "power_of_t",
-    "repeats_needed",
+    "race_timings",
+    "share_of_look",
+    "share_of_next",
 ]

@@ -110,8 +110,10 @@ def test_what_a_cell_gets_wrong_ends_the_plan_with_its_line(make: Any, says: str
     ("options", "says"),
     [
         ({"metric": "accuracy"}, "metric must be one of val_bits_per_byte, .* but got 'accuracy'"),
-        ({"seeds": 2.5}, "seeds must be int but got 2.5"),
-        ({"seeds": True}, "seeds must be int but got True"),
+        ({"seeds": 2.5}, "seeds must be int or auto but got 2.5"),
+        ({"seeds": True}, "seeds must be int or auto but got True"),
+        ({"seeds": "many"}, "seeds must be int or auto but got 'many'"),
+        ({"matters": 0.0}, "matters must be between 0 and 1 but got 0.0"),
         ({"seeds": 0}, "seeds must be at least 1 but got 0"),
         ({"first_seed": -1}, "first_seed must be at least 0 but got -1"),
         ({"first_seed": "1"}, "first_seed must be int but got '1'"),

@@ -1,5 +1,6 @@
 """`bench.compare`: two cells of a ledger, or of two, and what is refused."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 from boards import APART, UNLIKE, ended, runs
 from click.testing import CliRunner
-from ledgers import Open, claims
+from ledgers import GRID, Open, claims
 
 from bench.compare import main
 from bench.conclude.looks import look_at
@@ -15,8 +16,15 @@ from bench.ledger.ledger import Entry, Ledger
 from bench.ledger.outcome import Outcome
 
 
-def record(open_ledger: Open, entries: list[Entry], seeds: int = 5, n_steps: int = 2000) -> None:
-    """Give the three cells of a tiny grid these runs' numbers."""
+def record(
+    open_ledger: Open,
+    entries: list[Entry],
+    seeds: int = 5,
+    n_steps: int = 2000,
+    *,
+    looked: bool = True,
+) -> None:
+    """Give the three cells of a tiny grid these runs' numbers, and look at them."""
     names = dict(zip(["n_head 1", "n_head 2", "n_head 4"], [*APART], strict=True))
     by_name = {(e.label, e.config.train.seed): e for e in entries}
     with open_ledger(seeds=seeds) as ledger:
@@ -24,6 +32,8 @@ def record(open_ledger: Open, entries: list[Entry], seeds: int = 5, n_steps: int
             entry = by_name[names[claim.label], claim.config.train.seed]
             summary = {**entry.summary, "n_steps": n_steps} if entry.summary else {}
             ledger.settle(claim, entry.outcome, facts=entry.facts, summary=summary)
+        if looked:
+            look_at(ledger, GRID, seeds)
 
 
 def compare(*arguments: str | Path) -> tuple[int, str]:
@@ -41,8 +51,8 @@ def test_two_cells_are_compared_seed_by_seed(open_ledger: Open, ledger_path: Pat
     assert "seed n_head 2 n_head 1 ahead by" in text
     assert "0 2.1" in text
     assert "n_head 1 is ahead by +0." in text
-    assert "(99.5% interval): n_head 1 is better." in text
-    assert "5 paired seeds; Holm over all 3 pairs at alpha 0.005" in text
+    assert "(99% interval): n_head 1 is better." in text
+    assert "doesn't matter; seeds of one cell differ by 0.0" in text
     assert ledger_path.read_bytes() == before
 
 
@@ -73,25 +83,40 @@ def test_one_seed_has_no_interval(open_ledger: Open, ledger_path: Path) -> None:
 
     assert code == 0
     assert "n_head 1 is ahead by +0.1935: undetermined." in text
-    assert "interval" not in text
-    assert "No board" not in text  # nothing was judged
+    assert "99%" not in text
+    assert "With 1 paired seed nothing can be told yet" in text
 
 
-def test_it_judges_at_the_level_of_the_board(open_ledger: Open, ledger_path: Path) -> None:
-    """Looked at with five seeds, then with six: the second look has a sixth of alpha."""
-    for seeds in (5, 6):
-        record(open_ledger, runs(APART, seeds), seeds)
-        _, text = compare(ledger_path, "n_head 1", "n_head 2")
-        assert "No board has judged all of these runs yet" in text
-        with open_ledger(seeds=seeds) as ledger:
-            board = look_at(ledger, "val_bits_per_byte")
-        code, text = compare(ledger_path, "n_head 1", "n_head 2")
-        assert code == 0
-        assert f"at alpha {board.rule.level:.2g}" in text
-        assert "No board" not in text
-    assert board.rule.level == pytest.approx(0.01 / 6)
-    assert "99.83% interval" in text
-    assert "at alpha 0.0083" in compare(ledger_path, "n_head 1", "n_head 2", "--alpha", "0.05")[1]
+def test_it_says_what_the_board_says(open_ledger: Open, ledger_path: Path) -> None:
+    """With five seeds, then with six that no board has seen, then with those."""
+    record(open_ledger, runs(APART, 5))
+    five = compare(ledger_path, "n_head 1", "n_head 2")[1]
+    assert "No board" not in five
+    ahead = re.compile(r"is ahead by \S+ to \S+ \(99% interval\): n_head 1 is better")
+    [said] = ahead.findall(five)
+
+    record(open_ledger, runs(APART, 6), 6, looked=False)
+    _, six = compare(ledger_path, "n_head 1", "n_head 2")
+    assert "No board has judged all of these runs yet" in six
+    assert said in six
+    with open_ledger(seeds=6) as ledger:
+        board = look_at(ledger, GRID, 6)
+    _, seen = compare(ledger_path, "n_head 1", "n_head 2")
+    assert said in seen  # a verdict once given stands
+    assert "No board" not in seen
+    assert [look.n_seeds for look in board.looks] == [5, 6]
+
+
+def test_its_level_and_what_matters_can_be_asked_for(open_ledger: Open, ledger_path: Path) -> None:
+    record(open_ledger, runs(APART))
+
+    def ask(*arguments: str) -> str:
+        return compare(ledger_path, "n_head 1", "n_head 2", *arguments)[1]
+
+    assert "(95% interval): n_head 1 is better." in ask("--alpha", "0.05")
+    assert "n_head 1 is better" not in ask("--matters", "0.2")
+    assert "a tie" in ask("--matters", "0.2")
+    assert "matters must be between 0 and 1" in ask("--matters", "3")
 
 
 def test_a_cell_of_which_a_seed_diverged_is_not_better(
@@ -107,8 +132,6 @@ def test_a_cell_of_which_a_seed_diverged_is_not_better(
     assert "is better." not in text
     _, text = compare(ledger_path, "n_head 2", "n_head 4")
     assert "n_head 2 is better." in text
-    assert "alpha" in text
-    assert "Holm" not in text  # of the two that are left
 
 
 def test_a_cell_is_compared_with_itself_of_another_ledger(
@@ -121,7 +144,7 @@ def test_a_cell_is_compared_with_itself_of_another_ledger(
     code, text = compare(ledger_path, "n_head 2", "n_head 2", "--against", old)
 
     assert code == 0
-    assert "n_head 2 (1) is ahead by +0.0000 to +0.0000 (99.5% interval): a tie." in text
+    assert "n_head 2 (1) is ahead by -0.0000 to +0.0000 (99% interval): a tie." in text
 
 
 def test_runs_of_two_ledgers_with_one_name_are_held_to_one_budget(
@@ -138,20 +161,17 @@ def test_runs_of_two_ledgers_with_one_name_are_held_to_one_budget(
     assert "n_head 2 (1) · seed 0 had 1,000 and n_head 2 (2) · seed 4 2,000" in text
 
 
-def test_two_ledgers_are_compared_at_the_level_of_the_one_that_was_looked_at_more_often(
+def test_two_of_unlike_ledgers_are_judged_by_the_seeds_that_they_share(
     open_ledger: Open, ledger_path: Path, tmp_path: Path
 ) -> None:
+    record(open_ledger, runs(APART, 8), 8)
     old = tmp_path / "old.journal"
-    for seeds in (5, 6):
-        record(open_ledger, runs(APART, seeds), seeds)
-        with open_ledger(seeds=seeds) as ledger:
-            look_at(ledger, "val_bits_per_byte")
-        if seeds == 5:
-            old.write_bytes(ledger_path.read_bytes())
+    ledger_path.rename(old)
+    record(open_ledger, runs(APART, 5, noise=0.005), 5)
 
-    for first, second in ((old, ledger_path), (ledger_path, old)):
-        text = compare(first, "n_head 1", "n_head 2", "--against", second)[1]
-        assert "alpha 0.0017 at look 2" in text
+    text = compare(old, "n_head 1", "n_head 2", "--against", ledger_path)[1]
+    assert "n_head 1 (1) is better." in text
+    assert "SD, 4 degrees of freedom" in text
 
 
 @pytest.mark.parametrize("against", [[], ["--against"]])

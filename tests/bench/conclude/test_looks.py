@@ -1,104 +1,110 @@
 """Each look at more runs is paid for, also by later commands; the same runs are one look."""
 
 import math
-from dataclasses import replace
+from collections.abc import Sequence
 
 import pytest
-from boards import APART, ended, run, runs
-from ledgers import Open, claims
+from boards import run
+from ledgers import GRID, Open, claims
 
-from bench.conclude.looks import evidence_of, look_at, rule_at
-from bench.conclude.stats import CellComparison, NoiseFloor, PairedDifferences, Rule, compare_cells
+from bench.conclude.looks import as_looks, look_at, rule_of, standings_of
+from bench.conclude.standings import Standings
+from bench.conclude.stats import LOOKS, share_of_look, share_of_next
+from bench.conclude.stats.spending import share_due
 from bench.ledger.outcome import Outcome
 
 
-def test_all_looks_there_may_ever_be_spend_no_more_than_alpha() -> None:
-    levels = [Rule(alpha=0.05, look=look).level for look in range(1, 10_001)]
-
-    assert levels[:3] == pytest.approx([0.05 / 2, 0.05 / 6, 0.05 / 12])
-    assert 0.0499 < math.fsum(levels) < 0.05
-    assert Rule(alpha=0.05).level == 0.05
-
-
-def test_another_seed_is_another_look_and_the_same_runs_are_not() -> None:
-    five, six = runs(APART, 5), runs(APART, 6)
-    looks = [evidence_of(five)]
-
-    assert rule_at([], five).look == 1
-    assert rule_at(looks, five).look == 1
-    assert rule_at(looks, six).look == 2
-    assert rule_at([*looks, evidence_of(six)], five).look == 1
-    assert rule_at(looks, list(reversed(five))).look == 1
-    assert rule_at(looks, ended(six, Outcome.INTERRUPTED, "good", 5)).look == 2
-    gone = [entry for entry in six if entry.config.train.seed < 5 or entry.label != "good"]
-    assert evidence_of(ended(six, Outcome.INTERRUPTED, "good", 5)) == evidence_of(gone)
-    assert evidence_of(ended(six, Outcome.DIVERGED, "good", 5)) != evidence_of(gone)
+def spend(*n_seeds: int) -> list[float]:
+    """What looks at so many seeds spend, one after another."""
+    spent: list[float] = []
+    for n in n_seeds:
+        spent.append(share_of_look(n, spent))
+    return spent
 
 
-def fill(open_ledger: Open, seeds: int) -> tuple[int, float]:
-    """Run three cells with so many seeds; the look that is then taken, and its level."""
+@pytest.mark.parametrize(
+    "looks", [LOOKS, (5,), range(2, 200), (*LOOKS, *range(13, 3000)), (4, 4, 4, 9), (2, 1_000_000)]
+)
+def test_all_looks_there_may_ever_be_spend_no_more_than_alpha(looks: Sequence[int]) -> None:
+    assert 0 < math.fsum(spend(*looks)) < 1
+
+
+def test_a_look_spends_what_is_due_by_its_seeds_whatever_was_looked_at_before() -> None:
+    for n in (*LOOKS, 7, 24, 100):
+        assert math.fsum(spend(*[m for m in LOOKS if m < n], n)) == pytest.approx(share_due(n))
+        assert spend(n)[0] == pytest.approx(share_due(n))
+    assert share_due(1) == 0
+    assert share_due(24) == pytest.approx((1 + share_due(12)) / 2)  # half of what is left
+
+
+def test_a_second_look_at_as_many_seeds_has_nothing_to_spend() -> None:
+    assert spend(5, 5)[1] == 0
+    assert spend(5, 4)[1] == 0
+
+
+def test_two_of_unlike_studies_pay_as_if_a_race_had_gone_before() -> None:
+    assert share_of_next(LOOKS[0]) == pytest.approx(spend(LOOKS[0])[0])
+    assert share_of_next(12) == pytest.approx(spend(*LOOKS)[-1])
+
+
+def fill(open_ledger: Open, seeds: int, but: int = 0) -> Standings:
+    """Run three cells with so many seeds, all but some, and look."""
     cells = {1: 1.9, 2: 2.1, 4: 2.3}
     with open_ledger(seeds=seeds) as ledger:
-        for claim in claims(ledger):
+        waiting = claims(ledger)
+        for claim in waiting[: len(waiting) - but]:
             n_head, seed = claim.config.model.n_head, claim.config.train.seed
             summary = run(0, "", seed, cells[n_head] + 0.001 * seed, n_steps=2000).summary
             ledger.settle(claim, Outcome.COMPLETE, facts={}, summary=summary)
-        found = look_at(ledger, "val_bits_per_byte")
-        assert len(ledger.looks) == found.rule.look - (not found.can_judge)
-    return found.rule.look, found.rule.level
+        if but:
+            return standings_of(ledger, GRID)
+        return look_at(ledger, GRID, seeds)
 
 
 def test_a_later_command_pays_for_the_looks_of_the_earlier_ones(open_ledger: Open) -> None:
-    assert fill(open_ledger, 3)[0] == 1  # too few seeds for a verdict: no look
-    assert fill(open_ledger, 4)[0] == 1
-    assert fill(open_ledger, 5) == (1, pytest.approx(0.01 / 2))
-    assert fill(open_ledger, 5) == (1, pytest.approx(0.01 / 2))  # shown again
-    assert fill(open_ledger, 8) == (2, pytest.approx(0.01 / 6))
-    assert fill(open_ledger, 12) == (3, pytest.approx(0.01 / 12))
-    assert fill(open_ledger, 12) == (3, pytest.approx(0.01 / 12))
+    def shares(found: Standings) -> list[float]:
+        return [look.share for look in found.looks]
+
+    first = fill(open_ledger, 2)
+    assert shares(first) == pytest.approx([share_due(2)])
+    assert shares(fill(open_ledger, 2)) == shares(first)  # shown again
+    assert shares(fill(open_ledger, 8)) == pytest.approx(spend(2, 8))
+    assert shares(fill(open_ledger, 5)) == pytest.approx(spend(2, 8))  # all of it was seen
+    assert shares(fill(open_ledger, 12)) == pytest.approx(spend(2, 8, 12))
 
 
-def test_interval_and_what_would_be_found_are_of_the_look_s_own_level() -> None:
-    merits = {
-        "one": {0: 2.0, 1: 2.1, 2: 1.9, 3: 2.05, 4: 1.95},
-        "other": {0: 1.2, 1: 0.7, 2: 1.1, 3: 0.6, 4: 1.4},
-        "third": dict.fromkeys(range(5), 1.0),
-    }
-    alone = compare_cells(merits, Rule(alpha=0.01))["one", "third"]
-    first = compare_cells(merits, Rule(alpha=0.01, look=1))["one", "third"]
-    half = compare_cells(merits, Rule(alpha=0.005))["one", "third"]
+def test_what_was_stopped_on_its_way_to_a_look_is_looked_at_when_it_is_there(
+    open_ledger: Open,
+) -> None:
+    before = fill(open_ledger, 2)
+    stopped = fill(open_ledger, 5, but=4)
 
-    assert first.interval == half.interval != alone.interval
-    assert first.detectable == half.detectable > alone.detectable
-    assert first.interval == first.differences.interval(0.005)
+    assert len(stopped.complete) > len(before.complete)
+    assert stopped.looks == before.looks
+    assert stopped.verdicts == before.verdicts
+    assert [look.n_seeds for look in fill(open_ledger, 5).looks] == [2, 5]
 
 
-def test_among_many_comparisons_a_verdict_takes_the_look_s_own_level_too() -> None:
-    """The interval is beyond any doubt, and Holm's correction leaves p at 0.008."""
-    alone = CellComparison(
-        differences=PairedDifferences(values=(1.0, 1.01, 0.99, 1.0, 1.02)),
-        p_adjusted=0.008,
-        n_comparisons=1000,
-        floor=NoiseFloor(sd=0.01, n_cells=46),
-        rule=Rule(alpha=0.01),
-    )
+def test_the_verdicts_of_earlier_looks_come_out_of_the_ledger_as_they_were(
+    open_ledger: Open,
+) -> None:
+    first = fill(open_ledger, 5)
+    later = fill(open_ledger, 12)
 
-    assert alone.verdict == "better"
-    assert replace(alone, rule=Rule(alpha=0.01, look=1)).verdict == "undetermined"
+    assert all(math.isfinite(lead.margin) for lead in first.leads.values())
+    for cell, lead in first.leads.items():
+        assert later.leads[cell].interval == lead.interval
+        assert later.leads[cell].verdict == lead.verdict
+    assert later.race.dropped == first.race.dropped
+    assert set(first.race.dropped.values()) == {5}
 
 
-def test_seeds_said_to_be_needed_are_those_of_the_next_look() -> None:
-    """Undetermined now; so many more are needed as a look at a stricter level takes."""
-    merits = {
-        "one": {seed: 0.15 + 0.1 * math.sin(9 * seed) for seed in range(6)},
-        "other": {seed: 0.1 * math.cos(7 * seed) for seed in range(6)},
-    }
-    now, later = (
-        compare_cells(merits, Rule(alpha=0.01, look=look))["one", "other"] for look in (1, 2)
-    )
-    strict = compare_cells(merits, Rule(alpha=0.01 / 6))["one", "other"]
+def test_looks_as_an_earlier_version_kept_them_say_nothing() -> None:
+    assert as_looks(["0123abcd"]) == []
 
-    assert now.seeds_needed == strict.seeds_needed
-    assert now.seeds_needed is not None
-    assert later.seeds_needed is not None
-    assert later.seeds_needed > now.seeds_needed
+
+def test_what_matters_is_the_metric_s_own_unless_a_study_says_another() -> None:
+    assert rule_of("val_bits_per_byte").matters == 0.005
+    assert rule_of("tokens_per_second").relative
+    assert rule_of("tokens_per_second", 0.1).matters == 0.1
+    assert rule_of("val_loss", alpha=0.05).alpha == 0.05

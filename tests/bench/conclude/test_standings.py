@@ -1,6 +1,5 @@
 """What is claimed of a ledger's runs, and what is refused."""
 
-import random
 from dataclasses import replace
 
 import pytest
@@ -55,12 +54,11 @@ def test_larger_is_better_for_speed_and_differences_are_ratios() -> None:
     assert low < 0.191 < high  # ln(2.3 / 1.9)
 
 
-@pytest.mark.parametrize("seeds", [1, 3])
-def test_rule_09_no_winner_without_evidence_of_five_seeds(seeds: int) -> None:
-    found = standings(runs(APART, seeds))
+def test_rule_09_no_winner_without_evidence_of_two_seeds() -> None:
+    found = standings(runs(APART, 1))
 
     assert set(verdicts(found).values()) == {Verdict.UNDETERMINED}
-    assert not found.can_judge
+    assert not found.settled
 
 
 def test_cells_of_one_label_are_as_many_cells() -> None:
@@ -69,7 +67,7 @@ def test_cells_of_one_label_are_as_many_cells() -> None:
     cells = standings(found)
 
     assert len(cells.order) == 3
-    assert {lead.n_comparisons for lead in cells.leads.values()} == {3}
+    assert len(cells.leads) == 2
     assert sorted(cells.verdicts.values()) == ["better", "worse", "worse"]
     assert len(set(cells.names.values())) == 3
     assert all(name == f"x {cell}" for cell, name in cells.names.items())
@@ -97,32 +95,10 @@ def test_the_best_must_beat_those_behind_the_runner_up_too() -> None:
         ]
     )
 
-    assert order(found) == ["a", "b", "c"]
-    first, second = found.leads.values()
-    assert first.verdict is Verdict.BETTER
-    assert second.verdict is Verdict.UNDETERMINED
+    leads = {found.names[cell]: lead.verdict for cell, lead in found.leads.items()}
+    assert leads == {"b": Verdict.BETTER, "c": Verdict.UNDETERMINED}
     assert verdicts(found)["a"] is Verdict.UNDETERMINED
-    assert not found.settled
-
-
-def test_a_tie_with_the_runner_up_settles_nothing_while_a_third_is_undetermined() -> None:
-    """The same, with a runner-up that is shown to be as good as the best."""
-    rng = random.Random(1)
-    shared = [0.02 * rng.gauss(0, 1) for _ in range(5)]  # what the seed does to all
-    found = standings(
-        [
-            entry
-            for seed, noise in enumerate(shared)
-            for entry in (
-                run(0, "a", seed, 1.9 + noise),
-                run(1, "b", seed, 1.9001 + noise),
-                run(2, "c", seed, 1.93 - 0.5 * noise),
-            )
-        ]
-    )
-
-    assert [lead.verdict for lead in found.leads.values()] == ["tie", "undetermined"]
-    assert verdicts(found) == {"a": "undetermined", "b": "tie", "c": "undetermined"}
+    assert verdicts(found)["b"] is Verdict.WORSE
     assert not found.settled
 
 

@@ -3,8 +3,8 @@
 import io
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
-from functools import partial
 
 import click
 import pytest
@@ -13,11 +13,16 @@ from workplace import CELL, Finished, Workplace
 
 from bench.cells.catalog import all_studies
 from bench.cells.grid import Cell
-from bench.conclude.stats import Rule
+from bench.conclude.looks import as_looks
+from bench.conclude.standings import Standings
+from bench.conclude.stats.spending import share_due
 from bench.conduct.conductor import run_study
 from bench.conduct.confirmation import confirmation
 from bench.conduct.plan import Command, Plan
+from bench.ledger.ledger import Ledger
+from bench.spec import Study
 from bench.study import main
+from gpt.config import RunConfig
 from gpt.device import available_devices
 
 ABSENT = next(device for device in ("mps", "cuda") if device not in available_devices())
@@ -55,7 +60,7 @@ def test_a_record_is_closed_whatever_becomes_of_what_is_printed(place: Workplace
         def write(self, text: str) -> int:
             raise OSError(28, "No space left on device", text)
 
-    command = Command(study=place.write(options=""), overrides={})
+    command = Command(study=place.write(options="seeds=1"), overrides={})
     with pytest.raises(OSError, match="No space left"):
         run_study(command, Console(file=FullPipe()))
     [launch] = place.records("launch")
@@ -87,7 +92,7 @@ def test_a_whole_study_ends_with_its_board_and_where_to_browse_it(finished: Fini
     assert ready.startswith("1 text ready")
     assert [line.split()[0] for line in ended] == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
     assert all("bits/byte" in line for line in ended)
-    for words in ("bits/byte", "n_head 1", "n_head 2", "best ahead by (99.5%)", "mlflow ui"):
+    for words in ("bits/byte", "n_head 1", "n_head 2", "behind the best", "mlflow ui"):
         assert words in result.stdout
     assert "Not complete" not in result.stdout
 
@@ -137,7 +142,7 @@ if kind == "hot":
     return replace(BASE, optimizer=optimizer)
 return BASE
 """
-    result = place.run(place.write(cell=cell, options=""))
+    result = place.run(place.write(cell=cell, options="seeds=1"))
 
     assert result.exit_code == 5
     outcomes = {entry.label: (str(entry.outcome), entry.reason) for entry in place.entries()}
@@ -160,7 +165,7 @@ def test_in_a_sweep_of_devices_an_absent_one_is_an_infeasible_cell(place: Workpl
 device = choose(trial, "device", ["cpu", "{ABSENT}"])
 return replace(BASE, train=replace(BASE.train, device=device))
 """
-    result = place.run(place.write(cell=cell, options=""))
+    result = place.run(place.write(cell=cell, options="seeds=1"))
 
     assert result.exit_code == 5
     found = {entry.label: (str(entry.outcome), entry.reason) for entry in place.entries()}
@@ -173,7 +178,7 @@ vocab_size = choose(trial, "vocab_size", [512, 1024, 2048])
 return replace(BASE, tokenizer=TokenizerConfig(kind="char", vocab_size=vocab_size))
 """
     result = bare.run("--plan", bare.write(cell=cell))
-    assert "2 runs = 1 cells × 2 seeds" in result.stdout
+    assert "2 runs = 1 cell × 2 seeds" in result.stdout
 
 
 @pytest.mark.slow
@@ -220,7 +225,7 @@ optimizer = OptimizerConfig(learning_rate=learning_rate, warmup_fraction=0.0)
 return replace(BASE, optimizer=optimizer)
 """
     options = (
-        "search=Search(n_trials=8, "
+        "search=Search(n_trials=8, n_finalists=0, "
         "pruner=lambda: HyperbandPruner(min_resource=1, max_resource=4, reduction_factor=2))"
     )
     study = place.write(cell=cell, options=options, steps=300)  # long enough to be stopped
@@ -237,12 +242,57 @@ return replace(BASE, optimizer=optimizer)
 
 
 @pytest.mark.slow
+def test_the_best_of_a_search_are_raced_on_fresh_seeds(place: Workplace) -> None:
+    cell = """
+learning_rate = trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True)
+return replace(BASE, optimizer=OptimizerConfig(learning_rate=learning_rate))
+"""
+    options = "search=Search(n_trials=4, n_finalists=2)"
+    study = place.write(cell=cell, options=options, steps=4)
+    result = place.run(study, "--seeds", "2")
+
+    assert result.exit_code == 0, result.output
+    searched, raced = place.entries(), place.entries("tiny.finals")
+    best = sorted(searched, key=lambda entry: entry.summary["val_bits_per_byte"])[:2]
+    assert {entry.cell for entry in raced} == {entry.cell for entry in best}
+    assert sorted(entry.config.train.seed for entry in raced) == [1, 1, 2, 2]
+    assert {entry.config.train.seed for entry in searched} == {0}
+    assert "tiny · the best 2 again" in result.stdout
+    again = place.run(study, "--seeds", "2")
+    assert "Nothing was left to do" in again.stdout
+    assert len(place.entries("tiny.finals")) == 4
+
+
+@pytest.mark.slow
+def test_a_cell_that_another_one_beats_gets_no_further_seed(place: Workplace) -> None:
+    """Three that learn nothing are dropped after two seeds, and that is no gap."""
+    cell = """
+learning_rate = choose(trial, "learning_rate", [1e-9, 2e-9, 3e-9, 1e-2, 1.1e-2])
+optimizer = OptimizerConfig(learning_rate=learning_rate, warmup_fraction=0.0)
+return replace(BASE, optimizer=optimizer)
+"""
+    study = place.write(cell=cell, options="", steps=100)
+    result = place.run(study, "--matters", "0.3")
+
+    assert result.exit_code == 0, result.output
+    n_runs = Counter(entry.label for entry in place.entries())
+    assert len(n_runs) == 5
+    assert all(n_runs[f"learning_rate {rate}"] == 2 for rate in ("1e-09", "2e-09", "3e-09"))
+    assert max(n_runs.values()) > 2  # two that are alike
+    assert "worse, dropped after 2 seeds" in " ".join(result.stdout.split())
+    verdicts = {run.data.tags["cell"]: run.data.tags["verdict"] for run in place.records()}
+    assert verdicts["learning_rate 1e-09"].startswith("worse")
+    assert verdicts["learning_rate 0.01"] == "tie"
+    again = place.run(study, "--matters", "0.3")
+    assert again.stdout.endswith("Nothing was left to do.\n")
+
+
+@pytest.mark.slow
 def test_a_further_look_adds_to_the_first_even_of_a_fresh_study_and_is_paid_for(
     place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two looks at a fresh ledger: nothing set aside, and no run twice."""
-    monkeypatch.setattr("bench.conduct.plan.AUTO_LOOKS", (2, 3))
-    monkeypatch.setattr("bench.conclude.looks.Rule", partial(Rule, min_seeds=2))
+    monkeypatch.setattr("bench.conduct.plan.LOOKS", (2, 3))
     monkeypatch.setattr("bench.conclude.standings.Standings.settled", False)
     study = place.write("looks", options="", steps=2)
     result = place.run(study, "--seeds", "auto", "--fresh")
@@ -251,19 +301,26 @@ def test_a_further_look_adds_to_the_first_even_of_a_fresh_study_and_is_paid_for(
     assert [path.name for path in place.folder.glob("mlruns/ledger/looks*.journal")] == [
         "looks.journal"
     ]
-    first, second = " ".join(result.stdout.split()).split("3 paired seeds;")
-    assert "2 paired seeds; alpha 0.005;" in first
-    assert second.startswith(" alpha 0.0017 at look 2 of these cells;")
+    boards = [" ".join(part.split()) for part in result.stdout.split("\nlooks")]
+    assert ["1 degrees" in board for board in boards] == [True, False]
+    assert ["2 degrees" in board for board in boards] == [False, True]
+    with Ledger.open(place.journal("looks"), Study(lambda _: RunConfig()), overrides={},
+                     identity={}) as ledger:  # fmt: skip
+        looks = as_looks(ledger.looks)
+    assert [(look.n_seeds, look.share) for look in looks] == [
+        (2, share_due(2)),
+        (3, pytest.approx(share_due(3) - share_due(2))),
+    ]
     again = place.run(study, "--seeds", "auto").stdout  # nothing is run, and one board is shown
     assert again.count("bits/byte") == 1
-    assert f"3 paired seeds;{second.partition('Browse')[0]}" in " ".join(again.split())
+    assert boards[1].partition("Browse")[0] in " ".join(again.split())
 
 
 def test_a_confirmation_that_is_not_complete_is_said_and_is_not_done(
     place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def diverging(plan: Plan, leader: Cell) -> Plan:
-        again = confirmation(plan, leader)
+    def diverging(plan: Plan, leader: Cell, standings: Standings) -> Plan:
+        again = confirmation(plan, leader, standings)
         [cell] = again.grid.cells
         hot = {"learning_rate": "1e30", "schedule": "constant", "grad_clip": "0.0"}
         cells = [replace(cell, config=cell.config.override(hot))]
@@ -273,7 +330,7 @@ def test_a_confirmation_that_is_not_complete_is_said_and_is_not_done(
     cell = CELL.replace(
         "replace(BASE,", "replace(BASE, corpus=replace(BASE.corpus, test_fraction=0.1),"
     )
-    result = place.run(place.write(cell=cell, options="", steps=4))
+    result = place.run(place.write(cell=cell, options="seeds=1", steps=4))
 
     assert result.exit_code == 5
     assert "could not be measured on the test part (1 diverged)" in " ".join(result.stdout.split())

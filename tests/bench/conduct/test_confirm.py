@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 
 from bench.cells.grid import Cell, enumerate_grid
+from bench.conclude.looks import rule_of
 from bench.conclude.standings import Standings
 from bench.conduct.confirmation import confirmation, leading_cell, show_confirmation
 from bench.conduct.plan import Plan
 from bench.ledger.ledger import Entry
 from bench.ledger.outcome import Outcome
-from bench.spec import FixedTrial, Search, Study, Trial, choose
+from bench.spec import FixedTrial, Study, Trial, choose
 from gpt.config import CorpusConfig, RunConfig
 
 BASE = RunConfig(corpus=CorpusConfig(test_fraction=0.1))
@@ -26,8 +27,7 @@ def plan_of(study: Study) -> Plan:
         name="depth",
         description="",
         study=study,
-        seeds=study.seeds,
-        looks=(study.seeds,),
+        looks=(2,),
         overrides={"n_head": "2"},
         grid=enumerate_grid(study, {"n_head": "2"}),
     )
@@ -57,10 +57,20 @@ def entries(plan: Plan, values: dict[int, list[float]]) -> list[Entry]:
     ]
 
 
+def standings(plan: Plan, found: list[Entry]) -> Standings:
+    metric = plan.study.metric
+    return Standings(entries=found, metric=metric, rule=rule_of(metric))
+
+
+def again_of(plan: Plan, leader: Cell, n_seeds: int = 2) -> Plan:
+    """The confirmation of a cell that has so many seeds."""
+    found = [entry(leader.config, seed, val_bits_per_byte=1.0 + seed) for seed in range(n_seeds)]
+    return confirmation(plan, leader, standings(plan, found))
+
+
 def leads(plan: Plan, found: list[Entry]) -> int | None:
     """Layers of the leading cell."""
-    metric = plan.study.metric
-    cell = leading_cell(plan, Standings(entries=found, metric=metric))
+    cell = leading_cell(plan, standings(plan, found))
     return cell.config.model.n_layer if cell else None
 
 
@@ -74,10 +84,8 @@ def test_a_failed_run_leaves_nothing_to_choose_from(plan: Plan) -> None:
     assert leads(plan, [replace(found[0], outcome=Outcome.FAILED), found[1]]) is None
 
 
-def test_a_search_and_a_corpus_without_a_test_part_confirm_nothing(plan: Plan) -> None:
+def test_another_metric_and_a_corpus_without_a_test_part_confirm_nothing(plan: Plan) -> None:
     found = entries(plan, {1: [1.0, 1.0], 2: [1.9, 1.9]})
-    search = replace(plan, study=Study(by_layers, search=Search(n_trials=1)))
-    assert leads(search, found) is None
     by_loss = replace(plan, study=Study(by_layers, seeds=2, metric="val_loss"))
     lossy = [replace(e, summary={**e.summary, "val_loss": 2.0 + i}) for i, e in enumerate(found)]
     assert leads(by_loss, lossy) is None  # the test part is measured in bits per byte
@@ -87,7 +95,7 @@ def test_a_search_and_a_corpus_without_a_test_part_confirm_nothing(plan: Plan) -
 
 def test_it_is_the_leader_on_fresh_seeds_and_the_test_part(plan: Plan) -> None:
     leader = plan.grid.cells[1]
-    again = confirmation(plan, leader)
+    again = again_of(plan, leader)
     config = again.study.cell(FixedTrial(dict(leader.params)))
     assert config.train.measure_test
     assert config.override({"measure_test": "False"}) == leader.config
@@ -98,17 +106,18 @@ def test_it_is_the_leader_on_fresh_seeds_and_the_test_part(plan: Plan) -> None:
 
 @pytest.mark.parametrize("first_seed", [0, 7, 1_000_000, 2_000_000_000])
 def test_no_fresh_seed_was_one_of_the_sweep_s(first_seed: int) -> None:
-    plan = plan_of(Study(by_layers, seeds=12, first_seed=first_seed))
-    study = confirmation(plan, plan.grid.cells[0]).study
+    plan = plan_of(Study(by_layers, first_seed=first_seed))
+    study = again_of(plan, plan.grid.cells[0], n_seeds=12).study
 
-    fresh = set(range(study.first_seed, study.first_seed + study.seeds))
+    assert study.seeds == 12
+    fresh = set(range(study.first_seed, study.first_seed + 12))
     assert len(fresh) == 12
     assert fresh.isdisjoint(range(first_seed, first_seed + 1000))  # nor will be one of more
 
 
 def test_its_runs_are_of_a_cell_of_their_own_by_key_and_by_name(plan: Plan) -> None:
     leader = plan.grid.cells[0]
-    [cell] = confirmation(plan, leader).grid.cells
+    [cell] = again_of(plan, leader).grid.cells
 
     assert cell.key != leader.key
     assert cell.label == "n_layer 1 (confirmation)"
@@ -125,7 +134,7 @@ def fresh_run(cell: Cell, seed: int, **values: float) -> Entry:
 
 
 def test_both_numbers_are_said_with_their_standard_deviations(plan: Plan) -> None:
-    [cell] = confirmation(plan, plan.grid.cells[0]).grid.cells
+    [cell] = again_of(plan, plan.grid.cells[0]).grid.cells
     again = [
         fresh_run(cell, 0, val_bits_per_byte=1.3, test_bits_per_byte=1.40),
         fresh_run(cell, 1, val_bits_per_byte=1.5, test_bits_per_byte=1.44),
@@ -138,7 +147,7 @@ def test_both_numbers_are_said_with_their_standard_deviations(plan: Plan) -> Non
 
 
 def test_one_seed_has_no_spread_and_what_is_missing_is_said(plan: Plan) -> None:
-    [cell] = confirmation(plan, plan.grid.cells[0]).grid.cells
+    [cell] = again_of(plan, plan.grid.cells[0]).grid.cells
     again = fresh_run(cell, 0, val_bits_per_byte=1.3, test_bits_per_byte=1.4)
     diverged = [replace(fresh_run(cell, seed), outcome=Outcome.DIVERGED) for seed in (1, 2)]
 
@@ -158,7 +167,7 @@ def test_a_study_whose_runs_are_measured_on_the_test_part_too_is_not_mixed_in() 
         seeds=2,
     )
     plan = plan_of(tested)
-    [cell] = confirmation(plan, plan.grid.cells[0]).grid.cells
+    [cell] = again_of(plan, plan.grid.cells[0]).grid.cells
     again = fresh_run(cell, 0, val_bits_per_byte=1.3, test_bits_per_byte=1.4)
 
     assert "1.100 ±0.141 bits/byte. With 1 fresh seed: 1.300" in confirmed(

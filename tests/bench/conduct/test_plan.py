@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from workplace import Workplace
 
-from bench.conduct.plan import AUTO_LOOKS, Command, Plan, make_plan, under_budgets
+from bench.conclude.stats import LOOKS
+from bench.conduct.plan import Command, Plan, make_plan, under_budgets
 from bench.spec import MAX_SEEDS
 from gpt.errors import ConfigError
 
@@ -23,8 +24,8 @@ def tiny(bare: Workplace) -> Workplace:
 
 @pytest.mark.usefixtures("tiny")
 def test_the_number_of_seeds_is_the_study_s_or_the_command_s() -> None:
-    assert (plan().seeds, plan().n_runs) == (2, 4)
-    assert (plan(seeds=5).seeds, plan(seeds=5).n_runs) == (5, 10)
+    assert (plan().looks, plan().n_runs) == ((2,), 4)
+    assert (plan(seeds=5).looks, plan(seeds=5).n_runs) == ((5,), 10)
 
 
 def test_what_is_asked_names_the_ledger_and_seeds_do_not(tiny: Workplace) -> None:
@@ -58,8 +59,8 @@ def test_the_title_says_in_words_what_was_set() -> None:
     assert plan(overrides={"n_layer": "2"}).title == "tiny · n_layer=2"
     both = {"steps": "1_000", "corpus": "song.txt", "model.n_layer": "2"}
     assert plan(overrides=both).title == "tiny · corpus=song.txt, n_layer=2, steps=1000"
-    again = replace(plan(overrides={"n_layer": "2"}), part="test-abc")
-    assert again.title == "tiny · n_layer=2 · the best again, on the test part"
+    again = replace(plan(overrides={"n_layer": "2"}), part="test-abc", part_title="again")
+    assert again.title == "tiny · n_layer=2 · again"
 
 
 @pytest.mark.usefixtures("tiny")
@@ -79,10 +80,28 @@ def test_each_budget_is_planned_before_any_runs() -> None:
         under_budgets(replace(command, overrides={"steps": "7"}), budgets)
 
 
+def test_a_study_that_says_nothing_of_seeds_is_a_race(tiny: Workplace) -> None:
+    tiny.write(options="")
+    race = plan()
+    assert (race.looks, race.n_runs) == (LOOKS, 4)
+    assert [race.next_look(n) for n in LOOKS] == [*LOOKS[1:], LOOKS[-1]]
+    assert plan(seeds=3).looks == (3,)
+    tiny.write(options="seeds=3")
+    assert plan(seeds="auto").looks == LOOKS
+
+
+def test_one_cell_has_nothing_to_race_with(tiny: Workplace) -> None:
+    tiny.write(cell="return BASE", options="")
+    assert (plan().looks, plan().n_runs) == ((1,), 1)
+
+
 @pytest.mark.usefixtures("tiny")
-def test_auto_begins_with_the_fewest_seeds() -> None:
-    auto = plan(seeds="auto")
-    assert (auto.looks, auto.seeds, auto.n_runs) == (AUTO_LOOKS, 5, 10)
+def test_what_matters_is_the_study_s_or_the_command_s() -> None:
+    assert plan().study.matters is None
+    assert plan(matters=0.02).study.matters == 0.02
+    assert plan(matters=0.02).ledger_name == plan().ledger_name
+    with pytest.raises(ConfigError, match="matters must be between 0 and 1 but got 2"):
+        plan(matters=2.0)
 
 
 def test_no_cell_of_a_sweep_looks_at_the_test_part(tiny: Workplace) -> None:
@@ -110,7 +129,7 @@ def test_a_race_needs_a_mark(tiny: Workplace) -> None:
     tiny.write(options='metric="seconds_to_target"')
     with pytest.raises(ConfigError, match="needs a target_loss in each cell but got None"):
         plan()
-    assert plan(overrides={"target_loss": "2.5"}).n_runs == 2
+    assert plan(overrides={"target_loss": "2.5"}).n_runs == 4
 
 
 @pytest.mark.usefixtures("bare")
@@ -148,6 +167,7 @@ def test_the_description_is_the_study_s_docstring() -> None:
 
 
 @pytest.mark.usefixtures("bare")
-def test_a_search_takes_no_seeds() -> None:
-    with pytest.raises(ConfigError, match="one seed but got --seeds 2"):
-        plan("learning_rate_search", seeds=2)
+def test_a_search_gives_each_point_one_seed_and_its_best_as_many_as_asked() -> None:
+    search = plan("learning_rate_search", seeds=2)
+    assert search.looks == (1,)
+    assert search.study.seeds == 2

@@ -59,7 +59,7 @@ def refused(place: Workplace, result: Result, exit_code: int, *words: str) -> No
         (["smoke", "--device", ABSENT], 4, [f"but got {ABSENT}", "cpu"]),
         (["smoke", "--corpus", "nowhere.txt"], 2, ["'nowhere.txt'", "pydocs"]),
         (["smoke", "--corpora-dir", "nowhere", "--corpus", "don_quixote"], 2, ["--corpora-dir"]),
-        (["learning_rate_search", "--seeds", "2"], 2, ["one seed", "2"]),
+        (["smoke", "--matters", "5"], 2, ["matters must be between 0 and 1", "5"]),
         (["smoke", "--address", "auto"], 2, ["--executor ray"]),
         (["smoke", "--executor", "ray", "--address", "here"], 2, ["HOST:PORT", "'here'"]),
         (["smoke", "--executor", "ray", "--address", "127.0.0.1:1"], 4, ["Ray cluster at"]),

@@ -35,7 +35,7 @@ def cell(trial: Trial) -> RunConfig:
     return replace(BASE, tokenizer=TokenizerConfig(kind=kind, vocab_size=vocab_size))
 
 
-GRID = Study(cell)
+GRID = Study(cell, seeds=1)
 """Three cells whose texts take long, then one whose text does not."""
 
 CONFIGS = [point.config for point in enumerate_grid(GRID, {}).cells]

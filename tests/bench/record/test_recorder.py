@@ -21,7 +21,7 @@ def begin(place: Workplace, stack: ExitStack) -> tuple[Claim, Recorder]:
     """A launch with one run under way."""
     path = place.journal()
     ledger = stack.enter_context(
-        Ledger.open(path, STUDY, seeds=1, overrides={}, identity={"grid": "another"})
+        Ledger.open(path, STUDY, overrides={}, identity={"grid": "another"})
     )
     recorder = stack.enter_context(
         Recorder(
@@ -32,7 +32,7 @@ def begin(place: Workplace, stack: ExitStack) -> tuple[Claim, Recorder]:
             environment=ENVIRONMENT,
         )
     )
-    ledger.enqueue(enumerate_grid(STUDY, {}).cells)
+    ledger.enqueue(enumerate_grid(STUDY, {}).cells, 1)
     claim = ledger.claim()
     assert claim
     recorder.start(claim, None)
@@ -104,9 +104,7 @@ def test_what_a_killed_launch_left_open_is_closed_by_a_fresh_one_too(place: Work
 
     for _ in range(2):  # the first could have been killed before it looked
         path, identity = place.journal(), {"grid": "one more"}
-        with Ledger.open(
-            path, STUDY, seeds=1, overrides={}, identity=identity, fresh=True
-        ) as ledger:
+        with Ledger.open(path, STUDY, overrides={}, identity=identity, fresh=True) as ledger:
             pass
     assert len(ledger.replaced) == 2
 
