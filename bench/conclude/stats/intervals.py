@@ -21,9 +21,12 @@ FEWEST_SHARED = 2
 FEWEST_FREEDOM = 3
 """Degrees of freedom that the pooled noise must have."""
 
-CAUTION = {2: 4.0, 3: 4.0, 4: 1.5}
+CAUTION = {2: 9.0, 3: 4.0, 4: 1.5}
 """Seeds that two cells share -> by which factor their variance is taken for larger, for with so
 few, unequal spreads can't be seen."""
+
+LEAST_CAUTIOUS = 4
+"""With fewer seeds, the degrees of freedom of a cell's own variance don't count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +66,6 @@ def differences(values: Values, level: float, n_cells: int) -> Differences:
     with np.errstate(invalid="ignore", divide="ignore"):
         gain = (given @ counted.T - counted @ given.T) / shared
         variance, freedom = _variance(noise, shared)
-        for n_seeds, factor in CAUTION.items():
-            variance[shared == n_seeds] *= factor
         error = np.sqrt(variance)
         margin = _quantiles(level, n_cells, freedom) * error / math.sqrt(2)
     margin[~np.isfinite(margin) | (shared < FEWEST_SHARED)] = np.inf
@@ -76,19 +77,24 @@ def _variance(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """(cells, cells) each: the variance of a mean gain, and its degrees of freedom.
 
-    A cell has the pooled variance, or its own if that is larger. The freedom of two that differ is
-    that of Welch and Satterthwaite, but for wild cells not more than the pool's.
+    A cell has the pooled variance, or its own if that is larger. The freedom is that of Welch and
+    Satterthwaite, but for wild cells not more than the pool's; with so few seeds that the variance
+    is taken for larger anyway, the pool's.
     """
     pool = noise.pooled if noise.freedom >= FEWEST_FREEDOM else np.inf
     own = noise.wild | (noise.own > pool * (1 + 1e-9))  # beyond rounding
     runs = np.where(own, noise.own, pool)
     terms = runs**2 / np.where(own, noise.own_freedom, noise.freedom)
     sums, both = runs[:, None] + runs, terms[:, None] + terms
-    freedom = np.where(both > 0, np.floor(sums**2 / both), np.inf)
+    welch = np.where(both > 0, np.floor(sums**2 / both), np.inf)
     wild = noise.wild[:, None] | noise.wild
-    freedom = np.where(wild & np.isfinite(freedom), freedom, np.minimum(freedom, noise.freedom))
-    usable = np.isfinite(sums)
-    return np.where(usable, sums, np.inf) / shared, np.where(usable, freedom, 1).astype(np.int64)
+    few = shared < LEAST_CAUTIOUS
+    freedom = np.where(wild, welch, np.where(few, noise.freedom, np.fmin(welch, noise.freedom)))
+    usable = np.isfinite(sums) & np.isfinite(freedom)
+    variance = np.where(usable, sums, np.inf) / shared
+    for n_seeds, factor in CAUTION.items():
+        variance[shared == n_seeds] *= factor
+    return variance, np.where(usable, freedom, 1).astype(np.int64)
 
 
 def _quantiles(level: float, n_cells: int, freedom: NDArray[np.int64]) -> NDArray[np.float64]:

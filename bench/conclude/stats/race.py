@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.conclude.stats.intervals import CAUTION, Differences, differences, studentised_range
 from bench.conclude.stats.noise import Noise, Values
@@ -51,8 +50,8 @@ class Gain:
     mean: float
     """Over the seeds that both have."""
 
-    margin: float
-    """Half the width of its interval; infinite where there is no evidence for one."""
+    interval: tuple[float, float]
+    """Of the true mean gain; infinite where there is no evidence for one."""
 
     error: float
     """Its standard error; NaN or infinite where there is no evidence for one."""
@@ -67,9 +66,9 @@ class Gain:
     """Of the one."""
 
     @property
-    def interval(self) -> tuple[float, float]:
-        """Of the true mean gain."""
-        return self.mean - self.margin, self.mean + self.margin
+    def margin(self) -> float:
+        """Half the width of the interval."""
+        return (self.interval[1] - self.interval[0]) / 2
 
 
 class Race:
@@ -93,9 +92,9 @@ class Race:
         self._looks = looks
         self._cells = list(merits)
         now = differences(_table(merits, self._cells), 0.0, len(merits))
-        self._gain, self._margin, self._error, self._shared = (
-            now.gain, now.margin, now.error, now.shared
-        )  # fmt: skip
+        self._gain, self._error, self._shared = now.gain, now.error, now.shared
+        self._low = np.full(now.gain.shape, -np.inf)
+        np.fill_diagonal(self._low, 0.0)
         self._beats = np.zeros(now.gain.shape, dtype=bool)
         self._ties = np.zeros(now.gain.shape, dtype=bool)
         for look in looks:
@@ -122,18 +121,26 @@ class Race:
                 self.dropped = dict.fromkeys(beaten, look.n_seeds) | self.dropped
 
     def _judge(self, found: Differences, values: Values) -> None:
-        """Each pair that is in the race and has no verdict yet."""
+        """Narrow what is known of the pairs in the race, and of all others by it.
+
+        All intervals hold together, at all looks, so each gain lies in all that there were of it,
+        and what is at least a ahead of one that is at least b ahead of a third is a + b ahead.
+        """
         self.noise = found.noise
         left = np.array([cell not in self.dropped for cell in self._cells])
-        open_ = left[:, None] & left & ~(self._beats | self._beats.T | self._ties)
-        self._gain = np.where(open_, found.gain, self._gain)
-        self._margin = np.where(open_, found.margin, self._margin)
-        self._error = np.where(open_, found.error, self._error)
-        self._shared = np.where(open_, found.shared, self._shared)
+        raced = left[:, None] & left
+        self._gain = np.where(raced, found.gain, self._gain)
+        self._error = np.where(raced, found.error, self._error)
+        self._shared = np.where(raced, found.shared, self._shared)
+        lower = np.where(np.isfinite(found.margin), found.gain - found.margin, -np.inf)
+        self._low = np.where(raced, np.fmax(self._low, lower), self._low)
+        for j in np.flatnonzero(np.isfinite(self._low).sum(axis=1) > 1):
+            self._low = np.fmax(self._low, self._low[:, [j]] + self._low[[j]])
         matters = self.matters_of(values[left])
-        self._beats |= open_ & (found.gain - found.margin > matters)
-        self._ties |= open_ & (np.abs(found.gain) + found.margin <= matters)
-        self._beats = _chained(self._beats)
+        told = self._beats | self._beats.T | self._ties
+        beats = ~told & (self._low > matters)
+        self._beats |= beats & ~beats.T
+        self._ties |= ~told & (self._low >= -matters) & (-matters <= self._low.T)
 
     def matters_of(self, values: Values) -> float:
         """The smallest difference that matters, on the scale of merits."""
@@ -175,12 +182,12 @@ class Race:
             verdict = Verdict.BETTER if self._beats[i, j] else Verdict.WORSE
         elif self._ties[i, j]:
             verdict = Verdict.TIE
-        margin, error = float(self._margin[i, j]), float(self._error[i, j])
+        low, high, error = self._low[i, j], -self._low[j, i], float(self._error[i, j])
         return Gain(
             mean=float(self._gain[i, j]),
-            margin=margin,
+            interval=(float(low), float(high)),
             error=error,
-            detectable=self.matters + margin + NINE_OF_TEN * error,
+            detectable=self.matters + float(high - low) / 2 + NINE_OF_TEN * error,
             n=int(self._shared[i, j]),
             verdict=verdict,
         )
@@ -251,10 +258,3 @@ def _table(merits: Merits, cells: Sequence[str]) -> Values:
     seeds = sorted({seed for runs in merits.values() for seed in runs})
     rows = [[merits.get(cell, {}).get(seed, math.nan) for seed in seeds] for cell in cells]
     return np.array(rows, dtype=float).reshape(len(cells), len(seeds))
-
-
-def _chained(beats: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """What beats what, over any number of others."""
-    while ((longer := beats | (beats @ beats)) != beats).any():
-        beats = longer
-    return beats

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-DUE = {1: 0.0, 2: 0.15, 3: 0.2, 4: 0.4, 6: 0.5, 9: 0.65, 12: 0.9}
+DUE = {1: 0.0, 2: 0.1, 3: 0.15, 4: 0.35, 6: 0.45, 9: 0.6, 12: 0.9}
 """Seeds -> the share of alpha that all looks up to there may spend.
 
 Most of it late, where little is left to compare: what is far behind is seen at any level.

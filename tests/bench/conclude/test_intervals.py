@@ -67,12 +67,11 @@ def test_without_evidence_there_is_no_interval() -> None:
 
 
 def test_few_seeds_have_wider_intervals_for_unequal_spreads_can_t_be_seen() -> None:
-    ones = np.ones((4, 4), dtype=np.int64)
-
     for n_seeds in range(2, 7):
         values = GRAFTS[:, :n_seeds]
-        of_runs, _ = _variance(measure_noise(values), ones)
-        expected = of_runs * CAUTION.get(n_seeds, 1.0) / n_seeds
+        noise = measure_noise(values)
+        of_runs = np.fmax(noise.own, noise.pooled)
+        expected = (of_runs[:, None] + of_runs) * CAUTION.get(n_seeds, 1.0) / n_seeds
         assert differences(values, 0.01, 4).error ** 2 == pytest.approx(expected)
     assert list(CAUTION.values()) == sorted(CAUTION.values(), reverse=True)
 
