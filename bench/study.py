@@ -155,10 +155,10 @@ def _run(
 
         forkserver.start()  # something is left to do: it imports torch while this process does
 
-    from bench.conduct.plan import Command, make_plan, under_budgets
+    from bench.conduct.plan import Request, make_plan, under_budgets
     from bench.system.console import open_console
 
-    command = Command(
+    request = Request(
         study=name,
         from_run=from_run,
         overrides=overrides,
@@ -173,22 +173,22 @@ def _run(
     if within is not None:
         from bench.conduct.within import fit
 
-        command, words = fit(command, within, keep=not plan)
+        request, words = fit(request, within, keep=not plan)
         click.echo(words, err=True)
-    commands = under_budgets(command, parse_budgets(budgets))
+    requests = under_budgets(request, parse_budgets(budgets))
     console = open_console(width=120)
     if plan:
         from bench.conduct.foresee import foresee_plan
         from bench.conduct.show_plan import show_plan
 
-        for one in commands.values():
+        for one in requests.values():
             made = make_plan(one)
             show_plan(made, console, foresee_plan(one, made))
         return 0
 
     from bench.conduct.conductor import run_all
 
-    return run_all(commands, console)
+    return run_all(requests, console)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.conduct.plan import Command, make_plan
+from bench.conduct.plan import Request, make_plan
 from bench.ledger.outcome import Outcome
 from bench.run.messages import Finished, Folders, Train
 from bench.run.worker import perform
@@ -59,7 +59,7 @@ def test_the_study_is_planned_and_a_run_of_it_trains(tmp_path: Path) -> None:
     """With the tokenizer, the kernel and the corpus of the other examples."""
     corpora_dir = write(tmp_path, "".join(map(VERSE.format, range(99, 0, -1))))
     overrides = dict(setting.split("=") for setting in TINY.split())
-    plan = make_plan(Command(study="words", overrides=overrides))
+    plan = make_plan(Request(study="words", overrides=overrides))
     assert plan.description == "Do words learn more than bytes from the same text?"
     configs = {cell.config.tokenizer.kind: cell.config for cell in plan.grid.cells}
     assert (list(configs), plan.n_runs) == (["byte", "words"], 6)

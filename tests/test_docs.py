@@ -8,7 +8,7 @@ import pytest
 
 from bench.cells.catalog import all_studies
 from bench.cells.settings import settle
-from bench.conduct.plan import Command, make_plan
+from bench.conduct.plan import Request, make_plan
 from bench.ledger.outcome import Outcome
 from bench.run.messages import Finished, Folders, Train
 from bench.run.worker import perform
@@ -38,7 +38,7 @@ def test_the_study_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(socket.socket, "connect", _no_network)
     tiny = "kernel=sdpa n_layer=1 n_embd=16 steps=2 evaluations=1 val_fraction=0.001 device=cpu"
     settings = dict(setting.split("=") for setting in tiny.split())
-    plan = make_plan(Command(study="mine.py", overrides=settings))
+    plan = make_plan(Request(study="mine.py", overrides=settings))
     assert [cell.config.model.n_head for cell in plan.grid.cells] == [1, 2, 4]
     folders = Folders(cache=default_cache(), corpora_dir=None)
     config = plan.grid.cells[0].config

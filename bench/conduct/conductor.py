@@ -15,7 +15,7 @@ from bench.conclude.standings import Standings
 from bench.conduct.confirmation import confirmation, leading_cell, show_confirmation
 from bench.conduct.finals import finals
 from bench.conduct.finished import FinishedSession, FinishedWork
-from bench.conduct.plan import Command, Plan, make_plan
+from bench.conduct.plan import Plan, Request, make_plan
 from bench.ledger.journal_file import FrozenError
 from bench.record.database import count_runs, store_address
 from bench.system import identity
@@ -38,11 +38,11 @@ class Result:
     exit_code: int
 
 
-def run_all(commands: Mapping[str, Command], console: Console) -> int:
-    """Run a command under each budget, and print under which one the leader changes.
+def run_all(requests: Mapping[str, Request], console: Console) -> int:
+    """Run a request under each budget, and print under which one the leader changes.
 
     Args:
-        commands: by budget, in words.
+        requests: by budget, in words.
 
     Returns the exit code: that of the first run that was not complete, else 0.
 
@@ -50,8 +50,8 @@ def run_all(commands: Mapping[str, Command], console: Console) -> int:
         GptBenchError: as `run_study`.
     """
     results: dict[str, Result] = {}
-    for budget, command in commands.items():
-        result = run_study(command, console)
+    for budget, request in requests.items():
+        result = run_study(request, console)
         if result.exit_code > EXIT_INCOMPLETE:  # a signal
             return result.exit_code
         results[budget] = result
@@ -61,31 +61,31 @@ def run_all(commands: Mapping[str, Command], console: Console) -> int:
     return next((r.exit_code for r in results.values() if r.exit_code), 0)
 
 
-def run_study(command: Command, console: Console) -> Result:
-    """Run what is left of a command's study and print what came of it.
+def run_study(request: Request, console: Console) -> Result:
+    """Run what is left of a requested study and print what came of it.
 
     Raises:
         GptBenchError: what was asked can't be done; nothing was trained.
     """
-    plan = make_plan(command)
-    if plan.journal.is_file() and not command.fresh:
+    plan = make_plan(request)
+    if plan.journal.is_file() and not request.fresh:
         said: list[Callable[[], None]] = []
         with suppress(FrozenError):  # raised where something is left to do
-            finished = FinishedSession(command, plan)
-            result = Conductor(finished, console, said.append).conclude(command, plan)
+            finished = FinishedSession(request, plan)
+            result = Conductor(finished, console, said.append).conclude(request, plan)
             for say in said:
                 say()
             return result
     from bench.conduct.foresee import foresee_study
     from bench.conduct.session import start_session  # it takes seconds: torch and MLflow
 
-    with start_session(command, plan) as session:
-        foresee_study(command, plan, session)
-        return Conductor(session, console, lambda say: say()).conclude(command, plan)
+    with start_session(request, plan) as session:
+        foresee_study(request, plan, session)
+        return Conductor(session, console, lambda say: say()).conclude(request, plan)
 
 
 class Conductor:
-    """Takes a command's plans to their end, one after another.
+    """Takes a request's plans to their end, one after another.
 
     Args:
         then: calls what prints, now or later.
@@ -104,16 +104,16 @@ class Conductor:
         self._missing: list[str] = []
         self._idle = self._complete = True
 
-    def conclude(self, command: Command, plan: Plan) -> Result:
+    def conclude(self, request: Request, plan: Plan) -> Result:
         """Run what is left, look after look, and say what came of it."""
-        standings = self._race(plan, fresh=command.fresh)
+        standings = self._race(plan, fresh=request.fresh)
         if plan.study.search is not None and self._goes_on:
             last = finals(plan, standings)
             if last is not None:
-                plan, standings = last, self._race(last, fresh=command.fresh)
+                plan, standings = last, self._race(last, fresh=request.fresh)
         leader = leading_cell(plan, standings)
         if leader is not None and self._goes_on:
-            self._confirm(plan, leader, standings, fresh=command.fresh)
+            self._confirm(plan, leader, standings, fresh=request.fresh)
         self._say("\nBrowse it: mlflow ui")
         for name, address in self._views.items():
             self._say(f"  {name:<12} {address}", soft_wrap=True)

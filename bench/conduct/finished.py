@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bench.cells.grid import Cell
-from bench.conduct.plan import Command, Plan
+from bench.conduct.plan import Plan, Request
 from bench.ledger.journal_file import FrozenError
 from bench.ledger.ledger import Ledger
 from bench.system import identity
@@ -56,10 +56,10 @@ class FinishedSession:
 
     interruption = _NoInterruption()
 
-    def __init__(self, command: Command, plan: Plan) -> None:
+    def __init__(self, request: Request, plan: Plan) -> None:
         self._digests = {
             config.corpus.name: load_corpus(
-                config.corpus, corpora_dir=command.corpora_dir, cache=default_cache()
+                config.corpus, corpora_dir=request.corpora_dir, cache=default_cache()
             ).digest
             for config in {cell.config.corpus: cell.config for cell in plan.grid.cells}.values()
         }

@@ -1,4 +1,4 @@
-"""From a command to its forecast: what is known of this machine, and what is timed for it now."""
+"""From a request to its forecast: what is known of this machine, and what is timed for it now."""
 
 from collections.abc import Sequence
 from contextlib import closing, suppress
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bench.conduct.calibration import Known, calibrate, shapes_of
 from bench.conduct.forecast import Forecast
-from bench.conduct.plan import Command, Plan
+from bench.conduct.plan import Plan, Request
 from bench.conduct.workers import side_by_side
 from bench.ledger.entries import Entry
 from bench.ledger.ledger import Ledger
@@ -31,16 +31,16 @@ WORTH_SECONDS = 60.0
 """A study that is roughly shorter is run without timing anything first."""
 
 
-def foresee_plan(command: Command, plan: Plan) -> Forecast | None:
+def foresee_plan(request: Request, plan: Plan) -> Forecast | None:
     """The forecast of a study that does not run; None on a cluster, which is not this machine.
 
     Workers time those of its shapes that are not known yet, for a few seconds.
     """
-    if command.executor == "ray":
+    if request.executor == "ray":
         return None
-    n_workers, n_threads = side_by_side(command, plan)
+    n_workers, n_threads = side_by_side(request, plan)
     known = Known(default_cache(), n_workers=n_workers, n_threads=n_threads)
-    folders = Folders(cache=default_cache(), corpora_dir=command.corpora_dir)
+    folders = Folders(cache=default_cache(), corpora_dir=request.corpora_dir)
     configs = _here([cell.config for cell in plan.grid.cells], available_devices())
     if shapes := shapes_of(configs, known):
         with closing(LocalExecutor(n_workers, n_threads)) as executor:
@@ -48,14 +48,14 @@ def foresee_plan(command: Command, plan: Plan) -> Forecast | None:
     return _forecast(plan, known, available_devices(), n_workers)
 
 
-def foresee_study(command: Command, plan: Plan, session: "Session") -> None:
+def foresee_study(request: Request, plan: Plan, session: "Session") -> None:
     """Let a study's progress know its forecast, before its workers begin their first runs.
 
     Only where it is long enough to be worth it do they time what is not known yet.
     """
-    if command.executor == "ray":
+    if request.executor == "ray":
         return
-    n_workers, n_threads = side_by_side(command, plan)
+    n_workers, n_threads = side_by_side(request, plan)
     known = Known(session.folders.cache, n_workers=n_workers, n_threads=n_threads)
 
     def look_at_texts() -> None:

@@ -1,4 +1,4 @@
-"""A command as it was typed, made into a plan: which cells, how many runs, kept where."""
+"""What a user asks for, made into a plan: which cells, how many runs, and in which ledger."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,8 +21,8 @@ from gpt.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Command:
-    """What was typed."""
+class Request:
+    """A study and its options, as they were typed."""
 
     study: str | None
     from_run: str | None = None
@@ -31,7 +31,7 @@ class Command:
     workers: int | None = None
     executor: Literal["local", "ray"] = "local"
     address: str | None = None
-    """Of a cluster; None: one on this machine, for this command."""
+    """The address of a Ray cluster; None starts one on this machine, for this command."""
 
     seeds: int | Literal["auto"] | None = None
     matters: float | None = None
@@ -40,7 +40,7 @@ class Command:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a command comes to, before anything is made ready or trained."""
+    """What a request comes to, before anything is made ready or trained."""
 
     name: str
     description: str
@@ -114,37 +114,37 @@ class Plan:
         return {"search space": identity.digest_of(self.study.metric, *cells)}
 
 
-def make_plan(command: Command) -> Plan:
+def make_plan(request: Request) -> Plan:
     """Load the study, apply what was typed and walk its space.
 
     Raises:
         ConfigError: the study, an override or the number of seeds is wrong.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    overrides = settle(command.overrides)
+    overrides = settle(request.overrides)
     if "corpus" in overrides:
         overrides["corpus"] = _resolved(overrides["corpus"])
-    if command.from_run is not None:
+    if request.from_run is not None:
         from bench.record.tracking import (
             load_config,  # MLflow takes a second, and is needed here alone
         )
 
-        config = load_config(command.from_run)
+        config = load_config(request.from_run)
         study = Study(lambda trial: config, first_seed=config.train.seed)  # noqa: ARG005
-        name, description = f"run-{config.key}", f"The run {command.from_run} again."
+        name, description = f"run-{config.key}", f"The run {request.from_run} again."
     else:
-        file = find_study(command.study or "")
+        file = find_study(request.study or "")
         study = file.load()
         name, description = file.name, file.description
-    seeds = study.seeds if command.seeds is None else command.seeds
+    seeds = study.seeds if request.seeds is None else request.seeds
     if seeds != "auto" and seeds > MAX_SEEDS:
         raise ConfigError(
             f"seeds must be at most {MAX_SEEDS:,}, for the next ones measure the best again, but "
             f"got {seeds:,}"
         )
     study = replace(study, seeds=seeds)
-    if command.matters is not None:
-        study = replace(study, matters=command.matters)
+    if request.matters is not None:
+        study = replace(study, matters=request.matters)
     grid = cells_of(study, overrides)
     configs = [cell.config for cell in grid.cells]
     refuse_unfair_metric(study.metric, configs)
@@ -175,27 +175,27 @@ def looks_of(study: Study, n_cells: int) -> tuple[int, ...]:
     return (study.seeds,)
 
 
-def under_budgets(command: Command, budgets: Sequence[Mapping[str, str]]) -> dict[str, Command]:
-    """Budget in words -> the command under it; without any, the command as it is.
+def under_budgets(request: Request, budgets: Sequence[Mapping[str, str]]) -> dict[str, Request]:
+    """Budget in words -> the request under it; without any, the request as it is.
 
     All are planned here, so that what is wrong with the last is said before the first runs.
 
     Raises:
         ConfigError: as `make_plan`, or a setting names a budget too.
     """
-    for key, value in command.overrides.items():
+    for key, value in request.overrides.items():
         if budgets and field_name(key) == "budget":
             raise ConfigError(
                 f"--budget gives the budget, and so does --set {key}={value}: keep one of them"
             )
-    commands = {
-        f"{amount} {unit}": replace(command, overrides={**command.overrides, unit: amount})
+    requests = {
+        f"{amount} {unit}": replace(request, overrides={**request.overrides, unit: amount})
         for budget in budgets
         for unit, amount in budget.items()
     }
-    for one in commands.values():
+    for one in requests.values():
         make_plan(one)
-    return commands or {"": command}
+    return requests or {"": request}
 
 
 def _resolved(corpus: str) -> str:

@@ -44,7 +44,7 @@ class _Active:
     """When a worker was given it, on a monotonic clock."""
 
 
-class Launch:
+class Scheduler:
     """Hands out the runs of a ledger until none is left, or a signal says stop.
 
     Args:

@@ -12,9 +12,9 @@ from pathlib import Path
 import click
 
 from bench.cells.grid import Cell
-from bench.conduct.plan import Command, Plan
+from bench.conduct.plan import Plan, Request
 from bench.conduct.progress import Progress
-from bench.conduct.scheduler import Launch
+from bench.conduct.scheduler import Scheduler
 from bench.conduct.texts import Texts, prepare_texts
 from bench.conduct.workers import at_once, side_by_side
 from bench.ledger.ledger import Ledger
@@ -41,7 +41,7 @@ class Work:
 
     ledger: Ledger
     recorder: Recorder
-    launch: Launch
+    scheduler: Scheduler
     interruption: Interruption
     idle: bool = True
     """Whether nothing was left to run so far."""
@@ -57,7 +57,7 @@ class Work:
         self.ledger.enqueue(cells, seeds)
         missing = self.ledger.n_left() > 0
         self.idle = self.idle and not missing
-        self.launch.run(self.interruption)
+        self.scheduler.run(self.interruption)
         return missing
 
 
@@ -95,7 +95,7 @@ class Session:
             ) as recorder,
         ):
             self._restore(recorder, ledger)
-            launch = Launch(
+            scheduler = Scheduler(
                 ledger=ledger,
                 executor=self.executor,
                 recorder=recorder,
@@ -106,7 +106,10 @@ class Session:
                 folder=self.folder,
             )
             yield Work(
-                ledger=ledger, recorder=recorder, launch=launch, interruption=self.interruption
+                ledger=ledger,
+                recorder=recorder,
+                scheduler=scheduler,
+                interruption=self.interruption,
             )
 
     def report(self) -> str:
@@ -152,7 +155,7 @@ class Session:
 
 
 @contextmanager
-def start_session(command: Command, plan: Plan) -> Iterator[Session]:
+def start_session(request: Request, plan: Plan) -> Iterator[Session]:
     """Start workers and have them make a text of each corpus ready.
 
     Raises:
@@ -160,9 +163,9 @@ def start_session(command: Command, plan: Plan) -> Iterator[Session]:
     """
     configs = [cell.config for cell in plan.grid.cells]
     progress = Progress(open_console(stderr=True))
-    folders = Folders(cache=default_cache(), corpora_dir=command.corpora_dir)
+    folders = Folders(cache=default_cache(), corpora_dir=request.corpora_dir)
     with (
-        closing(_start_executor(command, plan, configs)) as executor,
+        closing(_start_executor(request, plan, configs)) as executor,
         Interruption() as interruption,
         scratch_folder() as folder,
     ):
@@ -176,12 +179,12 @@ def start_session(command: Command, plan: Plan) -> Iterator[Session]:
         )
 
 
-def _start_executor(command: Command, plan: Plan, configs: Sequence[RunConfig]) -> Executor:
+def _start_executor(request: Request, plan: Plan, configs: Sequence[RunConfig]) -> Executor:
     """Raises `MachineError` if no cell's device is there, or no cluster where one was named."""
-    if command.executor == "ray":
-        return _start_ray(command.address, configs, at_once(command, plan) or plan.n_runs)
+    if request.executor == "ray":
+        return _start_ray(request.address, configs, at_once(request, plan) or plan.n_runs)
     refuse_absent_device(configs, available_devices())
-    return LocalExecutor(*side_by_side(command, plan))
+    return LocalExecutor(*side_by_side(request, plan))
 
 
 def _start_ray(address: str | None, configs: Sequence[RunConfig], n_workers: int) -> Executor:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.conduct.forecast import Forecast, runs_of
-from bench.conduct.plan import Command, Plan, make_plan
+from bench.conduct.plan import Plan, Request, make_plan
 from bench.ledger.paths import ledger_path
 from gpt.config import Budget
 from gpt.config.run import field_name
@@ -28,8 +28,8 @@ FEWEST_STEPS = 100
 that are ranked together may differ."""
 
 
-def fit(command: Command, seconds: float, *, keep: bool) -> tuple[Command, str]:
-    """The command with its study's budget so small that it ends in time; what was done, in words.
+def fit(request: Request, seconds: float, *, keep: bool) -> tuple[Request, str]:
+    """The request with a budget so small that its study ends in time; what was done, in words.
 
     A study that ends in time anyway keeps its budget.
 
@@ -39,27 +39,27 @@ def fit(command: Command, seconds: float, *, keep: bool) -> tuple[Command, str]:
     Raises:
         ConfigError: the time is too short, or the budget isn't this option's to choose.
     """
-    for key, value in command.overrides.items():
+    for key, value in request.overrides.items():
         if field_name(key) == "budget":
             raise ConfigError(
                 f"--within chooses the budget, and so does --set {key}={value}: keep one of them"
             )
-    if command.executor == "ray":
+    if request.executor == "ray":
         raise ConfigError("--within forecasts this machine but got --executor ray: use --budget")
-    plan = make_plan(command)
+    plan = make_plan(request)
     file = _kept_file(plan, seconds)
-    chosen = None if command.fresh else _read(file)
+    chosen = None if request.fresh else _read(file)
     words = f"Kept from before for --within {say_exactly(seconds)}"
     if chosen is None:
-        chosen = _choose(command, plan, seconds)
+        chosen = _choose(request, plan, seconds)
         words = f"To end within {say_exactly(seconds)}"
         if keep:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(chosen), "utf-8")
     own = plan.grid.cells[0].config.train.budget
     if not chosen:
-        return command, f"{words}: the study's own budget, {own}, is small enough."
-    scaled = replace(command, overrides={**command.overrides, **chosen})
+        return request, f"{words}: the study's own budget, {own}, is small enough."
+    scaled = replace(request, overrides={**request.overrides, **chosen})
     budget = make_plan(scaled).grid.cells[0].config.train.budget
     return scaled, f"{words}: {budget} a run instead of the study's {own}."
 
@@ -72,7 +72,7 @@ def say_exactly(seconds: float) -> str:
     return f"{seconds:g}s"
 
 
-def _choose(command: Command, plan: Plan, seconds: float) -> dict[str, str]:
+def _choose(request: Request, plan: Plan, seconds: float) -> dict[str, str]:
     """The setting of the largest budget, to two digits, that ends in time; {}: the study's own."""
     from bench.conduct.foresee import foresee_plan
 
@@ -81,7 +81,7 @@ def _choose(command: Command, plan: Plan, seconds: float) -> dict[str, str]:
         some = ", ".join(sorted(map(str, budgets)))
         raise ConfigError(f"--within scales one budget but the study varies it ({some})")
     [budget] = budgets
-    forecast = foresee_plan(command, plan)
+    forecast = foresee_plan(request, plan)
     if forecast is None or forecast.total(plan, runs_of(plan)) is None:
         raise ConfigError("--within needs a forecast but no cell of the study could be timed here")
     least = _two_digits(forecast.least_share(FEWEST_STEPS) * budget.amount, up=True)

@@ -1,26 +1,26 @@
 """How many runs go side by side, and with how many threads each?"""
 
-from bench.conduct.plan import Command, Plan
+from bench.conduct.plan import Plan, Request
 from bench.metrics import RELATIVE
 from bench.system.cores import cpu_count
 from gpt.device import available_devices
 
 
-def at_once(command: Command, plan: Plan) -> int | None:
-    """As many as the command says; else one where time is asked for, since runs slow each other.
+def at_once(request: Request, plan: Plan) -> int | None:
+    """As many as the request says; else one where time is asked for, since runs slow each other.
 
     None: as many as the machine has room for.
     """
-    return command.workers or (1 if plan.study.metric in RELATIVE else None)
+    return request.workers or (1 if plan.study.metric in RELATIVE else None)
 
 
-def side_by_side(command: Command, plan: Plan) -> tuple[int, int]:
+def side_by_side(request: Request, plan: Plan) -> tuple[int, int]:
     """Runs that this machine does side by side, and the threads of each.
 
     By default a run a core on the CPU, where two threads are worth less than two runs, and one on
     a GPU.
     """
-    n_workers = at_once(command, plan)
+    n_workers = at_once(request, plan)
     if n_workers is None:
         best = available_devices()[0]
         configs = (cell.config for cell in plan.grid.cells)

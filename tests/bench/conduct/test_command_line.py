@@ -18,7 +18,7 @@ from bench.conclude.standings import Standings
 from bench.conclude.stats.spending import share_due
 from bench.conduct.conductor import run_study
 from bench.conduct.confirmation import confirmation
-from bench.conduct.plan import Command, Plan
+from bench.conduct.plan import Plan, Request
 from bench.ledger.ledger import Ledger
 from bench.spec import Study
 from bench.study import main
@@ -60,9 +60,9 @@ def test_a_record_is_closed_whatever_becomes_of_what_is_printed(place: Workplace
         def write(self, text: str) -> int:
             raise OSError(28, "No space left on device", text)
 
-    command = Command(study=place.write(options="seeds=1"), overrides={})
+    request = Request(study=place.write(options="seeds=1"), overrides={})
     with pytest.raises(OSError, match="No space left"):
-        run_study(command, Console(file=FullPipe()))
+        run_study(request, Console(file=FullPipe()))
     [launch] = place.records("launch")
     assert launch.info.status == "FINISHED"
     assert "n_head 1" in launch.data.tags["mlflow.note.content"]

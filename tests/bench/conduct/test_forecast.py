@@ -9,7 +9,7 @@ from workplace import Workplace
 from bench.conduct import calibration
 from bench.conduct.calibration import Known, calibrate, shapes_of
 from bench.conduct.forecast import Forecast, Runs, Total, runs_of
-from bench.conduct.plan import Command, Plan, make_plan
+from bench.conduct.plan import Plan, Request, make_plan
 from bench.ledger.entries import Entry
 from bench.ledger.outcome import Outcome
 from bench.run import cost
@@ -161,7 +161,7 @@ def test_a_device_that_is_absent_has_no_forecast(tiny: RunConfig, tmp_path: Path
 
 
 def plan_of(place: Workplace, **options: object) -> Plan:
-    return make_plan(Command(study=place.write(), overrides={}, **options))  # type: ignore[arg-type]
+    return make_plan(Request(study=place.write(), overrides={}, **options))  # type: ignore[arg-type]
 
 
 def test_runs_of_a_race_are_known_at_its_end(bare: Workplace) -> None:

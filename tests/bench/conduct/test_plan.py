@@ -7,13 +7,13 @@ import pytest
 from workplace import Workplace
 
 from bench.conclude.stats import LOOKS
-from bench.conduct.plan import Command, Plan, make_plan, under_budgets
+from bench.conduct.plan import Plan, Request, make_plan, under_budgets
 from bench.spec import MAX_SEEDS
 from gpt.errors import ConfigError
 
 
 def plan(study: str = "tiny.py", **options: Any) -> Plan:
-    return make_plan(Command(study=study, overrides=options.pop("overrides", {}), **options))
+    return make_plan(Request(study=study, overrides=options.pop("overrides", {}), **options))
 
 
 @pytest.fixture
@@ -65,19 +65,19 @@ def test_the_title_says_in_words_what_was_set() -> None:
 
 @pytest.mark.usefixtures("tiny")
 def test_each_budget_is_planned_before_any_runs() -> None:
-    command = Command(study="tiny.py", overrides={"n_layer": "2"})
+    request = Request(study="tiny.py", overrides={"n_layer": "2"})
     budgets = [{"steps": "5"}, {"tokens": "99"}]
-    commands = under_budgets(command, budgets)
+    requests = under_budgets(request, budgets)
 
-    assert list(commands) == ["5 steps", "99 tokens"]
-    plans = [make_plan(one) for one in commands.values()]
+    assert list(requests) == ["5 steps", "99 tokens"]
+    plans = [make_plan(one) for one in requests.values()]
     assert [str(p.grid.cells[0].config.train.budget) for p in plans] == ["5 steps", "99 tokens"]
     assert {p.grid.cells[0].config.model.n_layer for p in plans} == {2}
-    assert under_budgets(command, []) == {"": command}
+    assert under_budgets(request, []) == {"": request}
     with pytest.raises(ConfigError, match="got 0 tokens"):
-        under_budgets(command, [{"steps": "5"}, {"tokens": "0"}])
+        under_budgets(request, [{"steps": "5"}, {"tokens": "0"}])
     with pytest.raises(ConfigError, match="--budget gives the budget, and so does --set steps=7"):
-        under_budgets(replace(command, overrides={"steps": "7"}), budgets)
+        under_budgets(replace(request, overrides={"steps": "7"}), budgets)
 
 
 def test_a_study_that_says_nothing_of_seeds_is_a_race(tiny: Workplace) -> None:

@@ -10,11 +10,11 @@ from typing import cast
 import pytest
 from ledgers import BASE, SUMMARY, Open
 from rich.console import Console
-from test_launch import POINT, Record
+from test_scheduler import POINT, Record
 
 from bench.cells.grid import enumerate_grid
 from bench.conduct.progress import Progress
-from bench.conduct.scheduler import Launch
+from bench.conduct.scheduler import Scheduler
 from bench.conduct.texts import Texts, prepare_texts
 from bench.ledger.ledger import Ledger
 from bench.ledger.outcome import Outcome
@@ -115,7 +115,7 @@ def launch(ledger: Ledger, workers: Workers, folder: Path) -> None:
     texts = prepared_by(workers, folder)
     with Interruption() as interruption:
         workers.meanwhile = lambda: None
-        Launch(
+        Scheduler(
             ledger=ledger,
             executor=cast(Executor, workers),
             recorder=cast(Recorder, Record()),
@@ -239,7 +239,7 @@ def test_a_run_that_waits_for_its_text_is_interrupted_at_a_signal(
                 interruption._count = 1
 
         workers.meanwhile = stop
-        Launch(
+        Scheduler(
             ledger=ledger,
             executor=cast(Executor, workers),
             recorder=cast(Recorder, Record()),

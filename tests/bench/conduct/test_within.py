@@ -10,7 +10,7 @@ from bench.conduct import calibration
 from bench.conduct.calibration import Known
 from bench.conduct.forecast import runs_of
 from bench.conduct.foresee import foresee_plan
-from bench.conduct.plan import Command, make_plan
+from bench.conduct.plan import Request, make_plan
 from bench.conduct.within import ROOM, fit, say_exactly
 from bench.run.cost import Measured, TextSize, shape_key, text_key
 from gpt.cache import default_cache
@@ -33,7 +33,7 @@ def takes(bare: Workplace) -> Takes:
             step_seconds=step_seconds, spread=0.0, first_seconds=0.1, fixed_seconds=0.1,
             eval_token_seconds=0.0, peak_memory_bytes=10**8, dtype="float32",
         )  # fmt: skip
-        for cell in make_plan(Command(study="tiny.py", overrides={})).grid.cells:
+        for cell in make_plan(Request(study="tiny.py", overrides={})).grid.cells:
             known.keep_texts({text_key(cell.config): SIZE})
             known.keep_shapes({shape_key(cell.config, SIZE): measured})
 
@@ -41,21 +41,21 @@ def takes(bare: Workplace) -> Takes:
     return taking
 
 
-COMMAND = Command(study="tiny.py", overrides={})
+REQUEST = Request(study="tiny.py", overrides={})
 
 
 @pytest.mark.usefixtures("takes")
 def test_the_budget_is_the_largest_of_two_digits_that_ends_in_time() -> None:
-    scaled, words = fit(COMMAND, 60.0, keep=False)
+    scaled, words = fit(REQUEST, 60.0, keep=False)
     [(unit, amount)] = scaled.overrides.items()
     assert unit == "steps"
     assert "To end within 1min" in words
     assert "instead of the study's 5,000 steps" in words
 
     def seconds(steps: int) -> float:
-        command = replace(COMMAND, overrides={"steps": str(steps)})
-        plan = make_plan(command)
-        forecast = foresee_plan(command, plan)
+        request = replace(REQUEST, overrides={"steps": str(steps)})
+        plan = make_plan(request)
+        forecast = foresee_plan(request, plan)
         assert forecast is not None
         total = forecast.total(plan, runs_of(plan))
         assert total is not None
@@ -68,27 +68,27 @@ def test_the_budget_is_the_largest_of_two_digits_that_ends_in_time() -> None:
 
 def test_a_study_that_ends_in_time_keeps_its_budget(takes: Takes) -> None:
     takes(0.001)
-    same, words = fit(COMMAND, 3600.0, keep=False)
-    assert same == COMMAND
+    same, words = fit(REQUEST, 3600.0, keep=False)
+    assert same == REQUEST
     assert "within 1h: the study's own budget, 5,000 steps, is small enough" in words
 
 
 def test_the_same_command_goes_on_with_what_it_chose(takes: Takes, bare: Workplace) -> None:
     """Though the machine has become slower since; `--fresh` chooses anew."""
-    first, _ = fit(COMMAND, 60.0, keep=True)
+    first, _ = fit(REQUEST, 60.0, keep=True)
     takes(0.05)
-    again, words = fit(COMMAND, 60.0, keep=True)
+    again, words = fit(REQUEST, 60.0, keep=True)
     assert again == first
     assert words.startswith("Kept from before")
     assert make_plan(again).ledger_name == make_plan(first).ledger_name
-    assert fit(COMMAND, 90.0, keep=False)[0] != first
+    assert fit(REQUEST, 90.0, keep=False)[0] != first
 
-    anew, _ = fit(replace(COMMAND, fresh=True), 60.0, keep=True)
+    anew, _ = fit(replace(REQUEST, fresh=True), 60.0, keep=True)
     assert int(anew.overrides["steps"]) < int(first.overrides["steps"])
-    assert fit(COMMAND, 60.0, keep=True)[0].overrides == anew.overrides
+    assert fit(REQUEST, 60.0, keep=True)[0].overrides == anew.overrides
     [file] = (bare.folder / "mlruns" / "ledger").iterdir()
     file.write_text("{half")
-    assert fit(COMMAND, 60.0, keep=True)[0].overrides == anew.overrides  # chosen again
+    assert fit(REQUEST, 60.0, keep=True)[0].overrides == anew.overrides  # chosen again
 
 
 def test_a_plan_shows_the_scaled_study_and_keeps_nothing(takes: Takes, bare: Workplace) -> None:  # noqa: ARG001
@@ -143,7 +143,7 @@ return replace(BASE, train=replace(BASE.train, budget=Budget(steps=steps)))
 """
     )
     with pytest.raises(ConfigError, match="the study varies it"):
-        fit(COMMAND, 60.0, keep=False)
+        fit(REQUEST, 60.0, keep=False)
 
 
 def test_a_plan_times_what_is_not_known_and_the_next_one_need_not(

@@ -1,4 +1,4 @@
-"""What a launch finds out about its runs that no worker can know."""
+"""What the scheduler finds out about its runs that no worker can know."""
 
 import io
 import signal
@@ -15,7 +15,7 @@ from rich.console import Console
 
 from bench.cells.grid import enumerate_grid
 from bench.conduct.progress import Progress
-from bench.conduct.scheduler import Launch
+from bench.conduct.scheduler import Scheduler
 from bench.conduct.texts import Texts, prepare_texts
 from bench.ledger.ledger import Claim, Ledger
 from bench.ledger.outcome import Outcome
@@ -92,7 +92,7 @@ def side_by_side(open_ledger: Open, folder: Path, n_points: Sequence[int]) -> li
     """Of each run, in the order in which they were begun, what the ledger and the record say."""
     record = Record()
     with open_ledger(GRID, seeds=1) as ledger, Interruption() as interruption:
-        Launch(
+        Scheduler(
             ledger=ledger,
             executor=cast(Executor, TwoAtATime(dict(enumerate(n_points)))),
             recorder=cast(Recorder, record),
@@ -145,7 +145,7 @@ class FullRecord(Record):
 
 def test_a_full_disk_ends_a_launch_with_its_cause(open_ledger: Open, tmp_path: Path) -> None:
     with open_ledger(GRID, seeds=1) as ledger, Interruption() as interruption:
-        launch = Launch(
+        scheduler = Scheduler(
             ledger=ledger,
             executor=cast(Executor, FullDisk(dict.fromkeys(range(3), 5))),
             recorder=cast(Recorder, FullRecord()),
@@ -156,7 +156,7 @@ def test_a_full_disk_ends_a_launch_with_its_cause(open_ledger: Open, tmp_path: P
             folder=tmp_path,
         )
         with pytest.raises(MachineError, match="No space left"):
-            launch.run(interruption)
+            scheduler.run(interruption)
     with open_ledger(GRID, seeds=1) as ledger:  # the same command
         assert {entry.outcome for entry in ledger.entries()} == {Outcome.INTERRUPTED}
         assert ledger.n_left() == len(enumerate_grid(GRID, {}).cells)
@@ -216,7 +216,7 @@ def test_a_run_is_told_which_text_it_must_find(open_ledger: Open, tmp_path: Path
             super().submit(name, task)
 
     with open_ledger(GRID, seeds=1) as ledger, Interruption() as interruption:
-        Launch(
+        Scheduler(
             ledger=ledger,
             executor=cast(Executor, Listening(dict.fromkeys(range(9), 1))),
             recorder=cast(Recorder, Record()),
@@ -253,7 +253,7 @@ def launched(
     """Launch what a ledger holds; the lines that were shown."""
     shown = io.StringIO()
     with Interruption() as interruption:
-        Launch(
+        Scheduler(
             ledger=ledger,
             executor=cast(Executor, executor),
             recorder=cast(Recorder, record or Record()),
