@@ -15,6 +15,7 @@ from bench.conclude.standings import Standings
 from bench.conduct.confirmation import confirmation, leading_cell, show_confirmation
 from bench.conduct.finals import finals
 from bench.conduct.finished import FinishedSession, FinishedWork
+from bench.conduct.forecast import runs_after
 from bench.conduct.plan import Plan, Request, make_plan
 from bench.ledger.journal_file import FrozenError
 from bench.record.database import count_runs, store_address
@@ -137,7 +138,7 @@ class Conductor:
         seeds = {cell.key: plan.looks[0] for cell in cells}
         with self._session.work_on(plan, fresh=fresh) as work:
             for n_seeds in plan.looks:
-                ran = work.run(cells, seeds)
+                ran = work.run(cells, seeds, runs_after(plan, n_seeds, len(seeds)))
                 if interruption.requested:
                     standings = standings_of(work.ledger, plan.study)
                 else:
@@ -167,7 +168,7 @@ class Conductor:
         again = confirmation(plan, leader, standings)
         [cell] = again.grid.cells
         with self._session.work_on(again, fresh=fresh) as work:
-            work.run([cell], {cell.key: again.looks[0]})
+            work.run([cell], {cell.key: again.looks[0]}, 0)
             found = work.ledger.entries()
             sentence = show_confirmation(plan, leader, standings.entries, found)
             self._close(work, sentence, {}, {}, sentence)

@@ -43,7 +43,7 @@ class FinishedWork:
     recorder: FinishedRecord
     idle: bool = True
 
-    def run(self, cells: Sequence[Cell], seeds: Mapping[str, int]) -> bool:
+    def run(self, cells: Sequence[Cell], seeds: Mapping[str, int], n_later: int) -> bool:  # noqa: ARG002
         """Raise `FrozenError` if anything is missing; else False."""
         self.ledger.enqueue(cells, seeds)
         if self.ledger.n_left():

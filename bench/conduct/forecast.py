@@ -15,6 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from bench.conclude.stats import LOOKS
 from bench.conduct.calibration import Known
 from bench.conduct.plan import Plan
 from bench.ledger.entries import Entry
@@ -41,7 +42,7 @@ TEXT_SECONDS = {"unigram": 5.0, "original-unigram": 5.0, "bpe": 1.5}
 KERNEL_SECONDS = 1.5
 """Looking for the fastest attention kernel at a block size, which each text has another of."""
 
-SURVIVING = 0.4
+SURVIVING = 0.5
 """Share of a race's cells that is still in it after a look, about."""
 
 LEAST_SPREAD = 0.15
@@ -75,28 +76,58 @@ class Total:
 
 
 def runs_of(plan: Plan) -> Runs:
-    """Runs of a plan, those that confirm its best among them."""
+    """Runs of a plan, those of a search's finals and those that confirm the best among them."""
     n_cells, looks = len(plan.grid.cells), plan.looks
-    if plan.study.search or len(looks) == 1 or n_cells == 1:
-        fewest = expected = most = plan.n_runs
-    else:
-        fewest, most = n_cells * looks[0], n_cells * looks[-1]
-        in_race, run = float(n_cells), float(fewest)
-        for before, after in pairwise(looks):
-            in_race *= SURVIVING
-            run += in_race * (after - before) * (in_race >= 1)
-        expected = round(run)
+    fewest, most = plan.n_runs, plan.n_runs * looks[-1] // looks[0]
+    if plan.study.search is not None:
+        n_cells, looks = _finals(plan)
+        fewest, most = plan.n_runs + n_cells * looks[0], plan.n_runs + n_cells * looks[-1]
     again = (0, 0, 0)
-    confirms = plan.study.metric == "val_bits_per_byte" and not plan.study.search
-    if confirms and any(cell.config.corpus.test_fraction for cell in plan.grid.cells):
-        last = looks[0] if n_cells == 1 else looks[-1]
-        again = (looks[0], looks[len(looks) // 2] if last > looks[0] else last, last)
+    if _confirms(plan) and n_cells > 1:
+        again = (looks[0], _usual_end(looks), looks[-1])
     return Runs(
         fewest=fewest + again[0],
-        expected=expected + again[1],
+        expected=plan.n_runs + runs_after(plan, plan.looks[0], n_cells),
         most=most + again[2],
         n_confirming=again,
     )
+
+
+def runs_after(plan: Plan, n_seeds: int, n_in_race: int) -> int:
+    """About how many runs come after a look: those of later looks, and what confirms the best.
+
+    Args:
+        n_seeds: of each cell at that look.
+        n_in_race: cells that may get further seeds.
+    """
+    looks, runs, in_race = plan.looks, 0.0, float(n_in_race)
+    if plan.study.search is not None:
+        in_race, looks = _finals(plan)
+        n_seeds, runs = looks[0], float(in_race * looks[0])
+    for before, after in pairwise(look for look in looks if look >= n_seeds):
+        in_race *= SURVIVING
+        runs += in_race * (after - before) * (in_race >= 1)
+    confirming = max(n_seeds, _usual_end(looks)) if _confirms(plan) and n_in_race > 1 else 0
+    return round(runs) + confirming
+
+
+def _finals(plan: Plan) -> tuple[int, tuple[int, ...]]:
+    """How many of a search's points are raced again, and the looks of that race."""
+    search, seeds = plan.study.search, plan.study.seeds
+    n_cells = min(search.n_finalists, search.n_trials) if search else 0
+    return (n_cells if n_cells > 1 else 0), (LOOKS if seeds == "auto" else (seeds,))
+
+
+def _usual_end(looks: Sequence[int]) -> int:
+    """Seeds after which a race mostly ends."""
+    return looks[min(2, len(looks) - 1)]
+
+
+def _confirms(plan: Plan) -> bool:
+    """Whether the best is measured again on a test part."""
+    corpora = (cell.config.corpus for cell in plan.grid.cells)
+    on_test = any(corpus.test_fraction for corpus in corpora)
+    return plan.study.metric == "val_bits_per_byte" and on_test
 
 
 class Forecast:

@@ -60,12 +60,11 @@ class Progress:
         self._now = now
         self._bars: Bars | None = None
         self._runs: dict[str, _Run] = {}
-        self._expected: int | None = None
-        self._exact = True
+        self._about = ""
         self._n_ended = self._n_gaps = 0
         self._weight_ended = 0.0
         self._seconds_before = 0.0
-        """Of launches before this one that count as one with it."""
+        """That earlier runs of this command took."""
 
         self._predict: Callable[[RunConfig], float | None] = lambda config: None  # noqa: ARG005
         self._usual: float | None = None
@@ -91,15 +90,6 @@ class Progress:
             n_workers: runs side by side.
         """
         self._predict, self._usual, self._n_workers = predict, usual, n_workers
-
-    def expect(self, n_runs: int, *, exact: bool = True) -> None:
-        """Count the runs of all launches from the first such call on together, up to a number.
-
-        Args:
-            n_runs: of all of them, those that have ended included.
-            exact: whether it will be that many; else they are shown as about so many.
-        """
-        self._expected, self._exact = n_runs, exact
 
     @contextmanager
     def preparing(self, n_texts: int) -> Iterator[None]:
@@ -127,24 +117,26 @@ class Progress:
             self._ready = ""
 
     @contextmanager
-    def running(self, n_runs: int) -> Iterator[None]:
-        """Show the runs of a launch."""
-        if self._expected is None:
-            self._n_ended, self._n_gaps, self._weight_ended = 0, 0, 0.0
-            self._seconds_before = 0.0
-        self._n_runs = max(self._expected or 0, self._n_ended + n_runs)
+    def running(self, n_runs: int, n_later: int = 0) -> Iterator[None]:
+        """Show runs, counted on from those that ended before.
+
+        Args:
+            n_runs: that are to be run now.
+            n_later: about how many come after these.
+        """
+        self._n_runs = self._n_ended + n_runs + n_later
+        self._about = "≈" * (n_later > 0)
         self._start = self._now()
         if n_runs:  # not where the next step refuses, or nothing is left to do
             self._say_ready()
         with self._draw() as bars:
-            about = "" if self._exact else "≈"
-            self._all = bars.add_task(f"{about}{self._n_runs} runs", total=self._n_runs, status="")
+            words = f"{self._about}{self._n_runs} runs"
+            self._all = bars.add_task(words, total=self._n_runs, status="")
             self._bars = bars
             self._update_all()
             yield
         self._bars = None
-        if self._expected is not None:
-            self._seconds_before += self._now() - self._start
+        self._seconds_before += self._now() - self._start
 
     def begin(self, name: str, label: str, seed: int, config: RunConfig | None = None) -> None:
         """A run was given out; its config says what it is forecast to take."""
@@ -199,7 +191,7 @@ class Progress:
         seconds = self._now() - run.begun
         if outcome is Outcome.COMPLETE and run.seconds:
             self._forecast.append((run.seconds, seconds))
-        of = f"{'' if self._exact else '≈'}{max(self._n_runs, self._n_ended)}"
+        of = f"{self._about}{max(self._n_runs, self._n_ended)}"
         line = f"[{self._n_ended}/{of}] {run.words}  {came_to}  {say_seconds(seconds)}"
         left = self._say_left()
         self._write(f"{line}  about {left} left" if left else line)

@@ -77,14 +77,17 @@ class Scheduler:
         self._held: _Active | None = None
         """The one of them that still waits for its text."""
 
-    def run(self, interruption: Interruption) -> None:
+    def run(self, interruption: Interruption, n_later: int = 0) -> None:
         """Work until every run has been settled, or until interrupted.
+
+        Args:
+            n_later: about how many runs come after these, for whoever watches.
 
         Raises:
             MachineError, OSError: the disk is full; the runs at work are interrupted.
             DataError: a text can't be used by any cell; the same.
         """
-        with self._progress.running(self._ledger.n_left()):
+        with self._progress.running(self._ledger.n_left(), n_later):
             try:
                 while not interruption.now:
                     if interruption.requested:

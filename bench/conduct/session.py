@@ -46,18 +46,19 @@ class Work:
     idle: bool = True
     """Whether nothing was left to run so far."""
 
-    def run(self, cells: Sequence[Cell], seeds: Mapping[str, int]) -> bool:
+    def run(self, cells: Sequence[Cell], seeds: Mapping[str, int], n_later: int) -> bool:
         """Run what is missing of a grid's cells up to so many seeds, or all of a search.
 
         Args:
             seeds: cell, by its key -> how many it needs.
+            n_later: about how many runs come after these.
 
         Returns whether anything was missing.
         """
         self.ledger.enqueue(cells, seeds)
         missing = self.ledger.n_left() > 0
         self.idle = self.idle and not missing
-        self.scheduler.run(self.interruption)
+        self.scheduler.run(self.interruption, n_later)
         return missing
 
 
