@@ -22,7 +22,8 @@ ROWS = ("training", "target", "sweep", "overhead", "generation", "help")
 @click.option("--shape", "shapes", type=click.Choice(["A", "B", "C"]), multiple=True,
               help="Train at these shapes alone.")  # fmt: skip
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True,
-              help="Rounds, there and back; shapes A and B have three times as many.")  # fmt: skip
+              help="Rounds, there and back; short timings have three times as many, the sweep a "
+              "third.")  # fmt: skip
 @click.option("--against", type=click.Path(path_type=Path), metavar="PATH",
               help="A checkout of nanoGPT, to run the real one beside ours.")  # fmt: skip
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto")

@@ -42,7 +42,7 @@ def measure(
         "sweep": lambda: [_sweep(request, folder)],
         "overhead": lambda: [_overhead(request, tracker, folder)],
         "generation": lambda: [_generation(request)],
-        "help": lambda: [help_row(rounds=_rounds(request))],
+        "help": lambda: [help_row(rounds=_short_rounds(request))],
     }
     for name in names:
         yield from ways[name]()
@@ -70,6 +70,11 @@ def _slug(name: str) -> str:
 
 def _rounds(request: Request) -> int:
     return 1 if request.quick else request.rounds
+
+
+def _short_rounds(request: Request) -> int:
+    """Of what takes seconds: as many as a small shape has."""
+    return _rounds(request) * (shapes.TINY if request.quick else shapes.A).repeats
 
 
 def _training(request: Request, folder: Path) -> Iterator[Row]:
@@ -102,7 +107,7 @@ def _sweep(request: Request, folder: Path) -> Row:
         settings = ["steps=2", "sample_tokens=5", f"corpus={text}"]
     return sweep_row(
         study=study,
-        rounds=1,
+        rounds=max(1, _rounds(request) // 3),  # each takes minutes
         settings=settings,
         device=device,
         workers=GPU_WORKERS if device == "cuda" else None,
@@ -125,5 +130,5 @@ def _overhead(request: Request, tracker: Tracker, folder: Path) -> Row:
 
 def _generation(request: Request) -> Row:
     shape, n_tokens = (shapes.TINY, 20) if request.quick else (replace(shapes.A, T=256), 500)
-    rounds = _rounds(request) * shape.repeats
+    rounds = _short_rounds(request)
     return generation_row(shape, n_tokens=n_tokens, device=request.device, rounds=rounds)

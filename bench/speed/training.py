@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bench.speed.isolated import Lane, points
 from bench.speed.reference import reference_losses
-from bench.speed.rows import Row, compared
+from bench.speed.rows import Row, Turns
 from bench.speed.shapes import (
     Shape,
     as_the_originals,
@@ -75,10 +75,12 @@ def training_rows(
         found: list[float] = []
         ways["ceiling"] = lambda: found.append(_ceiling(ours))
         seconds = interleave(ways, rounds=rounds, warm_up=2)
+    del seconds["ceiling"]  # which does another thing
+    turns = Turns(seconds)
     ceilings = np.reshape(found[-2 * rounds :], (rounds, 2)).max(1)  # the better one of a round
     n_steps = 2 * shape.steps  # there and back
     if best == "compiled":
-        yield _compiling_row(shape, seconds, compile_seconds)
+        yield _compiling_row(shape, seconds, turns, compile_seconds)
     # A causal token sees half of the others: no code needs to multiply more.
     least_flops = flops_per_step(ours.model, ours.config, context=shape.T // 2)
     least_seconds = n_steps * least_flops / ceilings
@@ -89,11 +91,11 @@ def training_rows(
             name=f"training tokens/s, shape {shape}",
             ours=how,
             baseline=words + (", AdamW fused" if device == "cuda" and baseline in configs else ""),
-            **compared(seconds[baseline], seconds[best]),
+            **turns.compared(best, baseline),
             target=target,
             limit=float(np.median(seconds[baseline].sum(1) / least_seconds)),
         )
-    yield _preset_row(shape, seconds)
+    yield _preset_row(shape, turns if "nanoGPT" in seconds else None)
     flops = n_steps * flops_per_step(ours.model, ours.config)
     yield Row(
         name=f"share of the matmul ceiling, shape {shape}",
@@ -105,7 +107,7 @@ def training_rows(
 
 
 def _compiling_row(
-    shape: Shape, seconds: Mapping[str, NDArray[np.float64]], compile_seconds: float
+    shape: Shape, seconds: Mapping[str, NDArray[np.float64]], turns: Turns, compile_seconds: float
 ) -> Row:
     """What compiling is worth, and after how many steps it has paid for itself."""
     saved = float(np.median(seconds["uncompiled"] - seconds["compiled"])) / shape.steps
@@ -114,20 +116,20 @@ def _compiling_row(
         name=f"compiling, shape {shape}",
         ours=f"compiled in {compile_seconds:.0f} s, {repaid}",
         baseline="uncompiled",
-        **compared(seconds["uncompiled"], seconds["compiled"]),
+        **turns.compared("compiled", "uncompiled"),
     )
 
 
-def _preset_row(shape: Shape, seconds: Mapping[str, NDArray[np.float64]]) -> Row:
+def _preset_row(shape: Shape, turns: Turns | None) -> Row:
     """Whether our baseline is as fast as what it stands for."""
     name = f"nanogpt preset, shape {shape}"
-    if "nanoGPT" not in seconds:
+    if turns is None:
         return Row(name=name, target=0.95, note="give --against")
     return Row(
         name=name,
         ours="nanogpt preset",
         baseline="the real nanoGPT",
-        **compared(seconds["nanoGPT"], seconds["preset"]),
+        **turns.compared("preset", "nanoGPT"),
         target=0.95,
     )
 

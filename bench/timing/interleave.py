@@ -2,7 +2,7 @@
 
 A round goes through the ways and back: A B C C B A. In each round every way has the same mean
 place in time, so a drift that is linear over a round adds the same to each and cancels out of
-their ratios. Left out on purpose: any statistics (`bench.conclude.stats.compare_timings`).
+their ratios. Left out on purpose: any statistics (`bench.conclude.stats.race_timings`).
 """
 
 import time

@@ -12,7 +12,7 @@ from rich.console import Console
 from bench.speed import training
 from bench.speed.latency import recompute
 from bench.speed.reference import Reference
-from bench.speed.rows import Row, a_a, as_table, ratios
+from bench.speed.rows import Row, Turns, a_a, as_table
 from bench.speed.shapes import TINY, as_the_originals, fastest, nanogpt_at, write_text
 from gpt.attention.cache import KVCache
 from gpt.errors import ConfigError
@@ -27,9 +27,62 @@ def setup(tmp_path: Path) -> Setup:
     return set_up(config, cache=tmp_path / "cache")
 
 
-def test_a_ratio_is_of_both_passes_of_a_round() -> None:
-    slow, fast = np.array([[3.0, 5.0], [2.0, 2.0]]), np.array([[1.0, 3.0], [1.0, 1.0]])
-    assert ratios(slow, fast) == [2.0, 2.0]
+def in_turns(rounds: int = 9, **seconds: float) -> Turns:
+    """Ways that take so long, with 1% of noise."""
+    rng = np.random.default_rng(0)
+    return Turns({n: s * np.exp(rng.normal(0, 0.01, (rounds, 2))) for n, s in seconds.items()})
+
+
+def test_a_ratio_is_of_both_passes_of_all_rounds() -> None:
+    slow, fast = np.array([[4.0, 16.0], [2.0, 8.0]]), np.array([[1.0, 4.0], [1.0, 4.0]])
+    row = Row(name="row", **Turns({"slow": slow, "fast": fast}).compared("fast", "slow"))
+
+    assert row.ratio == pytest.approx(8**0.5)  # of 4 and 2, by logarithms
+
+
+@pytest.mark.parametrize(
+    ("ours", "verdict"), [(0.9, "faster"), (1.1, "slower"), (1.0, "tie"), (1.02, "undetermined")]
+)
+def test_ours_is_faster_or_slower_by_the_rule_for_cells(ours: float, verdict: str) -> None:
+    row = Row(name="row", baseline="theirs", **in_turns(a=ours, b=1.0).compared("a", "b"))
+
+    assert row.interval is not None
+    low, high = row.interval
+    assert low < 1 / ours < high
+    assert row.verdict == verdict
+    assert str(row) == f"row vs theirs: {row.ratio:.2f} ({low:.2f}–{high:.2f}), {verdict}"
+
+
+def test_a_row_of_seconds_over_the_baseline_s_has_its_interval_there_too() -> None:
+    ways = in_turns(a=1.0, b=5.0)
+    share = Row(name="row", at_most=True, target=0.5, **ways.compared("a", "b"))
+    assert share.interval is not None
+    assert share.interval[0] < 0.2 < share.interval[1] < 0.25
+    assert (share.verdict, share.met) == ("faster", True)
+
+
+@pytest.mark.parametrize(("target", "met"), [(2.8, True), (3.0, None), (3.2, False)])
+def test_a_target_within_the_interval_is_open(target: float, met: bool | None) -> None:
+    row = Row(name="row", target=target, **in_turns(a=1.0, b=3.0).compared("a", "b"))
+
+    assert row.met is met
+    shown = [next(iter(column.cells)) for column in as_table([row]).columns]
+    assert shown[-2] == {True: "yes", False: "no", None: "open"}[met]
+
+
+@pytest.mark.parametrize(("rounds", "words"), [(1, "one round"), (3, "too few rounds")])
+def test_too_few_rounds_tell_nothing(rounds: int, words: str) -> None:
+    row = Row(name="row", target=1.5, **in_turns(rounds, a=1.0, b=3.0).compared("a", "b"))
+
+    assert row.ratio == pytest.approx(3.0, rel=0.05)
+    assert (row.interval, row.verdict, row.met) == (None, "undetermined", None)
+    shown = [next(iter(column.cells)) for column in as_table([row]).columns]
+    assert shown[4:6] == [words, "undetermined"]
+
+
+def test_three_rounds_of_three_ways_have_intervals() -> None:
+    row = Row(name="row", **in_turns(3, a=1.0, b=2.0, c=3.0).compared("a", "b"))
+    assert row.verdict == "faster"
 
 
 @pytest.mark.parametrize(
@@ -59,9 +112,9 @@ def test_the_table_shows_spread_and_what_was_skipped() -> None:
     )
     cells = [list(column.cells) for column in table.columns]
 
-    ratio, spread = ["2.00", "–", "0.012"], ["1.00–4.00", "", "one round"]
+    ratio, spread = ["2.00", "–", "0.012"], ["rounds 1.00–4.00", "", "one round"]
     target, met, nothing = ["≥ 3", "", "≤ 0.02"], ["no", "", "yes"], ["", "", ""]
-    assert cells[3:] == [ratio, spread, nothing, target, met, nothing]
+    assert cells[3:] == [ratio, spread, nothing, nothing, target, met, nothing]
     assert cells[1][1] == "skipped: no text"
 
 

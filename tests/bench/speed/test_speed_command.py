@@ -198,5 +198,6 @@ def test_the_sweep_runs_both_ways(
 
     assert result.exit_code == 0, result.output
     assert result.stderr == (
-        "wall clock of a 24-run sweep vs a plain loop, log_metric a step: 2.00\n"
+        "wall clock of a 24-run sweep vs a plain loop, log_metric a step: 2.00 (one round), "
+        "undetermined\n"
     )
