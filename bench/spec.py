@@ -20,7 +20,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import BaseTrial as Trial
 from optuna.trial import FixedTrial
 
-from bench.cells.questions import Kept, Questions, StudyError
+from bench.cells.checked_trial import CheckedChoices, CheckedTrial, StudyError
 from bench.metrics import LARGER_IS_BETTER, Metric
 from gpt.config import RunConfig, check
 from gpt.errors import ConfigError, ConfigTypeError, GptBenchError
@@ -107,7 +107,9 @@ class Study:
     search: Search | None = None
     """None: the grid of all cells."""
 
-    _kept: dict[str, Kept] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _kept: dict[str, CheckedChoices] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         check.field_types(self)
@@ -118,14 +120,16 @@ class Study:
             raise ConfigError(f"matters must be between 0 and 1 but got {self.matters}")
 
     def config(self, trial: Trial) -> RunConfig:
-        """What `cell` makes of the trial's answers; `bench.cells.questions` checks what it asks.
+        """The config that `cell` makes from the trial's answers.
+
+        `bench.cells.checked_trial` checks what it asks for.
 
         Raises:
             ConfigError: this point makes no config.
             StudyError: the study is wrong, with file and line.
         """
         try:
-            config = self.cell(cast(Trial, Questions(trial, self._kept)))
+            config = self.cell(cast(Trial, CheckedTrial(trial, self._kept)))
         except (Exception, SystemExit) as error:
             kinds = ConfigTypeError | StudyError
             if isinstance(error, ConfigError) and not isinstance(error, kinds):

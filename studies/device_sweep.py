@@ -1,9 +1,9 @@
 """Which device and precision trains fastest?
 
-The same run everywhere, ranked by tokens per second of training steps alone; on CUDA with each
-kernel launched by Python, and with a step's kernels launched as one graph. A device that this
-machine lacks makes a cell that is infeasible, not an error. Run it with `--workers 1` on a machine
-that does nothing else.
+The same run on every device, ranked by tokens per second of training steps alone. On CUDA each
+step runs both ways: kernel by kernel from Python, and as one CUDA graph. A device that this
+machine lacks makes a cell that is infeasible, not an error. Run the study with `--workers 1` on a
+machine that does nothing else.
 """
 
 from dataclasses import replace
@@ -19,14 +19,14 @@ BASE = replace(
     train=TrainConfig(budget=Budget(steps=150), batch_size=12, evaluations=1),
 )
 
-LAUNCHES: dict[str, CudaGraph] = {"eager": "off", "graph": "on"}
+EXECUTIONS: dict[str, CudaGraph] = {"eager": "off", "graph": "on"}
 
 
 def cell(trial: Trial) -> RunConfig:
     device: Device = choose(trial, "device", ["cpu", "cuda", "mps"])
     dtype: Dtype = choose(trial, "dtype", ["float32", "bfloat16"])
-    launch = choose(trial, "launch", list(LAUNCHES)) if device == "cuda" else "eager"
-    train = replace(BASE.train, device=device, dtype=dtype, cuda_graph=LAUNCHES[launch])
+    execution = choose(trial, "execution", list(EXECUTIONS)) if device == "cuda" else "eager"
+    train = replace(BASE.train, device=device, dtype=dtype, cuda_graph=EXECUTIONS[execution])
     return replace(BASE, train=train)
 
 

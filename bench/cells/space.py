@@ -20,7 +20,7 @@ from optuna.distributions import (
     check_distribution_compatibility,
 )
 
-from bench.cells.questions import StudyError
+from bench.cells.checked_trial import StudyError
 from bench.spec import Study, Trial
 from gpt.config import RunConfig
 from gpt.errors import ConfigError

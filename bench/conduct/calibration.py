@@ -23,7 +23,7 @@ from bench.run.cost import (
     shape_key,
     text_key,
 )
-from bench.system import identity
+from bench.system import provenance
 from gpt.cache import atomic, key_of
 from gpt.config import RunConfig
 
@@ -52,7 +52,7 @@ class Known:
     """
 
     def __init__(self, cache: Path, *, n_workers: int, n_threads: int) -> None:
-        machine = key_of(RECIPE, identity.environment_digest(), identity.code_digest(),
+        machine = key_of(RECIPE, provenance.environment_digest(), provenance.code_digest(),
                          n_workers, n_threads)  # fmt: skip
         self._shapes_file = cache / "costs" / f"{machine}.json"
         self._texts_file = cache / "costs" / "texts.json"

@@ -19,7 +19,7 @@ from bench.conduct.forecast import runs_after
 from bench.conduct.plan import Plan, Request, make_plan
 from bench.ledger.journal_file import FrozenError
 from bench.record.database import count_runs, store_address
-from bench.system import identity
+from bench.system import provenance
 from bench.system.console import open_console
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ class Conductor:
         self._missing += work.recorder.missing
         if not self._missing and not interrupted:
             held = count_runs(store_address(), work.ledger.id)
-            digest = identity.digest_of(said)
+            digest = provenance.digest_of(said)
             work.ledger.note("record", {"of": digest, "held": held, "views": dict(views)})
         self._idle = self._idle and work.idle
         entries = work.ledger.entries()

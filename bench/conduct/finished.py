@@ -13,7 +13,7 @@ from bench.cells.grid import Cell
 from bench.conduct.plan import Plan, Request
 from bench.ledger.journal_file import FrozenError
 from bench.ledger.ledger import Ledger
-from bench.system import identity
+from bench.system import provenance
 from gpt.cache import default_cache
 from gpt.corpora import load_corpus
 
@@ -77,7 +77,7 @@ class FinishedSession:
             plan.journal,
             plan.study,
             overrides=plan.overrides,
-            identity=identity.of_runs(self._digests) | plan.space,
+            identity=provenance.of_runs(self._digests) | plan.space,
             frozen=True,
         ) as ledger:
             record = ledger.noted("record")

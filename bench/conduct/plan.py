@@ -14,7 +14,7 @@ from bench.conclude.standings import refuse_unfair_metric
 from bench.conclude.stats import LOOKS
 from bench.ledger.paths import STORE, ledger_path
 from bench.spec import MAX_SEEDS, Study
-from bench.system import identity
+from bench.system import provenance
 from gpt.config.run import field_name
 from gpt.corpora import KNOWN
 from gpt.errors import ConfigError
@@ -80,9 +80,9 @@ class Plan:
         corpus = self.overrides.get("corpus")
         name = self.name
         if corpus is not None:
-            name += f"@{corpus if corpus in KNOWN else identity.digest_of(corpus)}"
+            name += f"@{corpus if corpus in KNOWN else provenance.digest_of(corpus)}"
         if others:
-            name += f"+{identity.digest_of(repr(sorted(others.items())))}"
+            name += f"+{provenance.digest_of(repr(sorted(others.items())))}"
         return f"{name}.{self.part}" if self.part else name
 
     @property
@@ -111,7 +111,7 @@ class Plan:
         if self.study.search is None:
             return {}
         cells = sorted(cell.key for cell in self.grid.cells)
-        return {"search space": identity.digest_of(self.study.metric, *cells)}
+        return {"search space": provenance.digest_of(self.study.metric, *cells)}
 
 
 def make_plan(request: Request) -> Plan:

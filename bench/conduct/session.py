@@ -24,9 +24,9 @@ from bench.record.recorder import Recorder
 from bench.record.tracking import Tracker
 from bench.run.executor import Executor, LocalExecutor, refuse_absent_device
 from bench.run.messages import Folders
-from bench.system import identity
-from bench.system.beside import beside
+from bench.system import provenance
 from bench.system.console import open_console
+from bench.system.interruptible import interruptibly
 from bench.system.interruption import Interruption
 from bench.system.scratch import scratch_folder
 from gpt.cache import default_cache
@@ -84,7 +84,7 @@ class Session:
                 plan.journal,
                 plan.study,
                 overrides=plan.overrides,
-                identity=identity.of_runs(self.texts.corpora) | plan.space,
+                identity=provenance.of_runs(self.texts.corpora) | plan.space,
                 fresh=fresh,
             ) as ledger,
             Recorder(
@@ -92,7 +92,7 @@ class Session:
                 plan.title,
                 plan.study,
                 ledger=ledger,
-                environment=identity.environment(),
+                environment=provenance.environment(),
             ) as recorder,
         ):
             self._restore(recorder, ledger)
@@ -138,8 +138,8 @@ class Session:
             MachineError: it holds runs that the ledger must have known.
             Stopped: a signal says so meanwhile.
         """
-        tracker = beside(lambda: Tracker(plan.name, plan.description), self.interruption)
-        self._held = beside(lambda: tracker.attempts(ledger.id), self.interruption)
+        tracker = interruptibly(lambda: Tracker(plan.name, plan.description), self.interruption)
+        self._held = interruptibly(lambda: tracker.attempts(ledger.id), self.interruption)
         if unknown := sorted(self._held.keys() - ledger.attempts()):
             raise MachineError(
                 f"a ledger must know all runs that MLflow holds of it but {plan.journal} lacks "

@@ -29,6 +29,7 @@ from bench.ledger.entries import (
     say_change,
 )
 from bench.ledger.journal import locked, open_journal, open_study, refuse_change, set_aside
+from bench.ledger.killed_runs import REASON, killed_runs
 from bench.ledger.ledger_view import LedgerView
 from bench.ledger.outcome import Outcome
 from bench.spec import Study
@@ -99,7 +100,7 @@ class Ledger(LedgerView):
                 study.set_user_attr("replaced", replaced)
             refuse_change(study, identity)
             ledger = cls(study, spec, overrides)
-            ledger._settle_running()
+            ledger._settle_killed()
             yield ledger
 
     @classmethod
@@ -279,13 +280,10 @@ class Ledger(LedgerView):
         """Queue a run of a grid, without parameters: Optuna forbids that their choices change."""
         self._study.enqueue_trial({}, user_attrs={"cell": cell, "seed": seed})
 
-    def _settle_running(self) -> None:
-        """End what a killed launch has left: as it was about to, or else as interrupted."""
-        for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            trial = optuna.Trial(self._study, frozen._trial_id)
-            if "outcome" in frozen.user_attrs:
-                self._tell(trial, Outcome(frozen.user_attrs["outcome"]))
+    def _settle_killed(self) -> None:
+        """End what a killed launch left running: with its outcome, or else as interrupted."""
+        for trial, outcome in killed_runs(self._study):
+            if outcome is not None:
+                self._tell(trial, outcome)
             else:
-                self._settle(
-                    trial, Outcome.INTERRUPTED, reason="the launch that ran it was killed"
-                )
+                self._settle(trial, Outcome.INTERRUPTED, reason=REASON)

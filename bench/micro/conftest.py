@@ -14,8 +14,8 @@ import pytest
 import torch
 from pytest_benchmark.utils import get_tag
 
-from bench.micro.timed import LEFT_OUT, Place, Timed
-from bench.micro.timing import SECONDS, Stopwatch
+from bench.micro.fixture import LEFT_OUT, Place, Timed
+from bench.micro.stopwatch import SECONDS, Stopwatch
 from bench.system.entry import write_in_any_locale
 from gpt.acceleration.malloc import keep_freed_memory
 from gpt.device import resolve_device

@@ -22,7 +22,7 @@ from gpt.device import synchronize
 from gpt.model.block import Block
 from gpt.model.gpt import GPT
 from gpt.model.heads import FusedAttention
-from gpt.training.data import sample_batches
+from gpt.training.batches import sample_batches
 from gpt.training.setup import Setup
 
 

@@ -11,8 +11,8 @@ from itertools import chain
 from typing import Any
 
 from bench.micro.results import Results, Row
-from bench.record.tracking import Tracker, measured
-from bench.system.identity import environment
+from bench.record.tracking import Tracker, metric_points
+from bench.system.provenance import environment
 from bench.system.scratch import scratch_folder
 
 EXPERIMENT = "microbenchmarks"
@@ -39,7 +39,7 @@ def open_record(size: str) -> Callable[[dict[str, Any]], None]:
         run_id = tracker.start_launch(
             f"{size}, {results.commit}", ledger=EXPERIMENT, tags={**_flat(environment()), **where}
         )
-        metrics = (measured(row.T or 0, _metrics(row)) for row in results.rows)
+        metrics = (metric_points(row.T or 0, _metrics(row)) for row in results.rows)
         tracker.log(run_id, list(chain.from_iterable(metrics)))
         with scratch_folder() as scratch:
             (folder := scratch / "session").mkdir()

@@ -6,8 +6,8 @@ import torch
 from bench.micro import accounting
 from bench.micro.aggregation import AGGREGATIONS
 from bench.micro.checks import wrong_mean
-from bench.micro.timed import Place, Timed
-from bench.micro.timing import Subject
+from bench.micro.fixture import Place, Timed
+from bench.micro.stopwatch import Subject
 
 B, C = 4, 32
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from bench.micro import accounting
-from bench.micro.timed import Place, Timed
-from bench.micro.timing import Subject
+from bench.micro.fixture import Place, Timed
+from bench.micro.stopwatch import Subject
 from gpt.attention import KERNELS, Kernel
 from gpt.attention.verify import verify
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from bench.micro import accounting
 from bench.micro.accounting import Work
 from bench.micro.checks import Compute, disagreement
-from bench.micro.timed import Place, Timed
-from bench.micro.timing import Subject
+from bench.micro.fixture import Place, Timed
+from bench.micro.stopwatch import Subject
 from gpt.config import ModelConfig
 from gpt.config.model import Activation
 from gpt.config.optimizer import OptimizerKind

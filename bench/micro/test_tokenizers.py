@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from bench.micro.accounting import Work
-from bench.micro.timed import Timed
-from bench.micro.timing import Subject
+from bench.micro.fixture import Timed
+from bench.micro.stopwatch import Subject
 from gpt.config import SUBWORD, CorpusConfig, TokenizerConfig, TokenizerKind
 from gpt.corpora import load_corpus
 from gpt.tokenizers import load_or_train_tokenizer

@@ -1,11 +1,12 @@
 """An outage of the tracking store stops no training: what can't be sent is kept, and sent later.
 
-Whatever is to be recorded goes through one queue, in its order. Each message is written to disk
-(`bench.record.messages`), and a thread beside training sends them: a store that hangs keeps nobody
-waiting, least of all a signal. Where it is away, locked or full, it is tried again now and then,
-at the end, and by the next launch; what it refuses for good is set aside. A run has a name of ours
-until the store has given it one, and bears it as a tag: one whose beginning may have been sent is
-looked for by it, and not begun twice.
+Everything to be recorded goes through one queue, in order. Each message is written to disk
+(`bench.record.outbox_folder`), and a thread beside training sends it, so a store that hangs delays
+neither training nor the answer to a signal. A store that is away, locked or full is tried again
+from time to time, at the end, and by the next launch; a message that it refuses for good is set
+aside. Each run gets a name of our own, recorded as a tag, before the store gives it an id. If the
+call that creates a run may already have been sent, the run is first looked up by that name, so
+that it is not created twice.
 """
 
 import threading
@@ -18,8 +19,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec
 
-from bench.record.messages import Kept, Message
-from bench.record.tracking import Measured, Tracker, first_line, is_outage, measured, milliseconds
+from bench.record.outbox_folder import OutboxFolder, OutboxMessage
+from bench.record.tracking import (
+    MetricPoint,
+    Tracker,
+    first_line,
+    is_outage,
+    metric_points,
+    milliseconds,
+)
 from bench.system.redact import redacted_all
 
 Arguments = ParamSpec("Arguments")
@@ -60,8 +68,8 @@ class Outbox:
     ) -> None:
         self.tracker = tracker
         self._patience = patience
-        self._kept = Kept(folder, folder.parent.with_name("refused") / folder.name)
-        self._measured: defaultdict[str, list[Measured]] = defaultdict(list)
+        self._kept = OutboxFolder(folder, folder.parent.with_name("refused") / folder.name)
+        self._measured: defaultdict[str, list[MetricPoint]] = defaultdict(list)
         self._flushed_at = time.monotonic()
         self._unkept = ""
         self._changed = threading.Condition()  # of what follows
@@ -88,7 +96,7 @@ class Outbox:
         """Have a method of the tracker begin a run; returns our name of the run."""
         own = uuid.uuid4().hex
         arguments = {**self._by_name(method, args, kwargs), "at": milliseconds(), "own": own}
-        self._add(Message(method=method.__name__, arguments=arguments, begins=own))
+        self._add(OutboxMessage(method=method.__name__, arguments=arguments, begins=own))
         return own
 
     def put(
@@ -99,11 +107,11 @@ class Outbox:
     ) -> None:
         """Have a method of the tracker called."""
         arguments = self._by_name(method, args, kwargs)
-        self._add(Message(method=method.__name__, arguments=arguments))
+        self._add(OutboxMessage(method=method.__name__, arguments=arguments))
 
     def log(self, run_id: str, step: int, metrics: Mapping[str, float | None]) -> None:
         """Keep metrics for the next batch; what is None or not finite is left out."""
-        self._measured[run_id] += measured(step, metrics)
+        self._measured[run_id] += metric_points(step, metrics)
         if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
             for run, metrics_of_run in self._measured.items():
                 self.put(Tracker.log, run, metrics_of_run)
@@ -208,14 +216,14 @@ class Outbox:
         bound = signature(method).bind(self.tracker, *args, **kwargs)
         return {name: value for name, value in bound.arguments.items() if name != "self"}
 
-    def _add(self, message: Message) -> None:
+    def _add(self, message: OutboxMessage) -> None:
         message.arguments = redacted_all(message.arguments)
         self._keep(message)
         with self._changed:
             self._waiting.append(message)
             self._changed.notify_all()
 
-    def _keep(self, message: Message) -> None:
+    def _keep(self, message: OutboxMessage) -> None:
         try:
             self._kept.keep(message)
         except OSError as error:  # it waits in memory
@@ -244,7 +252,7 @@ class Outbox:
                 self._busy = False
                 self._changed.notify_all()
 
-    def _next(self) -> Message | None:
+    def _next(self) -> OutboxMessage | None:
         """The oldest message, as soon as it is time to send it; None when closed."""
         with self._changed:
             while not self._closed:
@@ -255,7 +263,7 @@ class Outbox:
                 self._changed.wait(pause if self._waiting else None)
         return None
 
-    def _perform(self, message: Message) -> None:
+    def _perform(self, message: OutboxMessage) -> None:
         arguments = dict(message.arguments)
         for name in ("run_id", "launch"):
             if arguments.get(name):

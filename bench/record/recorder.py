@@ -15,7 +15,7 @@ from bench.record.outbox import Outbox
 from bench.record.tracking import TAG_ATTEMPT, TAG_CELL, TAG_CELL_KEY, Tracker
 from bench.run.messages import Started
 from bench.spec import Study
-from bench.system import identity
+from bench.system import provenance
 from gpt.config import RunConfig
 from gpt.training.loop import Point
 
@@ -134,7 +134,7 @@ class Recorder:
                 ledger=self._ledger,
                 tags=_environment_tags(self._environment),
             )
-            if changes := identity.uncommitted_changes():
+            if changes := provenance.uncommitted_changes():
                 self._outbox.put(Tracker.log_text, self._launch, "uncommitted.diff", changes)
         params = {name: value for name, value in config.flat().items() if value is not None}
         if "vocab_size" in facts:

@@ -19,7 +19,7 @@ from gpt.attention.verify import verify
 from gpt.errors import UnsoundError
 from gpt.model.gpt import LanguageModel, build_model
 from gpt.model.heads import attention_scale
-from gpt.training.data import sample_batch
+from gpt.training.batches import sample_batch
 from gpt.training.setup import Setup
 
 SEQUENCES = 2

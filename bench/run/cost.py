@@ -1,9 +1,10 @@
 """What will a run cost? Seconds and memory, from its config and a few steps that were timed.
 
-A step's time hangs on its shape: model, block, batch, vocabulary, precision and device, not on
-what is learned. So a shape is timed once (`bench.run.measure`), and what a run of it takes follows
-by counting: steps, tokens that are evaluated, and what every run does once. A shape that was not
-timed lies between two that were. Nothing here imports torch, so that a plan answers at once.
+A step's time depends on its shape (model, block, batch, vocabulary, precision and device), not on
+what is learned. So each shape is timed once (`bench.run.step_timing`), and the cost of a run
+follows by counting its steps, the tokens that it evaluates, and the work that every run does once.
+The time of a shape that was not timed is interpolated between two that were. Nothing here imports
+torch, so that a plan answers at once.
 """
 
 import math

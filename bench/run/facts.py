@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from bench.run.notebook import against_notebook
-from bench.system import identity
+from bench.system import provenance
 from gpt.config import RunConfig
 from gpt.device import device_name
 from gpt.training.clock import TRAINING
@@ -38,7 +38,7 @@ def facts_of(setup: Setup) -> dict[str, Any]:
         "device_name": device_name(setup.device),
         "kernel": setup.config.model.kernel,
         "threads": torch.get_num_threads(),
-        "environment": identity.environment_digest(),
+        "environment": provenance.environment_digest(),
         "canary": "passed",
         "flags": _flags(setup.config, text),
         **({} if notebook is None else {"notebook": notebook or "its pieces"}),

@@ -52,7 +52,7 @@ class Train:
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """Time a few steps of a config's shape, on a text of this size (`bench.run.measure`)."""
+    """Time a few steps of a config's shape, on a text of this size (`bench.run.step_timing`)."""
 
     config: RunConfig
     size: TextSize

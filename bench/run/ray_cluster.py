@@ -11,7 +11,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from bench.system.identity import code_digest
+from bench.system.provenance import code_digest
 from gpt.errors import ConfigError, MachineError
 
 ANSWER_SECONDS = 10.0

@@ -22,7 +22,7 @@ from bench.run.executor import Died, Event, refuse_absent_device
 from bench.run.messages import Finished, Measure, Message, Task, Train
 from bench.run.ray_cluster import cause_of, connect, machines_of_cluster, on, with_this_code
 from bench.run.worker import messages_of
-from bench.system.identity import code_digest
+from bench.system.provenance import code_digest
 from bench.system.scratch import scratch_folder
 from gpt.acceleration.malloc import keep_freed_memory
 from gpt.cache import default_cache

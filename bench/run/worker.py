@@ -14,7 +14,6 @@ from bench.ledger.outcome import Outcome
 from bench.run.canary import check_canary
 from bench.run.cost import TextSize
 from bench.run.facts import facts_of, summarize
-from bench.run.measure import measure
 from bench.run.messages import (
     Finished,
     Measure,
@@ -27,7 +26,8 @@ from bench.run.messages import (
     Train,
 )
 from bench.run.out_of_memory import free_memory_of, is_out_of_memory
-from bench.run.plausible import refuse_impossible_speed
+from bench.run.plausible_speed import refuse_impossible_speed
+from bench.run.step_timing import time_steps
 from bench.system.full_disk import full_disk, full_disk_error
 from gpt.cache import atomic
 from gpt.errors import (
@@ -82,7 +82,7 @@ def messages_of(task: Task) -> Generator[Message, bool, None]:
 def _messages_of(task: Task) -> Messages:
     if isinstance(task, Train):
         return (yield from _train(task))
-    yield measure(task) if isinstance(task, Measure) else _prepare(task)
+    yield time_steps(task) if isinstance(task, Measure) else _prepare(task)
     return Finished(outcome=Outcome.COMPLETE)
 
 

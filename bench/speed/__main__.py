@@ -43,7 +43,7 @@ def _measure(names: tuple[str, ...], threads: int, options: dict[str, Any]) -> N
     from bench.record.tracking import Tracker
     from bench.speed.measure import Request, measure, record
     from bench.speed.rows import as_table
-    from bench.system import identity
+    from bench.system import provenance
     from bench.system.console import open_console
     from bench.system.scratch import scratch_folder
     from gpt.device import device_name, resolve_device
@@ -68,7 +68,7 @@ def _measure(names: tuple[str, ...], threads: int, options: dict[str, Any]) -> N
             with console.capture() as text:
                 console.print(table)
             environment = {
-                **identity.environment(),
+                **provenance.environment(),
                 "threads": torch.get_num_threads(),
                 "device_name": device_name(where),
             }

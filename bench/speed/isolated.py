@@ -25,7 +25,7 @@ from gpt.training.setup import set_up
 T = TypeVar("T")
 
 
-class Lane(Generic[T]):
+class IsolatedIterator(Generic[T]):
     """An iterator that lives in a process of its own and works only when asked.
 
     Args:
@@ -88,7 +88,7 @@ def _serve(
     n_threads: int,
     as_worker: bool,
 ) -> None:
-    """A lane's life: begin at once, then give what comes next as often as it is asked for."""
+    """The other process: make the iterator at once, then send its next value whenever asked."""
     end_with_parent()
     torch.set_num_threads(n_threads)
     if as_worker:

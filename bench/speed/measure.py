@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench.record.tracking import Tracker, measured
+from bench.record.tracking import Tracker, metric_points
 from bench.speed import shapes, sweep_study
 from bench.speed.latency import generation_row, help_row
 from bench.speed.rows import Row
@@ -59,7 +59,7 @@ def record(
     """Keep the ratios as metrics of one run, and the table as its note."""
     run_id = tracker.start_launch("speed", ledger="speed", tags=environment)
     metrics = {f"speed/{_slug(f'{row.name} vs {row.baseline}')}": row.ratio for row in rows}
-    tracker.log(run_id, measured(0, metrics))
+    tracker.log(run_id, metric_points(0, metrics))
     tracker.finish(run_id, status, tags={"mlflow.note.content": f"```\n{table}\n```"})
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from bench.speed.isolated import Lane, points
+from bench.speed.isolated import IsolatedIterator, points
 from bench.speed.rows import Row
 from gpt.config import Budget, Device, RunConfig
 from gpt.errors import GptBenchError
@@ -45,12 +45,12 @@ def target_row(*, device: Device, parts: int, steps: int | None, corpora_dir: Pa
         )
     seconds, losses = [], []
     try:
-        with Lane(partial(points, nanogpt, corpora_dir=corpora_dir)) as slow:
+        with IsolatedIterator(partial(points, nanogpt, corpora_dir=corpora_dir)) as slow:
             last = slow()
             for part in range(1, parts + 1):
                 last = _advance(slow, last, part / parts)
                 run = partial(last_point, modern.with_seed(part - 1), corpora_dir)
-                with Lane(run) as fast:
+                with IsolatedIterator(run) as fast:
                     ours = fast()
                 seconds.append(_train_seconds(ours))
                 losses.append(_loss(ours))

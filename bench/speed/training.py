@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.speed.isolated import Lane, points
-from bench.speed.reference import reference_losses
+from bench.speed.isolated import IsolatedIterator, points
+from bench.speed.real_nanogpt import real_nanogpt_losses
 from bench.speed.rows import Row, Turns
 from bench.speed.shapes import (
     Shape,
@@ -58,20 +58,22 @@ def training_rows(
         how = f"{how}, CUDA graph"
     with contextlib.ExitStack() as stack:
         ways: dict[str, Callable[[], object]] = {
-            name: stack.enter_context(Lane(partial(points, config, folder)))
+            name: stack.enter_context(IsolatedIterator(partial(points, config, folder)))
             for name, config in configs.items()
         }
         with contextlib.suppress(InfeasibleError):
-            faster = stack.enter_context(Lane(partial(points, compiled(fast), folder)))
+            faster = stack.enter_context(IsolatedIterator(partial(points, compiled(fast), folder)))
             compile_seconds = faster().seconds["compile"]
             ways["compiled"] = faster
             best, how = "compiled", f"{how}, compiled"
         if against is not None:
-            real = partial(reference_losses, against, nanogpt, folder)
-            ways["nanoGPT"] = stack.enter_context(Lane(real, as_worker=False))
+            real = partial(real_nanogpt_losses, against, nanogpt, folder)
+            ways["nanoGPT"] = stack.enter_context(IsolatedIterator(real, as_worker=False))
             if device == "cuda":
                 own = partial(real, gpu_defaults=True)
-                ways["nanoGPT on a GPU"] = stack.enter_context(Lane(own, as_worker=False))
+                ways["nanoGPT on a GPU"] = stack.enter_context(
+                    IsolatedIterator(own, as_worker=False)
+                )
         found: list[float] = []
         ways["ceiling"] = lambda: found.append(_ceiling(ours))
         seconds = interleave(ways, rounds=rounds, warm_up=2)

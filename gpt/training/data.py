@@ -1,4 +1,4 @@
-"""What does training read? Each split as one memory-mapped array of token ids, and random windows.
+"""What does training read? Each split of a text as one memory-mapped array of token ids.
 
 A text is encoded once, in a stream, and kept in the cache under the digests of corpus and
 tokenizer. A tokenizer that claims to be lossless must give the held-out text back, and account for
@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from gpt.cache import entry, key_of
 from gpt.corpora import Corpus, Split
@@ -22,9 +21,6 @@ METADATA_FILE = "metadata.json"
 
 RECIPE = 3
 """Part of every key: raise it when the same text and tokenizer come to give other ids."""
-
-MOST_BYTES_ON_GPU = 1 << 30
-"""A longer text stays in the host's memory, and its batches are copied over."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,53 +87,6 @@ def load_or_encode(corpus: Corpus, tokenizer: Tokenizer, cache: Path) -> Encoded
         test_bytes=n_bytes.get("test", 0),
         round_trip=metadata["round_trip"],
     )
-
-
-def moved_if_small(tokens: TokenArray, device: torch.device) -> TokenArray | torch.Tensor:
-    """A split (N,) where batches are gathered fastest: on a GPU, if it takes little memory."""
-    if device.type != "cuda" or 4 * tokens.size > MOST_BYTES_ON_GPU:
-        return tokens
-    return torch.from_numpy(tokens.astype(np.int32)).to(device)
-
-
-def sample_batch(
-    tokens: TokenArray, block_size: int, batch_size: int, generator: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Random windows (B, T) and the same windows one token later (B, T), as int64.
-
-    Where a window starts is drawn as a fraction of the text, so that one seed visits the same
-    parts of the text whatever the tokenizer.
-    """
-    x, y = sample_batches(tokens, block_size, batch_size, 1, generator)
-    return x[0], y[0]
-
-
-def sample_batches(
-    tokens: TokenArray | torch.Tensor,
-    block_size: int,
-    batch_size: int,
-    n: int,
-    generator: torch.Generator,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """What `n` calls of `sample_batch` would give, stacked (n, B, T), in one gather.
-
-    Args:
-        tokens: (N,) the split; a tensor is gathered on its own device.
-    """
-    n_offsets = len(tokens) - block_size
-    if n_offsets <= 0:
-        raise DataError(
-            f"a split must be longer than block_size but got {len(tokens)} tokens and {block_size}"
-        )
-    fractions = torch.rand(n, batch_size, dtype=torch.float64, generator=generator)
-    offsets = (fractions * n_offsets).long()  # (n, B)
-    if isinstance(tokens, torch.Tensor):
-        window = torch.arange(block_size + 1, device=tokens.device)
-        gathered = tokens[offsets.to(tokens.device)[..., None] + window].long()
-    else:
-        windows = offsets.numpy()[..., None] + np.arange(block_size + 1)  # (n, B, T + 1)
-        gathered = torch.from_numpy(tokens[windows].astype(np.int64))
-    return gathered[..., :-1].contiguous(), gathered[..., 1:].contiguous()
 
 
 def _encode(corpus: Corpus, tokenizer: Tokenizer, folder: Path) -> None:

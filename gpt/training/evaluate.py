@@ -27,7 +27,7 @@ from gpt.errors import ConfigError
 from gpt.model.gpt import LanguageModel
 from gpt.model.loss import IGNORE_INDEX
 from gpt.tokenizers import TokenArray
-from gpt.training.data import sample_batch
+from gpt.training.batches import sample_batch
 from gpt.training.setup import Setup, Text
 
 Autocast = Callable[[], AbstractContextManager[object]]

@@ -23,8 +23,8 @@ from gpt.config import RunConfig
 from gpt.device import peak_memory_bytes, reset_peak_memory, synchronize
 from gpt.errors import ConfigError, DivergedError
 from gpt.rng import PrivateRandomState
+from gpt.training.batches import moved_if_small, sample_batches
 from gpt.training.clock import BUDGETED, Clock
-from gpt.training.data import moved_if_small, sample_batches
 from gpt.training.evaluate import (
     Evaluation,
     estimate_loss,
@@ -33,7 +33,7 @@ from gpt.training.evaluate import (
     part_of_val,
 )
 from gpt.training.flops import flops_per_step
-from gpt.training.optim import learning_rate_at
+from gpt.training.schedule import learning_rate_at
 from gpt.training.setup import Setup
 
 

@@ -8,9 +8,9 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # it prints them with passwords
 os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"  # a create would be made twice; see the outbox
 
-from bench.record.tracking.faults import first_line, is_outage
-from bench.record.tracking.measured import Measured, measured, milliseconds
-from bench.record.tracking.rerun import load_config
+from bench.record.tracking.metric_points import MetricPoint, metric_points, milliseconds
+from bench.record.tracking.outages import first_line, is_outage
+from bench.record.tracking.recorded_config import load_config
 from bench.record.tracking.tracker import (
     TAG_ATTEMPT,
     TAG_CELL,
@@ -22,11 +22,11 @@ __all__ = [
     "TAG_ATTEMPT",
     "TAG_CELL",
     "TAG_CELL_KEY",
-    "Measured",
+    "MetricPoint",
     "Tracker",
     "first_line",
     "is_outage",
     "load_config",
-    "measured",
+    "metric_points",
     "milliseconds",
 ]

@@ -19,7 +19,7 @@ from filelock import FileLock
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy.engine import make_url
 
-from bench.record.tracking.faults import first_line
+from bench.record.tracking.outages import first_line
 from bench.system.redact import is_ambiguous, redacted
 from gpt.errors import MachineError
 

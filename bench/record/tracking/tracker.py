@@ -26,7 +26,7 @@ from mlflow.tracking import MlflowClient
 
 from bench.record.database import TAG_LEDGER, TAG_ROLE
 from bench.record.tracking import views
-from bench.record.tracking.measured import Measured
+from bench.record.tracking.metric_points import MetricPoint
 from bench.record.tracking.store import FILES, reach, refusal, tidy
 from bench.system.redact import redacted
 
@@ -146,7 +146,7 @@ class Tracker:
         """Add tags to a run."""
         self._client.log_batch(run_id, tags=_tags(tags))
 
-    def log(self, run_id: str, metrics: Sequence[Measured]) -> None:
+    def log(self, run_id: str, metrics: Sequence[MetricPoint]) -> None:
         """Send metrics, in as few calls as MLflow allows."""
         for start in range(0, len(metrics), MAX_BATCH):
             batch = [Metric(*metric) for metric in metrics[start : start + MAX_BATCH]]
@@ -162,7 +162,7 @@ class Tracker:
         status: str,
         *,
         tags: Mapping[str, Any],
-        metrics: Sequence[Measured] = (),
+        metrics: Sequence[MetricPoint] = (),
         folder: Path | None = None,
         at: int | None = None,
     ) -> None:

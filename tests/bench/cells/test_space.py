@@ -10,7 +10,7 @@ import optuna
 import pytest
 
 from bench.cells import space
-from bench.cells.questions import StudyError
+from bench.cells.checked_trial import StudyError
 from bench.cells.space import draw, walk
 from bench.spec import Study, Trial, choose
 from gpt.config import RunConfig

@@ -16,8 +16,8 @@ from requests import HTTPError, RequestException, Response
 from servers import Server
 from workplace import Workplace, wait_until
 
-import bench.record.messages
 import bench.record.outbox
+import bench.record.outbox_folder
 from bench.record.outbox import Outbox
 from bench.record.tracking import Tracker, is_outage
 
@@ -341,7 +341,7 @@ def test_a_full_disk_costs_no_run_its_record(
         raise FULL
 
     if where == "message":
-        monkeypatch.setattr(bench.record.messages, "_write", full)
+        monkeypatch.setattr(bench.record.outbox_folder, "_write", full)
     else:
         monkeypatch.setattr(shutil, "move", half_copied)
     run = begin(outbox)
@@ -363,7 +363,7 @@ def test_what_a_full_disk_left_in_memory_is_kept_as_soon_as_there_is_room(
 
     monkeypatch.setattr(outbox.tracker, "_client", MlflowClient("http://127.0.0.1:1"))
     with monkeypatch.context() as patch:
-        patch.setattr(bench.record.messages, "_write", full)
+        patch.setattr(bench.record.outbox_folder, "_write", full)
         run = begin(outbox)
         outbox.finish(run, "FINISHED", tags={}, folder=files(place))
         outbox.flush()

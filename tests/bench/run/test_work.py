@@ -16,7 +16,7 @@ from bench.run import worker as work
 from bench.run.facts import facts_of
 from bench.run.messages import Finished, Folders, Message, Prepare, Prepared, Started, Train
 from bench.run.worker import perform
-from bench.system import identity
+from bench.system import provenance
 from gpt.attention.cpp import library
 from gpt.config import Budget, CorpusConfig, ModelConfig, RunConfig, TokenizerConfig, TrainConfig
 from gpt.corpora.download import SOURCES
@@ -101,7 +101,7 @@ def test_the_facts_of_a_run_need_no_compiler(task: Train, monkeypatch: pytest.Mo
 
     perform(task, send)
 
-    assert facts["environment"] == identity.environment_digest()
+    assert facts["environment"] == provenance.environment_digest()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from functools import partial
 import psutil
 import pytest
 
-from bench.speed.isolated import Lane
+from bench.speed.isolated import IsolatedIterator
 from bench.system.interruption import Stopped, raised
 from gpt.errors import ConfigError, MachineError
 
@@ -26,8 +26,11 @@ def numbers(n: int) -> Iterator[int]:
     yield from (os.getpid(), n)
 
 
-def test_a_lane_works_in_a_process_of_its_own() -> None:
-    with Lane(partial(numbers, 3)) as a, Lane(partial(numbers, 4), as_worker=True) as b:
+def test_an_iterator_works_in_a_process_of_its_own() -> None:
+    with (
+        IsolatedIterator(partial(numbers, 3)) as a,
+        IsolatedIterator(partial(numbers, 4), as_worker=True) as b,
+    ):
         assert len({os.getpid(), a(), b()}) == 3
         assert (a(), b()) == (3, 4)
 
@@ -37,32 +40,32 @@ def at_work() -> Iterator[int]:
     time.sleep(600)
 
 
-def test_a_lane_that_is_at_work_ends_with_who_asks_for_it() -> None:
+def test_an_iterator_at_work_ends_with_the_process_that_asks() -> None:
     seen = []
 
     def ask_and_be_stopped() -> None:
-        with raised(), Lane(at_work) as lane:
-            seen.append(psutil.Process(lane()))
+        with raised(), IsolatedIterator(at_work) as iterator:
+            seen.append(psutil.Process(iterator()))
             threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGTERM]).start()
-            lane()
+            iterator()
 
     with pytest.raises(Stopped):
         ask_and_be_stopped()
     assert not psutil.wait_procs(seen, timeout=60)[1]
 
 
-def test_a_lane_that_died_is_no_answer() -> None:
-    with Lane(at_work) as lane:
-        psutil.Process(lane()).kill()
+def test_an_iterator_that_died_is_no_answer() -> None:
+    with IsolatedIterator(at_work) as iterator:
+        psutil.Process(iterator()).kill()
         with pytest.raises(MachineError, match="must live but ended with -9"):
-            lane()
+            iterator()
 
 
-def test_what_goes_wrong_in_a_lane_is_raised_here() -> None:
+def test_what_goes_wrong_in_another_process_is_raised_here() -> None:
     with (
-        Lane(partial(numbers, -1)) as lane,
+        IsolatedIterator(partial(numbers, -1)) as iterator,
         pytest.raises(ConfigError, match="must not be negative"),
     ):
-        lane()
-    with Lane(numbers) as lane, pytest.raises(TypeError):  # type: ignore[arg-type]
-        lane()
+        iterator()
+    with IsolatedIterator(numbers) as iterator, pytest.raises(TypeError):  # type: ignore[arg-type]
+        iterator()

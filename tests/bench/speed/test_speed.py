@@ -11,7 +11,7 @@ from rich.console import Console
 
 from bench.speed import training
 from bench.speed.latency import recompute
-from bench.speed.reference import Reference
+from bench.speed.real_nanogpt import RealNanoGPT
 from bench.speed.rows import Row, Turns, a_a, as_table
 from bench.speed.shapes import TINY, as_the_originals, fastest, nanogpt_at, write_text
 from gpt.attention.cache import KVCache
@@ -168,7 +168,7 @@ def test_the_reference_is_trained_by_its_own_model(
     products = torch.backends.cuda.matmul
     request.addfinalizer(partial(setattr, products, "allow_tf32", products.allow_tf32))
     torch.manual_seed(0)
-    reference = Reference(checkout, setup, gpu_defaults=gpu_defaults)
+    reference = RealNanoGPT(checkout, setup, gpu_defaults=gpu_defaults)
     losses = [float(reference.step()) for _ in range(30)]
 
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
@@ -177,7 +177,7 @@ def test_the_reference_is_trained_by_its_own_model(
 
 def test_a_checkout_without_a_model_is_refused(tmp_path: Path, setup: Setup) -> None:
     with pytest.raises(ConfigError, match=r"has no model\.py"):
-        Reference(tmp_path / "nowhere", setup)
+        RealNanoGPT(tmp_path / "nowhere", setup)
 
 
 def test_both_ways_to_generate_see_the_same_context_at_each_token(setup: Setup) -> None:

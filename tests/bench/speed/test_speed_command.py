@@ -140,7 +140,7 @@ def test_a_race_without_its_text_is_a_row_that_says_so(monkeypatch: pytest.Monke
     def absent(_: object) -> None:
         raise DataError("tinyshakespeare.txt must have another SHA-256")
 
-    monkeypatch.setattr(time_to_loss, "Lane", absent)
+    monkeypatch.setattr(time_to_loss, "IsolatedIterator", absent)
     row = time_to_loss.target_row(device="cpu", parts=1, steps=2, corpora_dir=None)
 
     assert str(row).endswith("skipped: tinyshakespeare.txt must have another SHA-256")

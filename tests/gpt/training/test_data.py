@@ -15,7 +15,8 @@ from gpt.errors import DataError
 from gpt.tokenizers import TokenArray, train_tokenizer
 from gpt.tokenizers.byte import ByteTokenizer
 from gpt.tokenizers.char import CharTokenizer
-from gpt.training.data import EncodedCorpus, load_or_encode, sample_batch, sample_batches
+from gpt.training.batches import sample_batch, sample_batches
+from gpt.training.data import EncodedCorpus, load_or_encode
 
 MakeCorpus = Callable[..., Corpus]
 

@@ -14,7 +14,7 @@ from gpt.config import ModelConfig, RunConfig, TokenizerConfig
 from gpt.errors import ConfigError
 from gpt.model.gpt import GPT, Bigram, LanguageModel
 from gpt.model.loss import IGNORE_INDEX
-from gpt.training.data import sample_batch
+from gpt.training.batches import sample_batch
 from gpt.training.evaluate import Evaluation, estimate_loss, evaluate
 from gpt.training.setup import load_text
 

@@ -9,7 +9,8 @@ import torch
 from gpt.config import ModelConfig, OptimizerConfig
 from gpt.model.gpt import GPT, Bigram
 from gpt.training.muon import Muon
-from gpt.training.optim import build_optimizers, learning_rate_at, set_learning_rate
+from gpt.training.optim import build_optimizers, set_learning_rate
+from gpt.training.schedule import learning_rate_at
 
 NANOGPT = OptimizerConfig(
     learning_rate=1e-3, schedule="cosine", warmup_fraction=100 / 2000, final_fraction=0.1

@@ -10,7 +10,7 @@ import gpt.training.loop
 from gpt.errors import ConfigError
 from gpt.training.flops import flops_per_step
 from gpt.training.loop import Point, planned_steps, train
-from gpt.training.optim import learning_rate_at
+from gpt.training.schedule import learning_rate_at
 from gpt.training.setup import Setup
 
 Run = Callable[..., list[Point]]

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bench.micro.accounting import Work
-from bench.micro.timing import DTYPE_NAMES, ImpossibleError, Stopwatch, Subject
+from bench.micro.stopwatch import DTYPE_NAMES, ImpossibleError, Stopwatch, Subject
 
 LEFT_OUT = pytest.StashKey[list[dict[str, str]]]()
 """What has no time in this session, and why."""

@@ -33,7 +33,7 @@ FEWEST_TIMES = 4
 MOST_TIMES = 200
 
 
-def measure(task: Measure) -> Measured:
+def time_steps(task: Measure) -> Measured:
     """Time a few steps of a config's shape, and what comes before and after them.
 
     Where a step is large, fewer sequences and twice as many are timed, and the line through both
@@ -46,8 +46,8 @@ def measure(task: Measure) -> Measured:
     flops = flops_per_step(task.config, task.size)
     few = max(1, int(n_sequences * MOST_FLOPS / flops)) if flops else n_sequences
     if 2 * few >= n_sequences:
-        return _measure(task, n_sequences)
-    less, more = _measure(task, few), _measure(task, 2 * few)
+        return _time_steps(task, n_sequences)
+    less, more = _time_steps(task, few), _time_steps(task, 2 * few)
 
     def at_whole(name: str) -> float:
         rise = max(0.0, getattr(more, name) - getattr(less, name)) / few
@@ -61,7 +61,7 @@ def measure(task: Measure) -> Measured:
     )
 
 
-def _measure(task: Measure, n_sequences: int) -> Measured:
+def _time_steps(task: Measure, n_sequences: int) -> Measured:
     """The same with so many sequences in a batch."""
     device = resolve_device(task.config.train.device)
     config = _timed(task.config, task.size, n_sequences, on_cpu=device.type == "cpu")

@@ -11,7 +11,7 @@ POLL_SECONDS = 0.1
 T = TypeVar("T")
 
 
-def beside(work: Callable[[], T], interruption: Interruption) -> T:
+def interruptibly(work: Callable[[], T], interruption: Interruption) -> T:
     """What `work` returns or raises.
 
     Raises:

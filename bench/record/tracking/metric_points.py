@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Mapping
 
-Measured = tuple[str, float, int, int]
+MetricPoint = tuple[str, float, int, int]
 """A metric's name, its value, when it was taken (milliseconds since 1970), and its step."""
 
 
@@ -13,7 +13,7 @@ def milliseconds() -> int:
     return int(time.time() * 1000)
 
 
-def measured(step: int, metrics: Mapping[str, float | None]) -> list[Measured]:
+def metric_points(step: int, metrics: Mapping[str, float | None]) -> list[MetricPoint]:
     """Metrics taken now; what is None or not finite is left out.
 
     MLflow stores an infinity as 1.8e308, which ruins every chart.

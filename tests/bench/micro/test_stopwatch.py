@@ -15,7 +15,7 @@ from bench.micro.accounting import Work
 from bench.micro.aggregation import AGGREGATIONS
 from bench.micro.checks import disagreement, wrong_mean
 from bench.micro.memory import call_peak_bytes
-from bench.micro.timing import ImpossibleError, Stopwatch, Subject
+from bench.micro.stopwatch import ImpossibleError, Stopwatch, Subject
 from bench.timing import ceilings
 from bench.timing.ceilings import Ceilings, measure_ceilings, measure_matmul
 

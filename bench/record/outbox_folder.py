@@ -21,7 +21,7 @@ WHY = "why.txt"
 
 
 @dataclass(kw_only=True)
-class Message:
+class OutboxMessage:
     """A call of one of the tracker's methods, in what JSON can hold."""
 
     method: str
@@ -45,7 +45,7 @@ class Message:
         return None if folder is None else Path(folder)
 
 
-class Kept:
+class OutboxFolder:
     """The messages in a folder.
 
     Args:
@@ -60,7 +60,7 @@ class Kept:
         self.set_aside_reasons: list[str] = []
         self._last = 0
 
-    def load(self) -> list[Message]:
+    def load(self) -> list[OutboxMessage]:
         """What an earlier launch left, oldest first; what is damaged is set aside."""
         messages = []
         paths = sorted(self.folder.glob("*.json"))
@@ -78,7 +78,7 @@ class Kept:
                 shutil.rmtree(left)
         return messages
 
-    def keep(self, message: Message) -> None:
+    def keep(self, message: OutboxMessage) -> None:
         """Write a message, and take over its run's files; raises `OSError` if that can't be."""
         if not message.number:
             self._last += 1
@@ -98,14 +98,14 @@ class Kept:
         _write(path, message)
         message.file = path
 
-    def drop(self, message: Message) -> None:
+    def drop(self, message: OutboxMessage) -> None:
         """Forget a message that was sent, and its run's files."""
         if message.file is not None:
             message.file.unlink(missing_ok=True)
         if message.files is not None:
             shutil.rmtree(message.files, ignore_errors=True)
 
-    def set_aside(self, message: Message, reason: str) -> None:
+    def set_aside(self, message: OutboxMessage, reason: str) -> None:
         """Move a message that can't be sent to the folder of those."""
         reason = f"{message.method}: {reason}"
         if message.file is not None:
@@ -148,7 +148,7 @@ def _free(folder: Path) -> Path:
     return next(path for path in paths if not path.exists())
 
 
-def _write(path: Path, message: Message) -> None:
+def _write(path: Path, message: OutboxMessage) -> None:
     content = {
         "method": message.method,
         "arguments": message.arguments,
@@ -158,9 +158,9 @@ def _write(path: Path, message: Message) -> None:
         partial.write_text(json.dumps(content, default=str), encoding="utf-8")
 
 
-def _read(path: Path) -> Message:
+def _read(path: Path) -> OutboxMessage:
     content = json.loads(path.read_text("utf-8"))
-    message = Message(**content, tried=True, number=int(path.stem), file=path)
+    message = OutboxMessage(**content, tried=True, number=int(path.stem), file=path)
     signature(getattr(Tracker, message.method)).bind(None, **message.arguments)
     if (files := path.with_suffix("")).is_dir():  # the whole may have been moved since
         message.arguments["folder"] = str(files)

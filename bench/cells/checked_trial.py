@@ -26,7 +26,7 @@ class StudyError(ConfigError):
 
 
 @dataclass(frozen=True)
-class Kept:
+class CheckedChoices:
     """Choices as they were asked for, as they are written down, and what of it means which."""
 
     asked: Collection[Any]
@@ -34,7 +34,7 @@ class Kept:
     meant: dict[Any, Any]
 
 
-class Questions:
+class CheckedTrial:
     """Stands between a study's `cell` and its trial, and lets through what can be kept.
 
     It offers nothing else of the trial, for a `cell` that looks at more than its answers (the
@@ -45,7 +45,7 @@ class Questions:
         kept: choices by name that were asked for before, so that a list is looked through once.
     """
 
-    def __init__(self, trial: BaseTrial, kept: dict[str, "Kept"]) -> None:
+    def __init__(self, trial: BaseTrial, kept: dict[str, "CheckedChoices"]) -> None:
         self._trial = trial
         self._kept = kept
 
@@ -93,7 +93,7 @@ def _check_name(name: str) -> None:
         )
 
 
-def _keep(name: str, choices: Collection[Any]) -> Kept:
+def _keep(name: str, choices: Collection[Any]) -> CheckedChoices:
     """The choices in their order, as Python's own values; raises `StudyError` if they can't be."""
     if isinstance(choices, str | bytes | set | frozenset):
         raise StudyError(
@@ -110,7 +110,7 @@ def _keep(name: str, choices: Collection[Any]) -> Kept:
     meant = {repr(choice) if _is_list(choice) else choice: choice for choice in listed}
     if len(meant) < len(listed):
         raise StudyError(f"the choices of {name!r} must differ but {_twins(listed)} are equal")
-    return Kept(choices, list(meant), meant)
+    return CheckedChoices(choices, list(meant), meant)
 
 
 def _can_be_kept(choice: Any) -> bool:

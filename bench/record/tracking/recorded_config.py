@@ -3,7 +3,7 @@
 import mlflow
 from mlflow.tracking import MlflowClient
 
-from bench.record.tracking.faults import first_line, is_outage
+from bench.record.tracking.outages import first_line, is_outage
 from bench.record.tracking.store import database_of, reach, refusal
 from gpt.config import RunConfig
 from gpt.errors import ConfigError

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.cells.checked_trial import StudyError
 from bench.cells.grid import cells_of
-from bench.cells.questions import StudyError
 from bench.spec import FixedTrial, Search, Study, Trial, choose
 from gpt.config import Budget, RunConfig
 from gpt.errors import ConfigError

@@ -18,16 +18,16 @@ from gpt.errors import ConfigError
 from gpt.training.setup import Setup, set_up
 
 
-def reference_losses(
+def real_nanogpt_losses(
     checkout: Path, config: RunConfig, cache: Path, *, gpu_defaults: bool = False
 ) -> Iterator[list[float]]:
     """nanoGPT's training at the shape of a run: the losses between two points of that run."""
-    reference = Reference(checkout, set_up(config, cache=cache), gpu_defaults=gpu_defaults)
+    reference = RealNanoGPT(checkout, set_up(config, cache=cache), gpu_defaults=gpu_defaults)
     while True:
         yield reference.steps()
 
 
-class Reference:
+class RealNanoGPT:
     """nanoGPT's training at the shape of a run, a step at a time.
 
     Args:
