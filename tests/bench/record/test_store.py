@@ -13,7 +13,7 @@ import pytest
 from servers import Server
 from workplace import Workplace, wait_until
 
-from bench.record.tracking import Tracker, load_config, measured, store
+from bench.record.tracking import Tracker, load_config, metric_points, store
 from gpt.config import RunConfig
 from gpt.errors import ConfigError, MachineError
 
@@ -33,7 +33,7 @@ def test_what_is_not_finite_is_not_logged(tracker: Tracker, place: Workplace) ->
     values: Mapping[str, float | None] = {
         "a": float("nan"), "b": float("inf"), "c": -float("inf"), "d": None, "e": 1.5
     }  # fmt: skip
-    tracker.log(run, measured(3, values))
+    tracker.log(run, metric_points(3, values))
 
     assert place.client.get_run(run).data.metrics == {"e": 1.5}
 
