@@ -155,7 +155,7 @@ def _run(
 
         forkserver.start()  # something is left to do: it imports torch while this process does
 
-    from bench.conduct.plan import Request, make_plan, under_budgets
+    from bench.plan.plan import Request, make_plan, under_budgets
     from bench.system.console import open_console
 
     request = Request(
@@ -171,15 +171,15 @@ def _run(
         fresh=fresh,
     )
     if within is not None:
-        from bench.conduct.within import fit
+        from bench.plan.within import fit
 
         request, words = fit(request, within, keep=not plan)
         click.echo(words, err=True)
     requests = under_budgets(request, parse_budgets(budgets))
     console = open_console(width=120)
     if plan:
-        from bench.conduct.foresee import foresee_plan
-        from bench.conduct.show_plan import show_plan
+        from bench.plan.foresee import foresee_plan
+        from bench.plan.show import show_plan
 
         for one in requests.values():
             made = make_plan(one)

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.conduct.plan import Request, make_plan
+from bench.plan.plan import Request, make_plan
 from bench.ledger.outcome import Outcome
 from bench.run.messages import Finished, Folders, Train
 from bench.run.worker import perform

@@ -8,8 +8,8 @@ import pytest
 
 from bench.cells.catalog import all_studies
 from bench.cells.settings import settle
-from bench.conduct.plan import Request, make_plan
 from bench.ledger.outcome import Outcome
+from bench.plan.plan import Request, make_plan
 from bench.run.messages import Finished, Folders, Train
 from bench.run.worker import perform
 from bench.study import main

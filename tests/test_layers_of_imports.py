@@ -57,6 +57,7 @@ ROOMS = (
     {"run"},
     {"record"},
     {"conclude"},
+    {"plan"},
     {"conduct"},
     {"micro"},
     {"speed", "study", "compare", "power"},

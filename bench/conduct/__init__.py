@@ -1,1 +1,1 @@
-"""How is a study conducted, from a typed command to its leaderboard?"""
+"""How is a plan carried out, from its first run to its leaderboard?"""

@@ -15,9 +15,9 @@ from bench.conclude.standings import Standings
 from bench.conduct.confirmation import confirmation, leading_cell, show_confirmation
 from bench.conduct.finals import finals
 from bench.conduct.finished import FinishedSession, FinishedWork
-from bench.conduct.forecast import runs_after
-from bench.conduct.plan import Plan, Request, make_plan
 from bench.ledger.journal_file import FrozenError
+from bench.plan.plan import Plan, Request, make_plan
+from bench.plan.runs import runs_after
 from bench.record.database import count_runs, store_address
 from bench.system import provenance
 from bench.system.console import open_console
@@ -77,11 +77,10 @@ def run_study(request: Request, console: Console) -> Result:
             for say in said:
                 say()
             return result
-    from bench.conduct.foresee import foresee_study
     from bench.conduct.session import start_session  # it takes seconds: torch and MLflow
 
     with start_session(request, plan) as session:
-        foresee_study(request, plan, session)
+        session.foresee(request, plan)
         return Conductor(session, console, lambda say: say()).conclude(request, plan)
 
 

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 from bench.cells.grid import Cell, Grid
 from bench.conclude.standings import Standings
-from bench.conduct.plan import Plan
 from bench.ledger.ledger import Entry
 from bench.ledger.outcome import Outcome
+from bench.plan.plan import Plan
 from bench.spec import MAX_SEEDS, Study
 
 FRESH = MAX_SEEDS

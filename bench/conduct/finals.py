@@ -8,7 +8,7 @@ import dataclasses
 
 from bench.cells.grid import Cell, Grid
 from bench.conclude.standings import Standings
-from bench.conduct.plan import Plan, looks_of
+from bench.plan.plan import Plan, looks_of
 from bench.spec import Study
 
 

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bench.cells.grid import Cell
-from bench.conduct.plan import Plan, Request
 from bench.ledger.journal_file import FrozenError
 from bench.ledger.ledger import Ledger
+from bench.plan.plan import Plan, Request
 from bench.system import provenance
 from gpt.cache import default_cache
 from gpt.corpora import load_corpus

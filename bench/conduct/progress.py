@@ -27,6 +27,7 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from bench.ledger.outcome import Outcome
+from bench.system.console import say_seconds
 from gpt.config import RunConfig
 from gpt.training.loop import Point
 
@@ -275,11 +276,3 @@ class _Left(TimeRemainingColumn):
     def render(self, task: Task) -> Text:
         left = self._left_of(task.id)
         return super().render(task) if left is None else Text(left, style="progress.remaining")
-
-
-def say_seconds(seconds: float) -> str:
-    """A duration in the unit in which it has about two digits."""
-    for size, unit in ((3600, "h"), (60, "min")):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -12,13 +12,14 @@ from pathlib import Path
 import click
 
 from bench.cells.grid import Cell
-from bench.conduct.plan import Plan, Request
 from bench.conduct.progress import Progress
 from bench.conduct.scheduler import Scheduler
 from bench.conduct.texts import Texts, prepare_texts
-from bench.conduct.workers import at_once, side_by_side
 from bench.ledger.ledger import Ledger
 from bench.ledger.outcome import Outcome
+from bench.plan.foresee import foresee_study
+from bench.plan.plan import Plan, Request
+from bench.plan.workers import at_once, side_by_side
 from bench.record.outbox import HURRIED_SECONDS, PATIENCE_SECONDS, Outbox
 from bench.record.recorder import Recorder
 from bench.record.tracking import Tracker
@@ -75,6 +76,19 @@ class Session:
 
     _held: Mapping[str, str] = field(default_factory=dict)
     """What MLflow held of the ledger when it was opened: attempt -> name of its run."""
+
+    def foresee(self, request: Request, plan: Plan) -> None:
+        """Let the progress know what the runs will take, as far as that is known."""
+        foresight = foresee_study(
+            request,
+            plan,
+            executor=self.executor,
+            folders=self.folders,
+            ready=self.texts.ready,
+            stopped=lambda: self.interruption.requested,
+        )
+        if foresight is not None:
+            self.progress.foresee(foresight.predict, foresight.mean_seconds, foresight.n_workers)
 
     @contextmanager
     def work_on(self, plan: Plan, *, fresh: bool) -> Iterator[Work]:

@@ -26,3 +26,11 @@ def open_console(
         emoji=False,
         highlight=False,
     )
+
+
+def say_seconds(seconds: float) -> str:
+    """A duration in the unit in which it has about two digits."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

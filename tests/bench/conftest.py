@@ -61,9 +61,9 @@ def _at_work_in(folder: Path) -> Iterator[Workplace]:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setattr(tempfile, "tempdir", str(place.temporary))
         patch.setattr(
-            "bench.conduct.workers.cpu_count", lambda: 1
+            "bench.plan.workers.cpu_count", lambda: 1
         )  # one thread: quick, and repeatable
-        patch.setattr("bench.conduct.foresee.shapes_of", lambda *_: {})  # no plan times anything
+        patch.setattr("bench.plan.foresee.shapes_of", lambda *_: {})  # no plan times anything
         try:
             yield place
         finally:

@@ -18,8 +18,8 @@ from bench.conclude.standings import Standings
 from bench.conclude.stats.spending import share_due
 from bench.conduct.conductor import run_study
 from bench.conduct.confirmation import confirmation
-from bench.conduct.plan import Plan, Request
 from bench.ledger.ledger import Ledger
+from bench.plan.plan import Plan, Request
 from bench.spec import Study
 from bench.study import main
 from gpt.config import RunConfig
@@ -292,7 +292,7 @@ def test_a_further_look_adds_to_the_first_even_of_a_fresh_study_and_is_paid_for(
     place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two looks at a fresh ledger: nothing set aside, and no run twice."""
-    monkeypatch.setattr("bench.conduct.plan.LOOKS", (2, 3))
+    monkeypatch.setattr("bench.plan.plan.LOOKS", (2, 3))
     monkeypatch.setattr("bench.conclude.standings.Standings.settled", False)
     study = place.write("looks", options="", steps=2)
     result = place.run(study, "--seeds", "auto", "--fresh")

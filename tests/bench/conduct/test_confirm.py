@@ -8,9 +8,9 @@ from bench.cells.grid import Cell, enumerate_grid
 from bench.conclude.looks import rule_of
 from bench.conclude.standings import Standings
 from bench.conduct.confirmation import confirmation, leading_cell, show_confirmation
-from bench.conduct.plan import Plan
 from bench.ledger.ledger import Entry
 from bench.ledger.outcome import Outcome
+from bench.plan.plan import Plan
 from bench.spec import FixedTrial, Study, Trial, choose
 from gpt.config import CorpusConfig, RunConfig
 

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from bench.conduct.progress import Progress, say_seconds
+from bench.conduct.progress import Progress
 from bench.ledger.outcome import Outcome
+from bench.system.console import say_seconds
 from gpt.config import ModelConfig, RunConfig
 from gpt.training.loop import Point
 

@@ -7,11 +7,11 @@ import pytest
 from workplace import Workplace
 
 from bench.conduct import calibration
-from bench.conduct.calibration import Known
-from bench.conduct.forecast import runs_of
-from bench.conduct.foresee import foresee_plan
-from bench.conduct.plan import Request, make_plan
-from bench.conduct.within import ROOM, fit, say_exactly
+from bench.plan.calibration import Known
+from bench.plan.foresee import foresee_plan
+from bench.plan.plan import Request, make_plan
+from bench.plan.runs import runs_of
+from bench.plan.within import ROOM, fit, say_exactly
 from bench.run.cost import Measured, TextSize, shape_key, text_key
 from gpt.cache import default_cache
 from gpt.errors import ConfigError
@@ -150,7 +150,7 @@ def test_a_plan_times_what_is_not_known_and_the_next_one_need_not(
     bare: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the workers, with real steps."""
-    monkeypatch.setattr("bench.conduct.foresee.shapes_of", calibration.shapes_of)
+    monkeypatch.setattr("bench.plan.foresee.shapes_of", calibration.shapes_of)
     monkeypatch.setattr(calibration, "SHAPE_SECONDS", 0.05)
     study = bare.write()
     first = bare.run(study, "--plan")
@@ -161,7 +161,7 @@ def test_a_plan_times_what_is_not_known_and_the_next_one_need_not(
     def no_worker(*_: object) -> None:
         raise AssertionError("nothing is left to time")
 
-    monkeypatch.setattr("bench.conduct.foresee.LocalExecutor", no_worker)
+    monkeypatch.setattr("bench.plan.foresee.LocalExecutor", no_worker)
     assert bare.run(study, "--plan").stdout == first.stdout
 
 

@@ -13,9 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.conduct.forecast import Forecast, runs_of
-from bench.conduct.plan import Plan, Request, make_plan
 from bench.ledger.paths import ledger_path
+from bench.plan.forecast import Forecast
+from bench.plan.plan import Plan, Request, make_plan
+from bench.plan.runs import runs_of
 from gpt.config import Budget
 from gpt.config.run import field_name
 from gpt.errors import ConfigError
@@ -74,7 +75,7 @@ def say_exactly(seconds: float) -> str:
 
 def _choose(request: Request, plan: Plan, seconds: float) -> dict[str, str]:
     """The setting of the largest budget, to two digits, that ends in time; {}: the study's own."""
-    from bench.conduct.foresee import foresee_plan
+    from bench.plan.foresee import foresee_plan
 
     budgets = {cell.config.train.budget for cell in plan.grid.cells}
     if len(budgets) > 1:

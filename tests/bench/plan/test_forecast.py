@@ -7,11 +7,12 @@ import pytest
 from workplace import Workplace
 
 from bench.conduct import calibration
-from bench.conduct.calibration import Known, calibrate, shapes_of
-from bench.conduct.forecast import Forecast, Runs, Total, runs_of
-from bench.conduct.plan import Plan, Request, make_plan
 from bench.ledger.entries import Entry
 from bench.ledger.outcome import Outcome
+from bench.plan.calibration import Known, calibrate, shapes_of
+from bench.plan.forecast import Forecast, Total
+from bench.plan.plan import Plan, Request, make_plan
+from bench.plan.runs import Runs, runs_of
 from bench.run import cost
 from bench.run.cost import Measured, TextSize, run_seconds, shape_key, text_key
 from bench.run.messages import Finished, Folders, Measure

@@ -7,7 +7,7 @@ import pytest
 from workplace import Workplace
 
 from bench.conclude.stats import LOOKS
-from bench.conduct.plan import Plan, Request, make_plan, under_budgets
+from bench.plan.plan import Plan, Request, make_plan, under_budgets
 from bench.spec import MAX_SEEDS
 from gpt.errors import ConfigError
 

@@ -1,25 +1,22 @@
 """From a request to its forecast: what is known of this machine, and what is timed for it now."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-from bench.conduct.calibration import Known, calibrate, shapes_of
-from bench.conduct.forecast import Forecast
-from bench.conduct.plan import Plan, Request
-from bench.conduct.workers import side_by_side
 from bench.ledger.entries import Entry
 from bench.ledger.ledger import Ledger
+from bench.plan.calibration import Known, calibrate, shapes_of
+from bench.plan.forecast import Forecast
+from bench.plan.plan import Plan, Request
+from bench.plan.workers import side_by_side
 from bench.run.cost import n_steps, rough_step_seconds
-from bench.run.executor import LocalExecutor
-from bench.run.messages import Folders
+from bench.run.executor import Executor, LocalExecutor
+from bench.run.messages import Folders, Prepared
 from gpt.cache import default_cache
 from gpt.config import RunConfig
 from gpt.device import available_devices
 from gpt.errors import GptBenchError
-
-if TYPE_CHECKING:
-    from bench.conduct.session import Session
 
 PLAN_SECONDS = 8.0
 """What a plan's workers may begin to time shapes in."""
@@ -48,38 +45,61 @@ def foresee_plan(request: Request, plan: Plan) -> Forecast | None:
     return _forecast(plan, known, available_devices(), n_workers)
 
 
-def foresee_study(request: Request, plan: Plan, session: "Session") -> None:
-    """Let a study's progress know its forecast, before its workers begin their first runs.
+@dataclass(frozen=True, kw_only=True)
+class Foresight:
+    """What is known beforehand of a study's runs."""
 
-    Only where it is long enough to be worth it do they time what is not known yet.
+    predict: Callable[[RunConfig], float | None]
+    """Seconds of a run; None where nothing is known."""
+
+    mean_seconds: float
+    """Of a run of any cell."""
+
+    n_workers: int
+    """Runs side by side."""
+
+
+def foresee_study(
+    request: Request,
+    plan: Plan,
+    *,
+    executor: Executor,
+    folders: Folders,
+    ready: Mapping[str, Prepared],
+    stopped: Callable[[], bool],
+) -> Foresight | None:
+    """What a study's runs will take, before its workers begin the first ones.
+
+    Only where the study is long enough to be worth it do they time what is not known yet.
+
+    Args:
+        ready: texts by their key; more of them come meanwhile.
+        stopped: whether a signal says stop.
     """
     if request.executor == "ray":
-        return
+        return None
     n_workers, n_threads = side_by_side(request, plan)
-    known = Known(session.folders.cache, n_workers=n_workers, n_threads=n_threads)
+    known = Known(folders.cache, n_workers=n_workers, n_threads=n_threads)
 
     def look_at_texts() -> None:
         """Learn of those that were made meanwhile."""
-        ready = session.texts.ready
         known.keep_texts({key: text.size for key, text in ready.items() if text.size})
 
     look_at_texts()
-    configs = _here([cell.config for cell in plan.grid.cells], session.executor.devices)
+    configs = _here([cell.config for cell in plan.grid.cells], executor.devices)
     roughly = sum(_rough_seconds(config, known) for config in configs) / max(1, len(configs))
     shapes = shapes_of(configs, known)
     if shapes and roughly * plan.n_runs / n_workers > WORTH_SECONDS:
-        stopped = lambda: session.interruption.requested  # noqa: E731
-        calibrate(shapes, known, session.executor, session.folders,
-                  seconds=STUDY_SECONDS, stopped=stopped,
-                  others=session.texts.handle)  # fmt: skip
-    forecast = _forecast(plan, known, session.executor.devices, n_workers)
+        calibrate(shapes, known, executor, folders, seconds=STUDY_SECONDS, stopped=stopped)
+    forecast = _forecast(plan, known, executor.devices, n_workers)
+    if forecast.mean_seconds is None:
+        return None
 
     def predict(config: RunConfig) -> float | None:
         look_at_texts()
         return forecast.seconds_of(config)
 
-    if forecast.mean_seconds is not None:
-        session.progress.foresee(predict, forecast.mean_seconds, n_workers)
+    return Foresight(predict=predict, mean_seconds=forecast.mean_seconds, n_workers=n_workers)
 
 
 def _forecast(plan: Plan, known: Known, devices: Sequence[str], n_workers: int) -> Forecast:

@@ -2,10 +2,11 @@
 
 from rich.console import Console
 
-from bench.conduct.forecast import Forecast, Runs, runs_of
-from bench.conduct.plan import Plan
-from bench.conduct.progress import say_seconds
+from bench.plan.forecast import Forecast
+from bench.plan.plan import Plan
+from bench.plan.runs import Runs, runs_of
 from bench.run.cost import Cost
+from bench.system.console import say_seconds
 
 
 def show_plan(plan: Plan, console: Console, forecast: Forecast | None = None) -> None:

@@ -1,7 +1,7 @@
 """How many runs go side by side, and with how many threads each?"""
 
-from bench.conduct.plan import Plan, Request
 from bench.metrics import RELATIVE
+from bench.plan.plan import Plan, Request
 from bench.system.cores import cpu_count
 from gpt.device import available_devices
 
