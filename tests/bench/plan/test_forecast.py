@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from workplace import Workplace
 
-from bench.conduct import calibration
 from bench.ledger.entries import Entry
 from bench.ledger.outcome import Outcome
+from bench.plan import calibration
 from bench.plan.calibration import Known, calibrate, shapes_of
 from bench.plan.forecast import Forecast, Total
 from bench.plan.plan import Plan, Request, make_plan

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from workplace import Workplace
 
-from bench.conduct import calibration
+from bench.plan import calibration
 from bench.plan.calibration import Known
 from bench.plan.foresee import foresee_plan
 from bench.plan.plan import Request, make_plan
