@@ -1,9 +1,9 @@
 """Which cells are still in the race? The looks at a grid in their order, each with its verdicts.
 
-At each look, a cell that another one beats leaves the race and needs no further seed; so does, on
-its way, the time of whoever waits. A verdict once given stands, and chains count: what beats a
-cell that beats a third one beats the third one too. What the looks saw is kept, so that the same
-verdicts come out of the same runs whenever they are asked for.
+At each look, a cell that another one beats leaves the race and needs no further seed. A verdict
+once given stands, and chains count: what beats a cell that beats a third one beats the third one
+too. What the looks saw is kept, so that the same verdicts come out of the same runs whenever they
+are asked for.
 """
 
 import math
@@ -224,7 +224,7 @@ class Race:
         out two standard errors larger, nor shown to be as good, for the noise is too large.
         """
         n_seeds = self._looks[-1].n_seeds if self._looks else 0
-        if self.settled or self.noise is None or n_seeds < HOPE_SEEDS:
+        if self.settled or self.noise is None or not HOPE_SEEDS <= n_seeds < cap:
             return False
         leader, *rivals = self.left
         freedom = self.noise.freedom + (cap - n_seeds) * len(rivals)
