@@ -46,7 +46,7 @@ __all__ = [
 Choice = TypeVar("Choice")
 
 MAX_SEEDS = 1_000_000
-"""A cell has no more runs: the seeds from there on measure the best again, and must be fresh."""
+"""The most runs of a cell; larger seeds are left for measuring the best cells again."""
 
 
 def choose(trial: Trial, name: str, choices: Sequence[Choice]) -> Choice:
@@ -68,8 +68,8 @@ class Search:
     """Makes the sampler from the study's seed."""
 
     pruner: Callable[[], BasePruner] = NopPruner
-    """Makes the pruner. It sees the metric at each evaluation, counted from 1: of the part of the
-    validation text that those read."""
+    """Makes the pruner. It sees the metric of each evaluation, counted from 1, on the part of the
+    validation text that every evaluation reads."""
 
     def __post_init__(self) -> None:
         check.field_types(self)
@@ -95,7 +95,7 @@ class Study:
     """Runs of each cell; runs of unlike cells with one seed see the same text in one order.
 
     `auto` gives two to each, and more to those that no other cell beats, until the best is found
-    or there are twelve. A search gives each point one, and these to the best of its points.
+    or there are twelve. A search runs each point once, and gives these runs to its finalists.
     """
 
     matters: float | None = None
@@ -151,7 +151,7 @@ class Study:
 
     @property
     def direction(self) -> Literal["minimize", "maximize"]:
-        """Which end of the metric is better."""
+        """Whether a smaller or a larger value of the metric is better."""
         return "maximize" if self.metric in LARGER_IS_BETTER else "minimize"
 
 

@@ -58,25 +58,25 @@ class Duration(click.ParamType[Any]):
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Where to train."
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Runs side by side; the cores are "
-              "shared out among them. Default: one a core, or one on a GPU.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(min=1), help="Runs at the same time; they "
+              "share the cores. Default: one for each core, or one on a GPU.")  # fmt: skip
 @click.option("--executor", type=click.Choice(["local", "ray"]), default="local",
               show_default=True, help="Processes on this machine, or a Ray cluster.")  # fmt: skip
-@click.option("--address", metavar="HOST:PORT|auto", help="Of the Ray cluster; without it ray "
-              "starts one here, for this command.")  # fmt: skip
-@click.option("--seeds", type=Seeds(), metavar="N|auto", help="Runs of each cell; auto gives each "
-              "two, and more to those that may be the best, until it is found, or to 12 [default: "
-              "the study's own, mostly auto].")  # fmt: skip
+@click.option("--address", metavar="HOST:PORT|auto", help="Address of the Ray cluster; "
+              "without it, one is started on this machine for this command.")  # fmt: skip
+@click.option("--seeds", type=Seeds(), metavar="N|auto", help="Runs of each cell; auto starts "
+              "with two, and adds runs to the cells that may be the best until the best is found, "
+              "up to 12 [default: the study's own, mostly auto].")  # fmt: skip
 @click.option("--matters", type=float, metavar="SHARE", help="The smallest difference that "
               "matters, as a share of the best [default: 0.005; 0.02 for times].")  # fmt: skip
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Fix a field of the "
               "config for all cells: n_layer=2, dropout=0.1, bias=True, steps=500.")  # fmt: skip
 @click.option("--budget", "budgets", metavar="UNIT=AMOUNT", multiple=True, help="Train for that "
-              "many steps, tokens, bytes, flops or seconds; given twice, show under which one "
-              "the leader changes.")  # fmt: skip
-@click.option("--within", type=Duration(), metavar="TIME", help="Make the budget so small that "
-              "the study ends within 90s, 5min or 1h on this machine.")  # fmt: skip
-@click.option("--fresh", is_flag=True, help="Begin anew; what was recorded stays.")
+              "many steps, tokens, bytes, flops or seconds; given more than once, run under "
+              "each, and show where the leader changes.")  # fmt: skip
+@click.option("--within", type=Duration(), metavar="TIME", help="Reduce the budget so that the "
+              "study ends within 90s, 5min or 1h on this machine.")  # fmt: skip
+@click.option("--fresh", is_flag=True, help="Start over in a new ledger; what was recorded stays.")
 @click.option("--from-run", metavar="RUN_ID", help="Run the config of a recorded run again.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def main(study: str | None, list_: bool, debug: bool, **options: Any) -> None:
@@ -86,7 +86,7 @@ def main(study: str | None, list_: bool, debug: bool, **options: Any) -> None:
     them with `mlflow ui`.
 
     Exit codes: 0 done, 2 the command or the study is wrong, 3 the text is wrong, 4 the machine or
-    a service is missing, 5 finished but not every run complete, 130 interrupted, 143 the same by
+    a service is missing, 5 finished but not every run complete, 130 interrupted by Ctrl-C, 143 by
     SIGTERM.
     """
     with refusals(debug=debug):

@@ -39,7 +39,7 @@ class StudyFile:
     def load(self) -> Study:
         """Run the file and return its `study`.
 
-        It is compiled anew each time: Python's own cache of bytecode takes a file that was changed
+        The file is compiled each time: Python's bytecode cache would mistake a file that changed
         within a second, and kept its length, for the old one.
 
         Raises:
@@ -71,7 +71,7 @@ class StudyFile:
             return ast.parse(self.path.read_bytes(), self.path)
         except SyntaxError as error:
             raise ConfigError(f"{self.path}:{error.lineno}: SyntaxError: {error.msg}") from None
-        except (OSError, ValueError) as error:  # a NUL in it is one of value
+        except (OSError, ValueError) as error:  # a NUL byte raises ValueError
             raise ConfigError(
                 f"a study's file must be readable but {self.path} is not: {error}"
             ) from None

@@ -1,9 +1,9 @@
-"""What may a study ask its trial? Questions whose answers a ledger keeps and gives back the same.
+"""The trial that a study's `cell` sees: it accepts only values that a ledger can store.
 
-A point goes through a journal of JSON lines, where a tuple comes back as a list and a scalar of
-numpy not at all. So choices are made plain where they are asked, whatever the trial is: one of a
-plan's walk, of a launch, or of a search. What can't be kept is refused there, and not when the
-study has trained for an hour.
+A ledger writes a point as JSON, which turns a tuple into a list and can't hold a numpy scalar. So
+choices become plain Python values when the study asks for them, whichever trial answers: that of a
+plan, of a launch or of a search. A value that can't be stored is refused at that point, and not
+after an hour of training.
 """
 
 from collections.abc import Collection
@@ -18,31 +18,36 @@ OURS = "seed"
 """The one name that a study can't ask for: the ledger keeps each run's seed under it."""
 
 PLAIN = frozenset({type(None), bool, int, float, str})
-"""What JSON gives back as it was."""
+"""Types that JSON stores without change."""
 
 
 class StudyError(ConfigError):
-    """The study's own code is wrong, at whatever point: a plan ends with it, naming the line."""
+    """The study's own code is wrong: planning stops, and the message names the line."""
 
 
 @dataclass(frozen=True)
 class CheckedChoices:
-    """Choices as they were asked for, as they are written down, and what of it means which."""
+    """The choices of one parameter, checked."""
 
     asked: Collection[Any]
+    """As the study gave them."""
+
     written: list[Any]
+    """As the ledger stores them."""
+
     meant: dict[Any, Any]
+    """Stored form -> the study's own value."""
 
 
 class CheckedTrial:
-    """Stands between a study's `cell` and its trial, and lets through what can be kept.
+    """Wraps a trial, and passes on only requests whose answers a ledger can store.
 
-    It offers nothing else of the trial, for a `cell` that looks at more than its answers (the
-    number of the trial, say) does not make the same config each time.
+    It offers nothing else of the trial: a `cell` that used more than its answers, such as the
+    number of the trial, would not make the same config each time.
 
     Args:
-        trial: what answers; it is asked for plain values only.
-        kept: choices by name that were asked for before, so that a list is looked through once.
+        trial: answers the requests; it sees plain values only.
+        kept: choices that were checked before, by name, so that each list is checked once.
     """
 
     def __init__(self, trial: BaseTrial, kept: dict[str, "CheckedChoices"]) -> None:
@@ -50,7 +55,7 @@ class CheckedTrial:
         self._kept = kept
 
     def suggest_categorical(self, name: str, choices: Collection[Any]) -> Any:
-        """One of the choices; a list or tuple goes to the trial by how it is written."""
+        """One of the choices; a list or tuple is passed to the trial as its `repr`."""
         if name not in self._kept or not _same(self._kept[name].asked, choices):
             _check_name(name)
             self._kept[name] = _keep(name, choices)
@@ -76,7 +81,7 @@ class CheckedTrial:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two lists hold the same, 1 and True told apart, as far as a glance shows it."""
+    """Whether two lists surely hold the same values; 1 and True differ."""
     if one is other or not type(one) is type(other) is list:
         return one is other
     types = list(map(type, one))
@@ -94,7 +99,7 @@ def _check_name(name: str) -> None:
 
 
 def _keep(name: str, choices: Collection[Any]) -> CheckedChoices:
-    """The choices in their order, as Python's own values; raises `StudyError` if they can't be."""
+    """The choices in their order, as plain values; raises `StudyError` if they can't be stored."""
     if isinstance(choices, str | bytes | set | frozenset):
         raise StudyError(
             f"the choices of {name!r} must be a list but got the {type(choices).__name__} "
@@ -124,7 +129,7 @@ def _is_list(choice: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """What numpy, or a kin of it, made, as Python's own."""
+    """A numpy or torch value as a plain Python value."""
     return value.tolist() if hasattr(value, "tolist") else value
 
 

@@ -17,17 +17,17 @@ class Cell:
     """One point of a study's space."""
 
     params: dict[str, Any]
-    """What the study's `cell` asked its trial for, and got."""
+    """Parameter -> value: what the study's `cell` asked its trial for, and got."""
 
     config: RunConfig
-    """What it made of it, overrides included, seed 0."""
+    """The config that `cell` made from them, with the overrides and seed 0."""
 
     label: str
-    """The cell as a person would say it: `bpe 1024`. No other cell of its grid has the same."""
+    """Short name for people, unique in its grid: `bpe 1024`."""
 
     @property
     def key(self) -> str:
-        """Stable name of the cell: what identifies it."""
+        """Identifies the cell: a hash of its config."""
         return self.config.cell_key
 
 
@@ -59,19 +59,19 @@ class Grid:
 def label(params: Mapping[str, Any]) -> str:
     """A point's values: `bpe 1024`, `n_head 2 n_layer 4`. A choice not taken (None) is left out.
 
-    Numbers carry their names, but for one that stands alone beside words. Two points may get the
-    same label: see `unique_labels`.
+    Numbers are shown with their names, except for a single number beside words. Two points may get
+    the same label: see `unique_labels`.
     """
     return _say(params, exact=False)
 
 
 def unique_labels(points: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Key -> label, for points that are shown together: as short as tells all of them apart."""
+    """Key -> label, for points that are shown together: the shortest form in which all differ."""
     forms = {key: label_forms(key, params) for key, params in points.items()}
     for labels in zip(*forms.values(), strict=True):
         if len(set(labels)) == len(labels):
             return dict(zip(forms, labels, strict=True))
-    return {}  # of no points: the last form has the key in it
+    return {}  # no points; with any, the last form differs, as it holds the key
 
 
 MAX_SHOWN = 60
@@ -79,7 +79,7 @@ MAX_SHOWN = 60
 
 
 def label_forms(key: str, params: Mapping[str, Any]) -> tuple[str, ...]:
-    """A point's label, ever longer: floats in full, then every choice by name, then its key."""
+    """A point's label in ever longer forms: floats in full, choices by name, with its key."""
     named = " ".join(f"{name} {_shown(value)}" for name, value in params.items()) or "single"
     return label(params), _say(params, exact=True), named, f"{named} {key}"
 
@@ -97,7 +97,7 @@ def _say(params: Mapping[str, Any], *, exact: bool) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A choice as it stands, cut if it is long; quoted where a person would not see all of it."""
+    """A choice as text: cut if it is long, quoted if part of it would be invisible."""
     text = str(value)
     if not text or text != text.strip() or not text.isprintable():
         text = repr(text)
@@ -140,7 +140,7 @@ def _as_grid(points: Sequence[Point], overrides: Mapping[str, str]) -> Grid:
     configs: dict[str, RunConfig] = {}
     reasons: dict[str, str] = {}
     params: dict[str, dict[str, Any]] = {}
-    for point in points:  # a search may draw one more than once
+    for point in points:  # a search may draw the same point twice
         try:
             if isinstance(point.config, ConfigError):
                 raise point.config

@@ -1,8 +1,8 @@
-"""What may a command fix for all cells? Settings as typed, and those that would mislead.
+"""Which fields may `--set` fix for all cells? Settings are parsed, and misleading ones refused.
 
-A study varies some fields and leaves the others to `--set`. A setting that fixes what is varied,
-or leaves it without effect, gives cells that bear names of what they are not. A setting that no
-cell heeds gives what was not asked for. All are refused, naming both.
+A study varies some fields and leaves the others to `--set`. A setting that fixes a varied field,
+or takes away its effect, would give cells whose names are wrong. A setting that no cell uses would
+change nothing. All of these are refused, and the message names the fields.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -66,7 +66,7 @@ def refuse_misleading(settings: Mapping[str, str], configs: Sequence[RunConfig])
         configs: of the study's points, as its `cell` makes them.
 
     Raises:
-        ConfigError: a setting fixes what they vary, leaves it without effect, or none heeds it.
+        ConfigError: a setting fixes what they vary, leaves it without effect, or no cell uses it.
     """
     if not (settings and configs):
         return
@@ -85,7 +85,7 @@ def refuse_misleading(settings: Mapping[str, str], configs: Sequence[RunConfig])
         try:
             given = config.override(settings)
         except ConfigError:
-            continue  # a point that the settings spoil is dropped, and listed
+            continue  # the settings make this point invalid: it is dropped, and listed
         after = given.canonical().flat()
         for name, values in varied.items():
             if after[name] != flat[name]:
@@ -98,13 +98,13 @@ def refuse_misleading(settings: Mapping[str, str], configs: Sequence[RunConfig])
         n_valid += 1
     for name in named.keys() - heeded if n_valid else ():
         raise ConfigError(
-            f"--set {_typed(settings, named[name])} would change nothing: no cell heeds "
-            f"{named[name]}, for what else the study sets"
+            f"--set {_typed(settings, named[name])} would change nothing: no cell uses "
+            f"{named[name]}, given what else the study sets"
         )
 
 
 def _values(name: str, flats: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What a field takes, as it is written: numbers in their order, then all else."""
+    """The values of a field as text: numbers in order, then the others."""
     values = {repr(flat[name]): flat[name] for flat in flats}
     numbers = [text for text, value in values.items() if isinstance(value, int | float)]
     return sorted(numbers, key=values.__getitem__) + sorted(values.keys() - set(numbers))

@@ -1,8 +1,8 @@
-"""Which points has a study's space? A walk of all of them, or a few that are drawn.
+"""Which points does a study's space have? All of them by a walk, or a random sample.
 
-A walk is depth first: `cell` is called once a point, and each call takes the next value of the
-last question that has one left. Optuna's BruteForceSampler finds the same points, but looks at all
-earlier ones at each question, which takes it an hour where this takes seconds.
+The walk is depth first: `cell` is called once for each point, and each call takes the next value
+of the last parameter that has one left. Optuna's BruteForceSampler finds the same points, but it
+reads all earlier ones for each parameter, which takes an hour where this takes seconds.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ from gpt.config import RunConfig
 from gpt.errors import ConfigError
 
 MAX_POINTS = 100_000
-"""A grid has no more points: each of its cells is to be trained."""
+"""The most points that a grid may have, because each of its cells is trained."""
 
 TOO_MANY = (
     f"a grid may have {MAX_POINTS:,} points but this one has more: choose among fewer values, or "
@@ -39,10 +39,10 @@ class Point:
     """One way through a study's `cell`."""
 
     params: dict[str, Any]
-    """Question -> answer, as far as it came."""
+    """Parameter -> value; incomplete where `cell` raised."""
 
     config: RunConfig | ConfigError
-    """What it makes, or why it makes none."""
+    """The config of this point, or why it has none."""
 
 
 def walk(study: Study) -> Iterator[Point]:
@@ -88,11 +88,11 @@ def _point(study: Study, trial: Trial) -> Point:
 
 
 class _Path:
-    """A trial that answers as it is told, and the first value to what comes after that.
+    """A trial that gives prescribed answers, then the first value of each further parameter.
 
     Args:
-        turns: which value to take, by its place, at each of the first questions.
-        known: what was asked on earlier paths, by name; a name means the same on all of them.
+        turns: index of the value to take, for each of the first parameters.
+        known: distributions of earlier paths, by name; a name means the same on all paths.
     """
 
     def __init__(self, turns: Sequence[int], known: dict[str, BaseDistribution]) -> None:
@@ -143,7 +143,7 @@ class _Path:
 
 
 class _Choices(CategoricalDistribution):
-    """Remembers which list it was made of, so as not to be made of it again."""
+    """Remembers the list that it was made from, so that it can be reused for that list."""
 
     def __init__(self, choices: Sequence[Any]) -> None:
         super().__init__(choices)

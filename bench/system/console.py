@@ -1,4 +1,4 @@
-"""How is something shown to a person? As it stands: what a user named is text, and no markup.
+"""A console that prints text as it stands: what a user named is never read as markup.
 
 Rich would read `data[old].txt` as `data` in a style called "old", and `:smile:` as a face.
 """
@@ -11,12 +11,12 @@ from rich.console import Console
 def open_console(
     *, width: int | None = None, stderr: bool = False, always: bool = False
 ) -> Console:
-    """A console that adds no meaning to what it prints.
+    """A console without markup, emoji codes and highlighting.
 
     Args:
-        width: where the output is no terminal; there None is rich's own guess.
-        stderr: print there, not on stdout.
-        always: keep the width on a terminal too.
+        width: columns where the output is not a terminal; None: rich's own guess.
+        stderr: print to stderr instead of stdout.
+        always: use `width` on a terminal too.
     """
     stream = sys.stderr if stderr else sys.stdout
     return Console(

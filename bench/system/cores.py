@@ -1,9 +1,9 @@
 """How many cores may this process use? Those that the system grants it, within its quota.
 
-A container sees every core of its machine, and is stopped for the rest of each period once it has
-used what it was given: as many workers as there are cores would take turns, and their times would
-tell of that alone. The quota is a cgroup's (Linux): `cpu.max` in version 2, `cpu.cfs_quota_us` in
-version 1 (https://docs.kernel.org/admin-guide/cgroup-v2.html,
+A container sees every core of its machine, but the kernel stops it for the rest of each period
+once its quota is used. With a worker for each visible core the workers would be stopped again and
+again, and timings would show little else. The quota belongs to a cgroup (Linux): `cpu.max` in
+version 2, `cpu.cfs_quota_us` in version 1 (https://docs.kernel.org/admin-guide/cgroup-v2.html,
 https://docs.kernel.org/scheduler/sched-bwc.html).
 """
 
@@ -17,7 +17,7 @@ _OWN = Path("/proc/self/cgroup")
 
 
 def cpu_count() -> int:
-    """Cores that this process may use, at least one; a part of a core doesn't count."""
+    """Whole cores that this process may use, at least one."""
     quota = cpu_quota(_CGROUPS, _OWN)
     return granted_cores() if quota is None else max(1, min(granted_cores(), int(quota)))
 
@@ -34,7 +34,7 @@ def granted_cores() -> int:
 def cpu_quota(cgroups: Path, own: Path) -> float | None:
     """Cores' worth of time that this process may use, None without a limit.
 
-    The least of its own cgroup's and those of the groups that hold it.
+    This is the smallest quota among its own cgroup and that group's ancestors.
 
     Args:
         cgroups: where the file systems of cgroups are mounted.
@@ -62,7 +62,7 @@ def _quota_v2(folder: Path) -> float | None:
     """From `cpu.max`: two numbers of microseconds, "QUOTA PERIOD", or "max PERIOD"."""
     with suppress(OSError, ValueError):
         quota, period = (folder / "cpu.max").read_text("utf-8").split()
-        return float(quota) / float(period)  # "max" is no number
+        return float(quota) / float(period)  # "max" raises ValueError: no limit
     return None
 
 

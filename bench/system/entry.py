@@ -1,6 +1,6 @@
-"""How the process of a command begins: before its imports, which take seconds.
+"""What a command's process does before its slow imports: it prepares signals and output streams.
 
-Every module that is a command calls `begin` first of all, where it is the main one.
+Every module that can be run as a command calls `begin` before its imports when it is `__main__`.
 """
 
 import io
@@ -18,14 +18,14 @@ STAND_INS = {
     "≤": "<=", "≥": ">=", "≈": "~", "→": "->", "µ": "u",
     "’": "'", "“": '"', "”": '"', "━": "-", "╸": "-", "╺": "-",
 }  # fmt: skip
-"""What is written where a locale has no such character."""
+"""ASCII text that is written where the encoding of the locale lacks the character."""
 
 SPINNER = range(0x2800, 0x2900)
-"""Braille, of which spinners are made."""
+"""Code points of the Braille patterns that progress spinners consist of."""
 
 
 def begin() -> None:
-    """Heed signals from now on, and write whatever the locale can't."""
+    """Handle signals from now on, and let streams replace characters that the locale lacks."""
     for number in SIGNALS:
         signal.signal(number, leave)
     nowhere = Path(os.devnull)
@@ -38,7 +38,7 @@ def begin() -> None:
 
 
 def write_in_any_locale(stream: IO[str]) -> None:
-    """Have a stream write a stand-in for what its encoding lacks, where it would raise."""
+    """Make a stream replace characters that its encoding lacks, instead of raising."""
     register_error("stand-in", _stand_in)
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="stand-in")

@@ -1,7 +1,7 @@
-"""A table for any width: what matters least is left out, whole, before anything is cut.
+"""A table that fits any width by leaving out whole columns, the least important first.
 
-Rich cuts every column a little where a table is too wide, and a number without its end is another
-number. What is left out is named beneath the table.
+Rich shortens every column of a table that is too wide, and a number without its last digits is
+another number. The columns that are left out are named below the table.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,15 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 FOLDS_FROM = 24
-"""Characters from which on words, which come first and last, go on in a further line."""
+"""Least width of a column of words; longer words wrap onto further lines."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """A table of which columns are left out until it fits.
-
-    What stays although there is no room for it goes on in a further line.
-    """
+    """A table that drops its spare columns until it fits; words wrap if that is not enough."""
 
     title: str
     columns: Mapping[str, Sequence[str]]
@@ -32,10 +29,10 @@ class Fitted:
     """Headings of columns that hold words, which may go on in a further line; numbers don't."""
 
     spare: tuple[str, ...]
-    """Headings of what may be left out, in that order."""
+    """Headings of the columns that may be left out, in that order."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The table, and what it lacks."""
+        """The table, and the names of the columns that it lacks."""
         left_out: list[str] = []
         table = self._table(left_out)
         for heading in (name for name in self.spare if name in self.columns):
@@ -64,5 +61,5 @@ class Fitted:
 
 
 def _least_width(table: Table, console: Console, options: ConsoleOptions) -> int:
-    """Columns of the terminal that a table needs if nothing in it is to be cut."""
+    """Width in characters at which nothing in the table is cut."""
     return Measurement.get(console, options.update(max_width=1000), table).minimum

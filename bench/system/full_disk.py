@@ -1,20 +1,20 @@
-"""Is a full disk behind this error, whatever was raised on its heels?"""
+"""Was an error caused by a full disk, even if other exceptions were raised from it?"""
 
 import errno
 
 from gpt.errors import MachineError
 
 FULL = frozenset({errno.ENOSPC, errno.EROFS, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)})
-"""What a disk says that can't take more."""
+"""Error numbers of a disk that can't be written to."""
 
 _WORDS = ("No space left on device", "Read-only file system", "Disk quota exceeded")
-"""The same in what libraries raise instead, such as safetensors."""
+"""Texts of the errors that libraries such as safetensors raise instead of `OSError`."""
 
 
 def full_disk(error: BaseException | None) -> str:
-    """What the disk said, in one line; "" if the error has another reason.
+    """The disk's error, in one line; "" if the error has another cause.
 
-    The error itself is looked at, then what it was raised from, or in the handling of.
+    The error's chain of causes and contexts is searched.
     """
     while error is not None:
         full = isinstance(error, OSError) and error.errno in FULL
@@ -25,5 +25,5 @@ def full_disk(error: BaseException | None) -> str:
 
 
 def full_disk_error(said: str) -> MachineError:
-    """How a person is told what the disk said."""
+    """The error to raise for what `full_disk` found."""
     return MachineError(f"the disk must take what is written but {said}\nfree some, then go on")

@@ -1,4 +1,7 @@
-"""What may hang is done beside the main thread, which alone hears of signals."""
+"""Call something that may hang, so that a signal still ends the command at once.
+
+The call runs in a thread of its own; the main thread, which alone receives signals, waits for it.
+"""
 
 import threading
 from collections.abc import Callable
@@ -12,10 +15,10 @@ T = TypeVar("T")
 
 
 def interruptibly(work: Callable[[], T], interruption: Interruption) -> T:
-    """What `work` returns or raises.
+    """Run `work` in another thread; return what it returns, or raise what it raises.
 
     Raises:
-        Stopped: a signal says stop; `work` is left to itself.
+        Stopped: a signal came first; the thread is abandoned.
     """
     results: list[T] = []
     errors: list[BaseException] = []

@@ -1,8 +1,9 @@
-"""What Ctrl-C and a scheduler's SIGTERM do, from a command's first moment to its last.
+"""How a command reacts to Ctrl-C and SIGTERM, from its first moment to its last.
 
-While a command imports, plans and prints, it ends on the spot (`leave`, from
-`bench.system.entry`). While runs are at work there is something to finish off: `Interruption`
-counts, `raised` raises. A process that a command has started leaves signals to the command.
+While a command imports, plans or prints, a signal ends it at once (`leave`, installed by
+`bench.system.entry`). While runs are under way they must be ended in order: `Interruption` counts
+the signals, and `raised` turns the first one into an exception. The processes that a command
+started ignore both signals, and the command ends them.
 """
 
 import os
@@ -20,8 +21,8 @@ class Stopped(SystemExit):
     """A signal has ended the command.
 
     Args:
-        code: what it returns: 128 and the signal's number.
-        words: what a person is told.
+        code: the exit code: 128 plus the signal's number.
+        words: what is printed.
     """
 
     def __init__(self, code: int, words: str = "Stopped.") -> None:
@@ -30,24 +31,24 @@ class Stopped(SystemExit):
 
 
 def leave(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
-    """Heed a signal by ending at once, in one line; for `signal.signal`.
+    """A signal handler that prints one line and ends the process at once.
 
-    Raising an exception would not do: wherever in an import it came out, it would be taken for
-    that module's fault. Our processes end when this one is gone (`bench.system.lifeline`).
+    An exception would not do: raised inside an import, it would look like a fault of the imported
+    module. Child processes end when this one does (`bench.system.lifeline`).
     """
-    with suppress(Exception):  # whatever the process was at: even at this very flush
+    with suppress(Exception):  # the signal may have interrupted this very flush
         sys.stdout.flush()
     with suppress(OSError):
-        show_cursor = b"\x1b[?25h" if os.isatty(2) else b""  # bars hide it
+        show_cursor = b"\x1b[?25h" if os.isatty(2) else b""  # progress bars hide it
         os.write(2, show_cursor + b"Stopped.\n")
     os._exit(128 + number)
 
 
 class Interruption:
-    """`with Interruption() as interruption:` turns SIGINT and SIGTERM into a wish to stop.
+    """`with Interruption() as interruption:` counts SIGINT and SIGTERM.
 
-    Once: finish off in order. Twice: stop at once. A third one ends the process, whatever it waits
-    for.
+    After the first one the command should finish in order, after the second one stop at once. The
+    third one ends the process, whatever it is waiting for.
     """
 
     def __init__(self) -> None:
@@ -110,11 +111,11 @@ def raised() -> Iterator[None]:
 
 @contextmanager
 def kept_from_children() -> Iterator[None]:
-    """Have processes that are started in the block get neither signal, from their first moment.
+    """Block both signals in processes that are started in the block, from their first moment.
 
-    A terminal sends them to the whole group, and whoever is asked while it imports would say what
-    it was at. Children inherit the mask of this thread, the main one. The signals are not ignored
-    here: any other thread of this process would take them then, and they would be lost.
+    A terminal sends signals to the whole process group, and a child that is interrupted while it
+    imports would print a traceback. Children inherit the signal mask of this thread, the main one.
+    The signals are blocked and not ignored: an ignored signal would be lost to this process too.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield

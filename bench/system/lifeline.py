@@ -1,8 +1,8 @@
-"""No process outlives the command that started it, however that ended: by `kill -9` too.
+"""How child processes end when their command ends, even if that was by `kill -9`.
 
-A worker notices that its pipe has no other end when it next sends, and in the midst of a tokenizer
-or an evaluation that may be long after. So each has a thread that waits for the end of the parent.
-A process that is busy importing, or that is not ours, is ended by the system itself (Linux).
+A worker would notice a closed pipe only when it next sends, which may be minutes later in the
+middle of an evaluation. So each worker has a thread that waits for the parent to end. A process
+that is still importing, or that runs another program, is killed by the kernel (Linux only).
 """
 
 import ctypes
@@ -17,7 +17,7 @@ PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 
 def end_with_parent() -> None:
-    """From now on a process of `multiprocessing` ends when the process that asked for it does."""
+    """End this process of `multiprocessing` when the process that started it ends."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return
@@ -30,10 +30,10 @@ def end_with_parent() -> None:
 
 
 def killed_with_parent() -> None:
-    """From now on the system kills this process when its parent dies; Linux alone.
+    """Have the kernel kill this process when its parent dies; on Linux only.
 
-    More exactly, when the thread that forked it does. It may be called between fork and exec, and
-    holds for the new program.
+    More exactly, when the thread that forked it ends. The function may be called between fork and
+    exec, and its effect lasts after exec.
     """
     if (libc := _libc()) is not None:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -20,12 +20,12 @@ LIBRARIES = ("torch", "numpy", "sentencepiece", "optuna", "mlflow-skinny", "gpt-
 
 
 SOURCES = (".py", ".cpp", ".h")
-"""How the names of gpt's source files end."""
+"""Suffixes of gpt's source files."""
 
 
 @cache
 def code_digest() -> str:
-    """Twelve digits that change whenever gpt's source does: what a run computes hangs on it."""
+    """Twelve hexadecimal digits that change whenever the source of gpt does."""
     root = Path(gpt.__file__).parent
     digest = hashlib.sha256()
     for path in sorted(p for p in root.rglob("*") if p.suffix in SOURCES):
@@ -62,9 +62,9 @@ def environment() -> dict[str, Any]:
 
 @cache
 def environment_digest() -> str:
-    """Twelve digits that machines of one kind with the same libraries share.
+    """Twelve hexadecimal digits that machines of one kind with the same libraries share.
 
-    Times of runs with unlike ones aren't compared.
+    Times of runs with different digests are not compared.
     """
     facts = environment()
     names = ("python", "platform", "libraries", "cpu_cores", "cpu_threads", "memory_bytes")
@@ -80,7 +80,7 @@ def uncommitted_changes() -> str:
 
 
 def of_runs(corpora: Mapping[str, str]) -> dict[str, str]:
-    """What runs must share to be compared, each by its name -> twelve digits.
+    """What runs must share to be compared: name -> digest.
 
     Args:
         corpora: name -> SHA-256 of the raw text.
@@ -90,7 +90,7 @@ def of_runs(corpora: Mapping[str, str]) -> dict[str, str]:
 
 
 def digest_of(*parts: str) -> str:
-    """Twelve digits that name a sequence of texts."""
+    """Twelve hexadecimal digits that identify a sequence of texts."""
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 

@@ -1,8 +1,8 @@
-"""What must not leave the process? Passwords and tokens, wherever they stand in a text.
+"""Remove passwords and tokens from every text that leaves the process.
 
-Two nets, for neither is enough alone: the forms in which credentials are written (addresses,
-query parameters, `password=`, headers), and the values of the environment's secrets, word for
-word. Too much is redacted rather than too little: a password may itself hold `/`, `@` or `:`.
+Two methods are used, because neither is enough alone: patterns for the forms in which credentials
+are written (addresses, query parameters, `password=`, headers), and a search for the values of
+secret environment variables. In doubt, text is redacted: a password may hold `/`, `@` or `:`.
 """
 
 import os
@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote
 HIDDEN = "***"
 
 _SHORTEST = 6
-"""Characters of a secret that is looked for word for word; a shorter one would match words."""
+"""Shortest environment secret that is searched for; a shorter one would match common words."""
 
 _SECRET_VARIABLE = re.compile(
     r"(PASSWORD|PASSWD|TOKEN|SECRET|API_?KEY|ACCESS_KEY|PRIVATE_KEY|CREDENTIALS?)$", re.IGNORECASE
@@ -25,7 +25,7 @@ _SECRET_VARIABLE = re.compile(
 _ADDRESS_VARIABLE = re.compile(r"(URI|URL|DSN|_PROXY)$", re.IGNORECASE)
 
 _USER = re.compile(r"(\b[a-z][a-z0-9+.-]*:)?//\S*@", re.IGNORECASE)
-"""Of an address, to the last `@`: a password may hold one, and a `/`."""
+"""User and password of an address, up to the last `@`: a password may hold `@` and `/`."""
 
 _NAMES = (
     r"(?:[\w.-]*?(?:passw(?:or)?d|passphrase|pwd|secret|api[_-]?key|access[_-]?key|credential|"

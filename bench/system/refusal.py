@@ -1,4 +1,4 @@
-"""How every command ends that can't do what was asked: in a line or two, without secrets."""
+"""How a command reports an error: in a line or two, without secrets, and with an exit code."""
 
 import errno
 import sys
@@ -16,7 +16,7 @@ from gpt.errors import GptBenchError
 
 @contextmanager
 def refusals(*, debug: bool = False) -> Iterator[None]:
-    """Say in words what the block raises, with its exit code; redact all that is printed in it.
+    """Print what the block raises as a message and exit with its code; redact all output.
 
     Args:
         debug: show the traceback too.
@@ -31,9 +31,9 @@ def refusals(*, debug: bool = False) -> Iterator[None]:
             _refuse(error, debug)
         except Exception as error:
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
-                raise  # whoever read the output has gone away: click's to heed
+                raise  # the reader of the output has closed it; click handles that
             if not (said := full_disk(error)):
-                _fail()  # a fault of ours: the traceback is what a report of it needs
+                _fail()  # a bug: print the traceback, which a report of it needs
             _refuse(full_disk_error(said), debug)
 
 

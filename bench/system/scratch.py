@@ -1,8 +1,8 @@
-"""A folder for what is soon recorded or thrown away, and an end to those that a kill has left.
+"""Temporary folders, and the removal of those that killed processes left behind.
 
-A process that is killed can't tidy up. So each folder holds a file that its process keeps locked,
-and whoever makes a folder removes those whose lock nobody holds: a lock ends with its process,
-whatever ended that. Where the system has no such locks (Windows) what is left stays.
+A killed process can't clean up. So each folder holds a file that its process keeps locked, and
+whoever makes a new folder first removes those whose lock is free: the system releases a lock when
+its process ends, however that ends. Without such locks (Windows) abandoned folders stay.
 """
 
 import shutil
@@ -31,7 +31,7 @@ def scratch_folder() -> Iterator[Path]:
 
 
 def remove_abandoned() -> None:
-    """Remove the folders of processes that are no more."""
+    """Remove the folders of processes that have ended."""
     if fcntl is None:
         return
     for mark in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{MARK}"):
@@ -42,13 +42,13 @@ def remove_abandoned() -> None:
 
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    """Keep a folder's mark locked. It appears as it is locked: nobody finds it before."""
+    """Keep a folder's mark locked. The file gets its name only once it is locked."""
     if fcntl is None:
         yield
         return
     unseen = folder / f"{MARK}.new"
     with unseen.open("xb") as file:
-        with suppress(OSError):  # a file system without locks: nor can anybody take it
+        with suppress(OSError):  # a file system without locks: nobody else can lock it either
             fcntl.flock(file, fcntl.LOCK_EX)
         unseen.rename(folder / MARK)
         yield

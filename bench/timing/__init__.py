@@ -1,1 +1,1 @@
-"""How fast is something here? Timing ways in turn, and the ceilings that no timing may exceed."""
+"""Timing on this machine: alternating measurements, and ceilings that none may exceed."""

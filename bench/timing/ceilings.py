@@ -1,7 +1,7 @@
 """How fast can this machine multiply and copy at best? Measured, not read from a data sheet.
 
-A benchmark's throughput is shown as a share of these. One above them can't be: the clock, the
-count or the synchronisation is wrong, and the benchmark is refused.
+A benchmark's throughput is shown as a share of these ceilings. A throughput above them is
+impossible: the clock, the count or the synchronisation is wrong, and the benchmark is refused.
 """
 
 import time
@@ -13,18 +13,18 @@ import torch
 from gpt.device import synchronize
 
 MARGIN = 1.15
-"""Throughput over the ceiling by less than this is noise: ceilings are measurements too."""
+"""Up to this many times the ceiling counts as noise: ceilings are measurements too."""
 
 MATRIX_SIDES = {"cpu": (128, 256, 512, 1024), "mps": (512, 1024, 2048), "cuda": (2048, 4096, 8192)}
 COPY_BYTES = tuple(1 << power for power in range(14, 28, 2))
-"""Copied at once, from 16 kB, which any cache holds, to 64 MB, which few do."""
+"""Sizes that are copied: from 16 kB, which fits any cache, to 64 MB, which fits few."""
 
 PROBE_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class Ceilings:
-    """The best of a device for work in one dtype, with the threads that were set."""
+    """The highest rates of a device in one dtype, with the number of threads that was set."""
 
     matmul_flops_per_second: float
     """Of `measure_matmul`."""
@@ -33,7 +33,7 @@ class Ceilings:
     """Bytes read and written in a second, by the size of the working set in bytes."""
 
     def copy_bytes_per_second_at(self, working_set_bytes: int) -> float:
-        """The best copy of a set at least half as large; smaller ones fit a faster cache."""
+        """The highest rate for sets at least half as large; smaller ones fit a faster cache."""
         fits = [
             speed
             for size, speed in self.copy_bytes_per_second.items()
@@ -55,9 +55,9 @@ class Ceilings:
 def measure_matmul(device: torch.device, dtype: torch.dtype) -> float:
     """Operations a second of the best square matrix product for work in this dtype.
 
-    A CPU without arithmetic of a reduced precision emulates it, several times slower than float32;
-    then code whose tensors are in that precision does better to multiply in float32, as attention
-    kernels do. So on a CPU the ceiling is the higher one of the two.
+    A CPU without reduced-precision arithmetic emulates it, several times slower than float32. Code
+    whose tensors are in that precision then does better to multiply in float32, as attention
+    kernels do. So on a CPU the ceiling is the higher of the two rates.
     """
     allowed = {dtype, torch.float32} if device.type == "cpu" else {dtype}
     return max(_best_product(device, one) for one in allowed)

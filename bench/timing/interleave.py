@@ -1,8 +1,8 @@
-"""Time several ways to do one thing in turn, so that what the machine does meanwhile hits all.
+"""Time several ways of doing one thing alternately, so that other load affects all of them.
 
-A round goes through the ways and back: A B C C B A. In each round every way has the same mean
-place in time, so a drift that is linear over a round adds the same to each and cancels out of
-their ratios. Left out on purpose: any statistics (`bench.conclude.stats.race_timings`).
+A round goes through the ways and back: A B C C B A. Every way has the same mean position in time
+within a round, so a drift that is linear over a round affects all equally and cancels out of their
+ratios. Left out on purpose: any statistics (`bench.conclude.stats.race_timings`).
 """
 
 import time

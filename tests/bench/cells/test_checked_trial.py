@@ -47,7 +47,7 @@ def asks(question: Any, **options: Any) -> Study:
 def test_what_can_not_be_kept_is_refused_with_its_line(
     question: Any, says: str, search: Search | None
 ) -> None:
-    with pytest.raises(StudyError, match=rf"test_asking.py:\d+: .*{says}"):
+    with pytest.raises(StudyError, match=rf"test_checked_trial.py:\d+: .*{says}"):
         cells_of(asks(question, search=search), {})
 
 
@@ -102,7 +102,7 @@ def test_what_a_cell_gets_wrong_ends_the_plan_with_its_line(make: Any, says: str
         n = choose(trial, "n", [7, 1])
         return BASE if n == 7 else make(n)
 
-    with pytest.raises(StudyError, match=rf"test_asking.py:\d+: .*{says}"):
+    with pytest.raises(StudyError, match=rf"test_checked_trial.py:\d+: .*{says}"):
         cells_of(Study(cell), {})
 
 
