@@ -16,6 +16,7 @@ from pytest_benchmark.utils import get_tag
 
 from bench.micro.fixture import LEFT_OUT, Place, Timed
 from bench.micro.stopwatch import SECONDS, Stopwatch
+from bench.micro.turns import InTurns, Turns
 from bench.system.entry import write_in_any_locale
 from gpt.acceleration.malloc import keep_freed_memory
 from gpt.device import resolve_device
@@ -39,6 +40,7 @@ Saved: TypeAlias = dict[str, Any]
 SAVED = pytest.StashKey[Saved]()
 UNRECORDED = pytest.StashKey[str]()
 RECORD = pytest.StashKey[Callable[[Saved], None]]()
+IN_TURNS = pytest.StashKey[list[InTurns]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -80,7 +82,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 def pytest_configure(config: pytest.Config) -> None:
     """Decide whether to time, before pytest-benchmark reads its options."""
     option = config.option
-    config.stash[LEFT_OUT] = []
+    config.stash[LEFT_OUT], config.stash[IN_TURNS] = [], []
     if not _is_timed(config):
         option.benchmark_disable = True
         return
@@ -166,7 +168,7 @@ def _memory() -> None:
     keep_freed_memory()
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _threads(request: pytest.FixtureRequest) -> Iterator[None]:
     """The number of threads asked for, and afterwards as it was."""
     before = torch.get_num_threads()
@@ -180,9 +182,20 @@ def stopwatch(size: str) -> Stopwatch:
     return Stopwatch(SECONDS[size])
 
 
+@pytest.fixture(scope="module")
+def turns(request: pytest.FixtureRequest, size: str, _threads: None) -> Iterator[Turns]:
+    """A file's answers; when all are there they are timed in turns, unless the session is cut."""
+    turns = Turns(SECONDS[size])
+    yield turns
+    if request.session.exitstatus != pytest.ExitCode.INTERRUPTED:
+        request.config.stash[IN_TURNS] += turns.take()
+
+
 @pytest.fixture
-def timed(request: pytest.FixtureRequest, benchmark: Any, stopwatch: Stopwatch) -> Timed:
-    return Timed(request.config, benchmark, stopwatch)
+def timed(
+    request: pytest.FixtureRequest, benchmark: Any, stopwatch: Stopwatch, turns: Turns
+) -> Timed:
+    return Timed(request.config, benchmark, stopwatch, turns)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -205,7 +218,7 @@ def _natural(text: str) -> list[tuple[int, str]]:
 
 
 def pytest_benchmark_update_json(config: pytest.Config, output_json: Saved) -> None:
-    """Say in what is saved why something has no time, and make the rest fit for JSON."""
+    """Add what was timed in turns, and why something has no time; make the rest fit for JSON."""
     for benchmark in output_json["benchmarks"]:
         params = benchmark["params"] or {}
         benchmark["params"] = {
@@ -213,6 +226,7 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: Saved) -> N
             for name, value in params.items()
         }
     output_json["left_out"] = config.stash[LEFT_OUT]
+    output_json["in_turns"] = [question.to_json() for question in config.stash[IN_TURNS]]
     config.stash[SAVED] = output_json
 
 

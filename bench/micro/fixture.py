@@ -12,6 +12,7 @@ import torch
 
 from bench.micro.accounting import Work
 from bench.micro.stopwatch import DTYPE_NAMES, ImpossibleError, Stopwatch, Subject
+from bench.micro.turns import Turns
 
 LEFT_OUT = pytest.StashKey[list[dict[str, str]]]()
 """What has no time in this session, and why."""
@@ -36,8 +37,11 @@ class Place:
 class Timed:
     """What a benchmark does once its subject is ready: refuse it, or time it."""
 
-    def __init__(self, config: pytest.Config, benchmark: Any, stopwatch: Stopwatch) -> None:
-        self._config, self._benchmark, self._stopwatch = config, benchmark, stopwatch
+    def __init__(
+        self, config: pytest.Config, benchmark: Any, stopwatch: Stopwatch, turns: Turns
+    ) -> None:
+        self._config, self._benchmark = config, benchmark
+        self._stopwatch, self._turns = stopwatch, turns
 
     def __call__(
         self,
@@ -47,12 +51,18 @@ class Timed:
         device: torch.device,
         dtype: torch.dtype | None = None,
     ) -> None:
-        """Time it; a throughput that can't be fails the benchmark and has no time."""
+        """Time it, and keep it to be timed in turns with the other answers to its question.
+
+        A throughput that can't be fails the benchmark and has no time.
+        """
         try:
             self._stopwatch.time(self._benchmark, run, subject, work, device, dtype)
-            return
         except ImpossibleError as error:
             reason = str(error)
+        else:
+            if not self._benchmark.disabled:
+                self._turns.add(subject, run, device, float(self._benchmark.stats["median"]))
+            return
         self.refuse_wrong(subject, reason)
 
     def skip_absent(self, subject: Subject, reason: str) -> NoReturn:

@@ -1,7 +1,8 @@
 """What a session of microbenchmarks found, read from the JSON that pytest-benchmark saves.
 
 `pytest --benchmark-only` keeps a file a session in `.benchmarks`; what this package adds to each
-benchmark is in its `extra_info`, and what had no time under `left_out`.
+benchmark is in its `extra_info`, what had no time under `left_out`, and the times that were taken
+in turns under `in_turns`.
 """
 
 import json
@@ -10,6 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from bench.micro.turns import InTurns
 from gpt.errors import DataError
 
 STORE = Path(".benchmarks")
@@ -63,6 +65,9 @@ class Results:
 
     rows: Sequence[Row]
     left_out: Sequence[LeftOut]
+    in_turns: Sequence[InTurns]
+    """Questions of which the answers were also timed in turns: all, but in older sessions."""
+
     commit: str
     """Abbreviated; with `, changed since` where the tree was."""
 
@@ -95,6 +100,7 @@ class Results:
         return cls(
             rows=rows,
             left_out=list(left_out),
+            in_turns=[InTurns.from_json(question) for question in saved.get("in_turns", ())],
             commit=f"{str(info.get('id'))[:7]}{changed}",
             taken_at=f"{saved['datetime'][:16].replace('T', ' ')} UTC",
         )

@@ -7,14 +7,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from rich.table import Table
+from rich.text import Text
 
 from bench.micro.__main__ import main
 from bench.micro.report import write_report
 from bench.micro.results import Results, read_results
 from bench.micro.tables import duration, memory, tables
+from bench.micro.turns import InTurns
 from gpt.errors import DataError
 
 
@@ -113,13 +116,47 @@ def test_an_unstable_time_is_marked(saved: dict[str, Any], tmp_path: Path) -> No
     assert "~ interquartile range over 20% of the median" in text
 
 
-def test_the_fastest_of_each_length_stands_out(saved: dict[str, Any]) -> None:
-    saved["benchmarks"][5]["stats"]["median"] = 1.0  # the cumulative sum at T = 32
-    table = next(part for part in tables(Results.from_saved(saved)) if isinstance(part, Table))
+def in_turns(T: int | None, **seconds: float) -> dict[str, Any]:
+    """As it is saved, with 1% of noise."""
+    rng = np.random.default_rng(0)
+    taken = {n: s * np.exp(rng.normal(0, 0.01, (10, 2))) for n, s in seconds.items()}
+    question = InTurns(series="causal mean, fp32", T=T, device="cpu", seconds=taken)
+    saved: dict[str, Any] = json.loads(json.dumps(question.to_json()))
+    return saved
 
+
+def test_the_fastest_in_turns_stands_out_whatever_the_medians_say(saved: dict[str, Any]) -> None:
+    """By the medians the cumulative sum is a hundred times faster at each length."""
+    saved["in_turns"] = [
+        in_turns(8, loop=1.0, cumsum=1.5),
+        in_turns(16, loop=1.0, cumsum=1.0),
+        in_turns(32, loop=1.0, cumsum=1.02),
+    ]
+    _, table, *rest = [p for p in tables(Results.from_saved(saved)) if isinstance(p, Table | Text)]
+
+    assert isinstance(table, Table)
     loop, cumsum = zip(*(column.cells for column in table.columns[1:4]), strict=True)
-    assert [cell.style for cell in loop] == ["", "", "bold green"]
-    assert [cell.style for cell in cumsum] == ["bold green", "bold green", ""]
+    assert [cell.style for cell in loop] == ["bold green", "bold green", ""]
+    assert [cell.style for cell in cumsum] == ["", "bold green", ""]
+    lines = [str(line) for line in rest[:3]]
+    assert lines[0].startswith("in turns, T = 8: loop is fastest: cumsum, the next, takes 1.5")
+    assert lines[1] == "in turns, T = 16: loop, cumsum tie for the fastest"
+    assert lines[2].startswith(
+        "in turns, T = 32: loop leads; whether it is fastest is undetermined: cumsum takes 1.0"
+    )
+
+
+def test_what_was_not_timed_in_turns_has_no_verdict(saved: dict[str, Any]) -> None:
+    """A session of an earlier version; the optimizer has no rival."""
+    parts = tables(Results.from_saved(saved))
+
+    lines = [str(part) for part in parts if isinstance(part, Text)]
+    refusals = [
+        f"T = {T}: not timed in turns: no verdict on which is fastest" for T in (8, 16, 32)
+    ]
+    assert [line for line in lines if "no verdict" in line] == refusals
+    cells = [c for p in parts if isinstance(p, Table) for col in p.columns for c in col.cells]
+    assert {cell.style for cell in cells if isinstance(cell, Text)} == {""}
 
 
 def test_a_stable_time_is_not(saved: dict[str, Any], tmp_path: Path) -> None:

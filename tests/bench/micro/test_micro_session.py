@@ -100,6 +100,7 @@ def test_groups_read_as_questions_and_times_have_their_meaning(
     assert 0 < info["share_of_matmul_ceiling"] < 1.2
     assert info["peak_memory_bytes"] > 64 * 64 * 4 * 16  # one T × T matrix for each of 16 heads
     assert len(first["stats"]["data"]) == first["stats"]["rounds"] >= 5
+    assert saved["in_turns"] == []  # the other kernel is wrong, so there is nothing to compare
 
 
 @pytest.mark.slow
@@ -133,6 +134,26 @@ def test_a_plain_session_runs_each_once_and_keeps_nothing(tmp_path: Path) -> Non
     assert not (tmp_path / ".benchmarks").exists() or not list(
         (tmp_path / ".benchmarks").rglob("*.json")
     )
+
+
+@pytest.mark.slow
+def test_a_session_times_the_answers_in_turns_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In this process."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(WORKER, raising=False)
+    one_file = str(ROOT / "bench" / "micro" / "test_aggregation.py")
+    selected = ["-k", "fp32 and T64 and (matmul or cumsum)", "--bench-device", "cpu"]
+
+    assert pytest.main([one_file, "--benchmark-only", *selected]) == 0
+
+    (path,) = (tmp_path / ".benchmarks").glob("*/*.json")
+    [question] = Results.from_saved(json.loads(path.read_bytes())).in_turns
+    assert (question.series, question.T, question.device) == ("causal mean, fp32", 64, "cpu")
+    assert {name: s.shape[1] for name, s in question.seconds.items()} == {"matmul": 2, "cumsum": 2}
+    assert min(seconds.min() for seconds in question.seconds.values()) > 0
+    assert "in turns, T = 64: " in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(("option", "n_workers"), [("only", 0), ("save", 0), ("sort", None)])
