@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.micro import timing
+from bench.micro import stopwatch as module
 from bench.micro.accounting import Work
 from bench.micro.aggregation import AGGREGATIONS
 from bench.micro.checks import disagreement, wrong_mean
@@ -46,7 +46,7 @@ class FakeBenchmark:
 @pytest.fixture
 def modest(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine of 1 GFLOP/s."""
-    monkeypatch.setattr(timing, "measure_ceilings", lambda *_: MODEST)
+    monkeypatch.setattr(module, "measure_ceilings", lambda *_: MODEST)
 
 
 def test_ceilings_are_those_of_real_products_and_copies(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +190,7 @@ def test_a_throughput_above_a_ceiling_has_that_measured_again(
 ) -> None:
     """A busy machine's ceiling came out too low the first time; the better one stays."""
     measured = iter([Ceilings(1e9, {10: 1e12}), Ceilings(second, {10: 1e12})])
-    monkeypatch.setattr(timing, "measure_ceilings", lambda *_: next(measured))
+    monkeypatch.setattr(module, "measure_ceilings", lambda *_: next(measured))
     stopwatch, work = Stopwatch(0.0), Work(10**8, 1)
 
     def take() -> float:
@@ -226,7 +226,7 @@ def test_rounds_fill_the_time_after_a_warm_up(
             asked.append(rounds)
             super().pedantic(run, setup, 1)
 
-    monkeypatch.setattr(timing, "_seconds_of", lambda _: next(took))
+    monkeypatch.setattr(module, "_seconds_of", lambda _: next(took))
     Stopwatch(seconds).time(Counting(), lambda: None, SUBJECT, Work(0, 0), CPU, None)
 
     assert asked == [rounds]
@@ -249,7 +249,7 @@ def test_the_device_is_waited_for_at_both_edges(
     def call() -> None:
         device.queued_seconds += 0.005
 
-    monkeypatch.setattr(timing, "synchronize", synchronize)
+    monkeypatch.setattr(module, "synchronize", synchronize)
     benchmark = FakeBenchmark()
     Stopwatch(0.0).time(benchmark, call, SUBJECT, Work(1, 1), CPU, None)
 
