@@ -13,10 +13,10 @@ MAX_ATTEMPTS = 3
 """How often a run that fails is tried before it counts as failed for good."""
 
 INVALID, REPEAT = "invalid", "repeat"
-"""Points of a search that are no runs: of no valid config, or drawn before."""
+"""Points of a search that need no run: without a valid config, or drawn before."""
 
 NO_RUN = (INVALID, REPEAT)
-"""How the keys of such points begin."""
+"""Prefixes of the run keys of such points."""
 
 
 def attempts_of(study: optuna.Study, running: bool = False) -> defaultdict[str, list[FrozenTrial]]:
@@ -38,5 +38,5 @@ def is_missing(attempts: Sequence[FrozenTrial]) -> bool:
 
 
 def point_of(trial: optuna.Trial | FrozenTrial) -> dict[str, Any]:
-    """What a search's study asked of a trial."""
+    """The parameters of a trial of a search."""
     return dict(trial.params)

@@ -28,7 +28,7 @@ class Entry:
     facts: Mapping[str, Any]
 
     attempt: str = ""
-    """The latest one's name in the ledger, which its record bears too."""
+    """Name of that attempt in the ledger and in the tag of its MLflow run."""
 
     @property
     def cell(self) -> str:
@@ -38,12 +38,12 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What a ledger says to those who only read it."""
+    """The content of a ledger that was opened for reading only."""
 
     entries: list[Entry]
 
     looks: list[Any]
-    """What was seen at each look, see `bench.conclude.looks`."""
+    """What was decided at each look, see `bench.conclude.looks`."""
 
 
 def refuse_unreadable(study: optuna.Study) -> None:
@@ -60,7 +60,7 @@ def refuse_unreadable(study: optuna.Study) -> None:
 
 def _needs(trial: FrozenTrial) -> set[str]:
     run = trial.user_attrs.get("run")
-    if run is None or run.startswith(REPEAT):  # or its launch was killed as the run began
+    if run is None or run.startswith(REPEAT):  # a killed launch may have written no run key
         return set()
     if run.startswith(INVALID):
         return {"label", "reason"}
@@ -76,7 +76,9 @@ def entries_of(study: optuna.Study) -> list[Entry]:
             config=_config_of(tries[-1]),
             outcome=Outcome(tries[-1].user_attrs["outcome"]),
             reason=tries[-1].user_attrs["reason"],
-            summary=tries[-1].user_attrs.get("summary", {}),  # a killed launch wrote none
+            summary=tries[-1].user_attrs.get(
+                "summary", {}
+            ),  # a killed launch may have written none
             facts=tries[-1].user_attrs.get("facts", {}),
             attempt=str(tries[-1].number),
         )
@@ -86,9 +88,9 @@ def entries_of(study: optuna.Study) -> list[Entry]:
 
 
 def in_grid(study: optuna.Study, entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
-    """The runs of cells that the grid has, named as it names them now, and the runs of others."""
+    """The runs of cells that are in the grid, with their present labels; and the other runs."""
     grid = study.user_attrs.get("grid")
-    if grid is None:  # a search's, or an earlier version's
+    if grid is None:  # a search, or a ledger of an earlier version
         return list(entries), []
     kept, gone = [], []
     for entry in entries:
@@ -101,7 +103,7 @@ def in_grid(study: optuna.Study, entries: Sequence[Entry]) -> tuple[list[Entry],
 
 
 def looks_of(study: optuna.Study) -> list[Any]:
-    """What was seen at each look at verdicts."""
+    """What was decided at each look."""
     return list(study.user_attrs.get("looks", []))
 
 
@@ -109,8 +111,8 @@ def say_change(gone: Sequence[Entry], new: Sequence[str]) -> str:
     """How a grid has changed, in a line; "" if it hasn't.
 
     Args:
-        gone: runs of cells that it no longer has.
-        new: labels of cells that it did not have before.
+        gone: runs of cells that are no longer in it.
+        new: labels of cells that were not in it before.
     """
     runs = "1 run" if len(gone) == 1 else f"{len(gone)} runs"
     labels = _some(list(dict.fromkeys(entry.label for entry in gone)))
@@ -120,7 +122,7 @@ def say_change(gone: Sequence[Entry], new: Sequence[str]) -> str:
 
 
 def dropped_of(study: optuna.Study) -> list[Dropped]:
-    """The points that a search drew and that make no valid config."""
+    """The points that a search drew and that have no valid config."""
     return [
         Dropped(label=trial.user_attrs["label"], reason=trial.user_attrs["reason"])
         for run, tries in attempts_of(study).items()

@@ -1,6 +1,6 @@
-"""The study under a ledger: kept from other launches, read whole or refused, never overwritten.
+"""The Optuna study under a ledger: locked, read completely or refused, and never overwritten.
 
-Damage is for a person to look at: see `bench.ledger.journal_file` for what is found, and how.
+A damaged file is left for a person to look at; `bench.ledger.journal_file` says what is checked.
 """
 
 import time
@@ -21,7 +21,7 @@ from gpt.errors import ConfigError, MachineError
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep other launches from a journal, and make its folder.
+    """Lock a journal against other launches, and make its folder.
 
     Raises:
         MachineError: another launch holds it, or the folder can't be made.
@@ -48,8 +48,8 @@ def locked(path: Path) -> Iterator[None]:
 def open_journal(path: Path, *, frozen: bool = False) -> JournalStorage:
     """The storage in a journal file, if it is whole and every run in it can be read.
 
-    Reading leaves the file as it is; who goes on to write holds the launch's lock. Of a frozen
-    one, whatever would write raises `FrozenError`.
+    Reading does not change the file; a caller that writes must hold the lock. With `frozen`, every
+    write raises `FrozenError`.
 
     Raises:
         MachineError: the file is damaged, is no ledger or can't be read.
@@ -59,19 +59,19 @@ def open_journal(path: Path, *, frozen: bool = False) -> JournalStorage:
         storage = JournalStorage(file)
         if file.read_logs(0):
             refuse_unreadable(optuna.load_study(study_name="ledger", storage=storage))
-    except Exception as error:  # whatever replaying damaged lines comes to
+    except Exception as error:  # replaying damaged lines may raise anything
         kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
         first_line = str(error).partition("\n")[0]
         raise MachineError(
             f"a ledger must be whole but {path} is not: {kind}{first_line}\n"
-            "bring back a copy of it, or let --fresh set it aside and begin anew; "
+            "restore it from a copy, or give --fresh to set it aside and begin a new one; "
             "the runs in MLflow stay"
         ) from error
     return storage
 
 
 def open_study(path: Path, spec: Study, *, frozen: bool = False) -> optuna.Study:
-    """The study in a journal file, both made if they are not there; as `open_journal`."""
+    """The study in a journal file; both are made if missing. Raises as `open_journal` does."""
     storage = open_journal(path, frozen=frozen)
     if not storage.get_all_studies():
         optuna.create_study(study_name="ledger", storage=storage, direction=spec.direction)
@@ -106,7 +106,7 @@ def set_aside(path: Path) -> list[str]:
 
 
 def refuse_change(study: optuna.Study, identity: Mapping[str, str]) -> None:
-    """Raise `ConfigError` if what all runs must share has changed; keep what is new of it.
+    """Raise `ConfigError` if something that all runs must share has changed; store new parts.
 
     Args:
         identity: by name -> its digest.

@@ -1,10 +1,9 @@
-"""Is a ledger's file whole? Its lines can only follow one another: each bears a digest of all
-that stands before it.
+"""Is a ledger's file undamaged? Each line carries a digest of itself and all lines before it.
 
-So a line that was removed, added or changed is found when the file is read, and such a file is
-never appended to. A killed process may leave half a line at the end, which is cut off: nothing
-that was written whole is lost by it. Left out: a lock, for the launch that writes holds one; and
-the loss of whole lines at the end, which the record in MLflow shows.
+So a removed, added or changed line is found when the file is read, and a damaged file is never
+appended to. Half a line at the end, as a killed process may leave it, is cut off; no complete line
+is lost by that. Not done here: locking, which `bench.ledger.journal` does; and noticing that whole
+lines are missing at the end, which a comparison with MLflow's record shows.
 """
 
 import hashlib
@@ -25,17 +24,17 @@ _SEALED = re.compile(rb'(\{"op_code".*),"follows":"([0-9a-f]{16})"\}', re.DOTALL
 
 
 class FrozenError(Exception):
-    """A line would be written to a journal that is only looked at."""
+    """A line would be written to a journal that was opened for reading only."""
 
 
 class JournalFile(BaseJournalBackend):
-    """A journal's lines, read once and kept; what is appended goes to the disk at once.
+    """The lines of a journal, read once and kept in memory; appended lines are synced to disk.
 
-    Lines without a digest, as earlier versions wrote them, may stand before those with one.
+    Lines without a digest, which earlier versions wrote, may precede those with one.
 
     Args:
-        path: a file that is not there is an empty journal, and made by the first line. Half a line
-            at its end is passed over, and cut off when the next one is written.
+        path: a missing file is an empty journal; the first line creates it. Half a line at its end
+            is ignored, and cut off when the next line is written.
         frozen: raise `FrozenError` instead of writing.
 
     Raises:
@@ -54,7 +53,7 @@ class JournalFile(BaseJournalBackend):
         for number, line in enumerate(lines, start=1):
             seal = _SEALED.fullmatch(line)
             if seal is None and sealed:
-                raise ValueError(f"line {number} bears no digest: it was added, or cut short")
+                raise ValueError(f"line {number} has no digest: it was added, or cut short")
             if seal is not None and seal[2].decode() != self._seal(seal[1]):
                 raise ValueError(
                     f"line {number} does not follow those before it: one was removed or changed"
@@ -63,7 +62,7 @@ class JournalFile(BaseJournalBackend):
             self._logs.append(_parse(line, number))
             self._sha256.update(line + b"\n")
         if not torn.startswith(_LINE_START[: len(torn)]):
-            raise ValueError(f"line {len(lines) + 1}, its last, is no line of a journal")
+            raise ValueError(f"line {len(lines) + 1}, its last, is not a line of a journal")
         self._n_bytes = len(content) - len(torn)
         self._n_torn = len(torn)
 
@@ -122,5 +121,5 @@ def _parse(line: bytes, number: int) -> dict[str, Any]:
     except ValueError:
         log = None
     if not isinstance(log, dict) or "op_code" not in log:
-        raise ValueError(f"line {number} is no line of a journal")
+        raise ValueError(f"line {number} is not a line of a journal")
     return log

@@ -1,12 +1,14 @@
 """Which runs are done, and which are left? An Optuna study in a journal file.
 
-Only the parent of a launch writes here, under a lock, so no run is given out twice. What a killed
-parent left running is interrupted, and is given out again. A grid's missing runs are enqueued when
-the ledger is opened, and claimed one after another; a search asks its sampler.
+A launch is one start of a study. Only its parent process writes here, under a lock, so no run is
+given out twice. Runs that a killed launch left running (`bench.ledger.killed_runs`) count as
+interrupted and are given out again. The missing runs of a grid are queued and claimed one by one;
+for a search, each claim asks the sampler.
 
-A ledger belongs to one version of the code and of its texts. It refuses to go on over others, for
-half of its runs could not be compared with the other half. A grid may change: its cells are known
-one by one, so what is complete is kept, what is new is run, and what is gone is left out.
+A ledger belongs to one version of the code and of its texts, because runs with another version
+could not be compared; a launch with another one is refused. The grid may change: cells are
+identified one by one, so complete runs are kept, new cells are run, and removed cells are left
+out.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,12 +43,12 @@ __all__ = ["Claim", "Entry", "Ledger"]
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A run given out, to be settled by the one who claimed it."""
+    """A run that was given out; whoever claimed it must settle it."""
 
     trial: optuna.Trial
     label: str
     config: RunConfig
-    """Complete, with its seed."""
+    """The complete config, with its seed."""
 
     @property
     def name(self) -> str:
@@ -60,7 +62,7 @@ class Ledger(LedgerView):
     Args:
         study: the Optuna study that holds the runs.
         spec: what the study asks.
-        overrides: `--set`, for the cells that a search will draw.
+        overrides: the `--set` settings, for the cells that a search will draw.
     """
 
     def __init__(self, study: optuna.Study, spec: Study, overrides: Mapping[str, str]) -> None:
@@ -86,11 +88,11 @@ class Ledger(LedgerView):
 
         Args:
             identity: what all runs must share, such as the code: by name -> its digest.
-            fresh: set an existing ledger aside (renamed, not deleted) and begin a new one.
-            frozen: only look at it, without a lock; what would write raises `FrozenError`.
+            fresh: rename an existing ledger, which is kept, and begin a new one.
+            frozen: open it for reading, without a lock; every write raises `FrozenError`.
 
         Raises:
-            ConfigError: the ledger's runs are of another code or text.
+            ConfigError: the ledger's runs were made with another code or text.
             MachineError: another launch holds it, or its file is damaged or can't be made.
         """
         with nullcontext() if frozen else locked(path):
@@ -105,7 +107,7 @@ class Ledger(LedgerView):
 
     @classmethod
     def read(cls, path: Path) -> "Reading":
-        """What the ledger at `path` says; it is left as it is, even under a launch.
+        """Read the ledger at `path`, without changing it; also while a launch writes to it.
 
         Raises:
             ConfigError: there is no such file.
@@ -124,26 +126,28 @@ class Ledger(LedgerView):
         return Reading(entries=in_grid(study, entries_of(study))[0], looks=looks_of(study))
 
     def keep_look(self, look: Mapping[str, Any]) -> None:
-        """Write down what a look saw, see `bench.conclude.looks`."""
+        """Store what was decided at a look, see `bench.conclude.looks`."""
         self._study.set_user_attr("looks", [*self.looks, look])
 
     def note(self, name: str, value: Any) -> None:
-        """Keep something beside the runs, in what JSON can hold, unless it is what is kept."""
+        """Store a JSON value beside the runs, unless it is stored already."""
         if self.noted(name) != value:
             self._study.set_user_attr(f"note {name}", value)
 
     def enqueue(self, cells: Sequence[Cell], seeds: Mapping[str, int] | int) -> None:
-        """Queue what was begun and not ended, and of a grid, seed by seed, what is missing.
+        """Queue runs that were begun but not settled, and for a grid all missing runs, by seed.
 
-        Every other seed goes through the cells backwards, A B C C B A, so that a machine that
-        slows down, or speeds up, favours none of them.
+        Every second seed goes through the cells backwards (A B C C B A), so that a machine that
+        becomes slower or faster favours no cell.
 
         Args:
-            cells: of a grid, as it is now; a search draws its own.
-            seeds: of each cell, by its key; those that are not named need no run.
+            cells: the present cells of a grid; a search draws its own.
+            seeds: number of seeds by the cell's key, or one for all; other cells need no run.
         """
         for _ in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            self._study.tell(self._study.ask(), state=TrialState.FAIL)  # of an earlier launch
+            self._study.tell(
+                self._study.ask(), state=TrialState.FAIL
+            )  # queued by an earlier launch
         attempts = attempts_of(self._study)
         if self._spec.search:
             for tries in attempts.values():
@@ -161,9 +165,9 @@ class Ledger(LedgerView):
                     self._queue(cell.key, seed)
 
     def changes(self) -> str:
-        """How the grid differs from what this ledger was begun with, in a line; "" if it doesn't.
+        """How the grid differs from the ledger's earlier one, in a line; "" if it doesn't.
 
-        What was left out is said each time, what is new only once.
+        Removed cells are named each time, new cells only once.
         """
         return say_change(in_grid(self._study, entries_of(self._study))[1], self._new)
 
@@ -177,8 +181,8 @@ class Ledger(LedgerView):
     def claim(self) -> Claim | None:
         """Take the next run, or None if all have been claimed.
 
-        A point of a search that makes no valid config is settled as infeasible and passed over; so
-        is one that was drawn before, with the value that it had.
+        A search skips points without a valid config, which are settled as infeasible, and points
+        that were drawn before, which are settled with the value that they had.
         """
         while self.n_left():
             trial = self._study.ask()
@@ -209,7 +213,7 @@ class Ledger(LedgerView):
         return next(form for form in label_forms(run, point_of(trial)) if form not in taken)
 
     def should_prune(self, claim: Claim, evaluation: int, value: float) -> bool:
-        """Report a search's metric at its n-th evaluation; whether to stop the run there."""
+        """Report the metric of a search at its n-th evaluation; return whether to stop the run."""
         if self._spec.search is None:
             return False
         claim.trial.report(value, evaluation)
@@ -224,13 +228,13 @@ class Ledger(LedgerView):
         facts: Mapping[str, Any] | None = None,
         summary: Mapping[str, float] | None = None,
     ) -> None:
-        """Write down what became of a claimed run."""
+        """Store the outcome of a claimed run."""
         claim.trial.set_user_attr("facts", dict(facts or {}))
         claim.trial.set_user_attr("summary", dict(summary or {}))
         self._settle(claim.trial, outcome, reason=reason)
 
     def retry(self, claim: Claim) -> bool:
-        """Queue a failed run once more; False if it was tried often enough."""
+        """Queue a failed run again; False if it has used up its attempts."""
         if not is_missing(attempts_of(self._study)[claim.config.key]):
             return False
         if self._spec.search:
@@ -240,7 +244,7 @@ class Ledger(LedgerView):
         return True
 
     def _take_grid(self, cells: Sequence[Cell]) -> None:
-        """Keep which cells the grid has, for whoever reads the ledger."""
+        """Store the labels of the grid's cells, for readers of the ledger."""
         self._cells = {cell.key: cell for cell in cells}
         before = self._study.user_attrs.get("grid")
         now = {cell.key: cell.label for cell in cells}
@@ -252,7 +256,7 @@ class Ledger(LedgerView):
     def _give_out(self, trial: optuna.Trial, name: str, config: RunConfig) -> Claim:
         trial.set_user_attr("label", name)
         trial.set_user_attr("config", config.to_json())
-        trial.set_user_attr("run", config.key)  # the last: what has it has all
+        trial.set_user_attr("run", config.key)  # last: a trial with a run key has the others too
         return Claim(trial=trial, label=name, config=config)
 
     def _settle(self, trial: optuna.Trial, outcome: Outcome, *, reason: str) -> None:
@@ -261,14 +265,14 @@ class Ledger(LedgerView):
         self._tell(trial, outcome)
 
     def _pass_over(self, trial: optuna.Trial, kind: str, outcome: Outcome, *, reason: str) -> None:
-        """Settle a point that is no run, and counts as one drawn only when all is written."""
+        """Settle a point that needs no run; it counts as drawn once everything is written."""
         trial.set_user_attr("reason", reason)
         trial.set_user_attr("outcome", outcome.value)
         trial.set_user_attr("run", f"{kind} {trial.number}")
         self._tell(trial, outcome)
 
     def _tell(self, trial: optuna.Trial, outcome: Outcome) -> None:
-        """Let the sampler know; what it can't learn from is a failure to it."""
+        """Tell the sampler the result; it takes a run without a value as failed."""
         value = trial.user_attrs.get("summary", {}).get(self._spec.metric)
         if outcome is Outcome.COMPLETE and value is not None:
             self._study.tell(trial, value)
@@ -277,7 +281,7 @@ class Ledger(LedgerView):
             self._study.tell(trial, state=TrialState.PRUNED if pruned else TrialState.FAIL)
 
     def _queue(self, cell: str, seed: int) -> None:
-        """Queue a run of a grid, without parameters: Optuna forbids that their choices change."""
+        """Queue a run of a grid, without parameters, because Optuna lets no choices change."""
         self._study.enqueue_trial({}, user_attrs={"cell": cell, "seed": seed})
 
     def _settle_killed(self) -> None:

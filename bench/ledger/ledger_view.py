@@ -1,4 +1,4 @@
-"""What does an open ledger say? The half of it that changes nothing."""
+"""The read-only half of a ledger: everything that can be asked without changing it."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from bench.ledger.outcome import Outcome
 
 
 class LedgerView:
-    """What the Optuna study of a ledger holds."""
+    """Reads what the Optuna study of a ledger holds."""
 
     def __init__(self, study: optuna.Study) -> None:
         self._study = study
 
     @property
     def id(self) -> str:
-        """Names this ledger among all that the study ever had."""
+        """Identifies this ledger among all that the study ever had."""
         return str(self._study.user_attrs["id"])
 
     @property
@@ -27,11 +27,11 @@ class LedgerView:
 
     @property
     def looks(self) -> list[Any]:
-        """What each look at verdicts saw, see `bench.conclude.looks`."""
+        """What was decided at each look, see `bench.conclude.looks`."""
         return looks_of(self._study)
 
     def noted(self, name: str) -> Any:
-        """What is kept under that name, or None."""
+        """The value that `Ledger.note` stored under that name, or None."""
         return self._study.user_attrs.get(f"note {name}")
 
     def attempts(self) -> set[str]:
@@ -40,7 +40,7 @@ class LedgerView:
         return {str(trial.number) for trial in trials if "config" in trial.user_attrs}
 
     def left_out(self) -> set[str]:
-        """Keys of the cells that the grid has no longer."""
+        """Keys of cells with runs that are no longer in the grid."""
         gone = in_grid(self._study, entries_of(self._study))[1]
         return {entry.config.cell_key for entry in gone}
 
@@ -56,10 +56,10 @@ class LedgerView:
     def entries(self) -> list[Entry]:
         """The latest attempt of each run, in the order in which runs were first begun.
 
-        Of a grid, those of its cells as they are now.
+        For a grid, only runs of cells that it has now.
         """
         return in_grid(self._study, entries_of(self._study))[0]
 
     def dropped(self) -> list[Dropped]:
-        """The points that a search drew and that make no valid config."""
+        """The points that a search drew and that have no valid config."""
         return dropped_of(self._study)

@@ -16,13 +16,13 @@ class Outcome(StrEnum):
     """Its loss became NaN or infinite."""
 
     UNSOUND = "unsound"
-    """Its canary failed: it saw the future, or its kernel was wrong; it did not train."""
+    """Its canary failed, for example because it saw future tokens; it did not train."""
 
     INFEASIBLE = "infeasible"
-    """It can't exist on this text or machine."""
+    """Its config can't run on this text or machine."""
 
     OUT_OF_MEMORY = "infeasible (out of memory)"
-    """Memory was short, perhaps for somebody else's sake; the next command tries it again."""
+    """Memory ran out, perhaps because of other processes; the next command tries it again."""
 
     FAILED = "failed"
     """It raised, or its process died, as often as it may be tried."""
@@ -32,10 +32,10 @@ class Outcome(StrEnum):
 
     @property
     def settled(self) -> bool:
-        """Whether running it again would find the same."""
+        """Whether running it again would give the same outcome."""
         return self not in (Outcome.FAILED, Outcome.INTERRUPTED, Outcome.OUT_OF_MEMORY)
 
     @property
     def answers(self) -> bool:
-        """Whether it fulfilled what the study wanted of it."""
+        """Whether the run ended as the study intended."""
         return self in (Outcome.COMPLETE, Outcome.PRUNED)

@@ -1,9 +1,9 @@
-"""Where a study leaves what it leaves."""
+"""Where are the files of a study?"""
 
 from pathlib import Path
 
 STORE = Path("mlruns")
-"""Everything that a study leaves lies here, but MLflow's database, which lies beside it."""
+"""The folder for all files of a study; MLflow's database is beside it."""
 
 
 def ledger_path(name: str) -> Path:
@@ -12,5 +12,5 @@ def ledger_path(name: str) -> Path:
 
 
 def ledger_names() -> list[str]:
-    """The ledgers that are here, those that were set aside among them."""
+    """Names of the ledgers in this folder, including those that were set aside."""
     return sorted(path.stem for path in ledger_path("").parent.glob("*.journal"))

@@ -1,1 +1,1 @@
-"""What is recorded of a run, and how does it get to MLflow, whatever happens on the way?"""
+"""What is recorded of a run, and how does it reach MLflow despite outages and kills?"""

@@ -1,7 +1,7 @@
 """Does MLflow's database still hold what a ledger had recorded? Asked in SQL, without MLflow.
 
-Importing MLflow takes a second, and a finished study is shown in two. The answer is "don't know"
-for any other store than a SQLite file, and for a database of another form.
+Importing MLflow takes a second, and a finished study should be shown within two. For a store that
+is not a SQLite file, and for a database with another schema, the answer is None: unknown.
 """
 
 import os
@@ -19,12 +19,12 @@ _COUNT = (
 
 
 def store_address() -> str:
-    """Where MLflow records what is done in this folder, unless it is told otherwise in Python."""
+    """The address of the tracking store that MLflow uses in this folder."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
 
 
 def count_runs(address: str, ledger: str) -> int | None:
-    """How many runs of a ledger a store holds; None if that takes MLflow to find out."""
+    """How many runs of a ledger a store holds; None if only MLflow could tell."""
     scheme, _, path = address.partition(":///")
     if scheme != "sqlite" or not Path(path).is_file():
         return None

@@ -1,4 +1,4 @@
-"""An outage of the tracking store stops no training: what can't be sent is kept, and sent later.
+"""The queue to the tracking store: what can't be sent in an outage is kept, and sent later.
 
 Everything to be recorded goes through one queue, in order. Each message is written to disk
 (`bench.record.outbox_folder`), and a thread beside training sends it, so a store that hangs delays
@@ -33,30 +33,30 @@ from bench.system.redact import redacted_all
 Arguments = ParamSpec("Arguments")
 
 FLUSH_SECONDS = 5.0
-"""How long metrics are gathered: one call for each would cost more than a training step."""
+"""How long metrics are collected for one call: a call for each would cost more than a step."""
 
 RETRY_SECONDS = 30.0
-"""How long a store that was away is left alone."""
+"""Pause before a store that did not answer is tried again."""
 
 PATIENCE_SECONDS = 30.0
-"""How long, at the end, a store may take over one message before it is taken for away."""
+"""How long a store may take for one message at the end before it counts as away."""
 
 HURRIED_SECONDS = 5.0
-"""The same once a signal said stop."""
+"""The same after a signal to stop."""
 
 SLOWEST_BYTES_PER_SECOND = 100_000.0
-"""A run's files may take longer."""
+"""A message with files may take as long as this rate allows."""
 
 POLL_SECONDS = 0.1
 
 
 class Outbox:
-    """The way to a tracker. Used in a `with` statement, or closed by hand.
+    """Sends messages to a tracker. Use it in a `with` statement, or close it.
 
     Args:
         folder: where messages are kept; those of an earlier launch are sent first.
-        patience: how many seconds `flush` waits for a store that says nothing; asked again and
-            again, so that a signal can shorten it.
+        patience: returns how many seconds `flush` waits for a store that does not answer; it is
+            called repeatedly, so that a signal can shorten the wait.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Outbox:
         self._measured: defaultdict[str, list[MetricPoint]] = defaultdict(list)
         self._flushed_at = time.monotonic()
         self._unkept = ""
-        self._changed = threading.Condition()  # of what follows
+        self._changed = threading.Condition()  # guards the attributes below
         self._waiting = deque(self._kept.load())
         self.any_kept = bool(self._waiting)
         """Whether an earlier launch left messages."""
@@ -93,7 +93,7 @@ class Outbox:
         *args: Arguments.args,
         **kwargs: Arguments.kwargs,
     ) -> str:
-        """Have a method of the tracker begin a run; returns our name of the run."""
+        """Queue a call that creates a run; returns our own name of the run."""
         own = uuid.uuid4().hex
         arguments = {**self._by_name(method, args, kwargs), "at": milliseconds(), "own": own}
         self._add(OutboxMessage(method=method.__name__, arguments=arguments, begins=own))
@@ -105,12 +105,12 @@ class Outbox:
         *args: Arguments.args,
         **kwargs: Arguments.kwargs,
     ) -> None:
-        """Have a method of the tracker called."""
+        """Queue a call of a method of the tracker."""
         arguments = self._by_name(method, args, kwargs)
         self._add(OutboxMessage(method=method.__name__, arguments=arguments))
 
     def log(self, run_id: str, step: int, metrics: Mapping[str, float | None]) -> None:
-        """Keep metrics for the next batch; what is None or not finite is left out."""
+        """Collect metrics for the next batch, without those that are None or not finite."""
         self._measured[run_id] += metric_points(step, metrics)
         if time.monotonic() - self._flushed_at > FLUSH_SECONDS:
             for run, metrics_of_run in self._measured.items():
@@ -121,9 +121,9 @@ class Outbox:
     def finish(
         self, run_id: str, status: str, *, tags: Mapping[str, Any], folder: Path | None = None
     ) -> None:
-        """End a run; what is in `folder`, which is moved away, becomes its artifacts.
+        """End a run; the files in `folder`, which is moved away, become its artifacts.
 
-        On return all is on disk: a kill does not undo it.
+        On return everything is on disk, so a kill loses nothing.
         """
         metrics = self._measured.pop(run_id, [])
         self.put(
@@ -133,7 +133,7 @@ class Outbox:
 
     @property
     def unsent(self) -> str:
-        """Why something still waits, in one line; "" if nothing does."""
+        """How many messages are unsent and why, in one line; "" if none are."""
         with self._changed:
             if not self._waiting:
                 return ""
@@ -147,7 +147,7 @@ class Outbox:
 
     @property
     def refused(self) -> str:
-        """What the store refused for good or was damaged, in one line; "" if nothing was."""
+        """Which messages were damaged or refused for good, in one line; "" if none were."""
         reasons = self._kept.set_aside_reasons
         if not reasons:
             return ""
@@ -156,11 +156,11 @@ class Outbox:
         )
 
     def given_up(self, ledger: str) -> set[str]:
-        """The attempts of a ledger whose record was refused for good."""
+        """The attempts of a ledger whose runs were refused for good."""
         return self._kept.given_up(ledger)
 
     def flush(self) -> None:
-        """Wait until all is sent, or until the store is found to be away."""
+        """Wait until everything is sent, or the store turns out to be away."""
         self._wait()
         while self._doubtful and not self.unsent:
             own = self._doubtful.pop()
@@ -174,7 +174,7 @@ class Outbox:
                 self._kept.tidy()
 
     def close(self) -> None:
-        """End the thread; a call that hangs is not waited for, and its message stays kept."""
+        """End the thread without waiting for a hanging call, whose message stays on disk."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -203,7 +203,7 @@ class Outbox:
                 self._changed.wait(POLL_SECONDS)
 
     def _longer(self) -> float:
-        """Seconds that the files of the message under way may take, unless a signal says stop."""
+        """Seconds that the files of the current message may take; 0 after a signal to stop."""
         files = self._waiting[0].files
         if self._patience() < PATIENCE_SECONDS or files is None:
             return 0.0
@@ -226,11 +226,11 @@ class Outbox:
     def _keep(self, message: OutboxMessage) -> None:
         try:
             self._kept.keep(message)
-        except OSError as error:  # it waits in memory
+        except OSError as error:  # it stays in memory
             self._unkept = str(error)
 
     def _send(self) -> None:
-        """The thread's life: send what waits, message by message."""
+        """The thread's loop: send the waiting messages one by one."""
         while (message := self._next()) is not None:
             outage = ""
             try:
@@ -253,7 +253,7 @@ class Outbox:
                 self._changed.notify_all()
 
     def _next(self) -> OutboxMessage | None:
-        """The oldest message, as soon as it is time to send it; None when closed."""
+        """Wait until it is time to send the oldest message; None when closed."""
         with self._changed:
             while not self._closed:
                 pause = self._retry_at - time.monotonic()
@@ -280,7 +280,7 @@ class Outbox:
             self._ids[message.begins] = result
 
     def _id_of(self, own: str) -> str:
-        """The store's name of a run that an outbox began; a run begun otherwise has but that."""
+        """The store's id of a run that has a name of our own; other names are ids already."""
         if own not in self._ids:
             self._ids[own] = self.tracker.find(own) or own
         return self._ids[own]

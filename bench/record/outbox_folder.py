@@ -1,7 +1,7 @@
-"""Messages to the tracking store, on disk until they are sent: a file each, in their order.
+"""Messages to the tracking store, kept on disk until they are sent: one file each, in order.
 
-A kill loses none of them, nor the files of the runs that ended. What can't be read back is set
-aside, and so is what the store refuses for good: in a folder beside, with the reasons.
+A kill loses no message and no files of a run that ended. Messages that can't be read back, or that
+the store refuses for good, are moved to a folder beside this one, with the reasons.
 """
 
 import glob
@@ -22,25 +22,25 @@ WHY = "why.txt"
 
 @dataclass(kw_only=True)
 class OutboxMessage:
-    """A call of one of the tracker's methods, in what JSON can hold."""
+    """A call of one of the tracker's methods, stored as JSON."""
 
     method: str
     arguments: dict[str, Any]
     begins: str | None = None
-    """Our name of the run that it begins."""
+    """Our own name of the run that the call creates, if it creates one."""
 
     tried: bool = False
-    """Whether it may have been performed, though nobody has heard of it."""
+    """Whether the call may already have been made, with its answer lost."""
 
     number: int = 0
-    """Its place in the order; 0: it has none yet."""
+    """Its position in the order; 0: not yet numbered."""
 
     file: Path | None = None
-    """Where it is kept, if it is."""
+    """Its file, if it is on disk."""
 
     @property
     def files(self) -> Path | None:
-        """The folder with the files of a run, which go with it."""
+        """The folder with the files of a run that are sent with it."""
         folder = self.arguments.get("folder")
         return None if folder is None else Path(folder)
 
@@ -49,8 +49,8 @@ class OutboxFolder:
     """The messages in a folder.
 
     Args:
-        folder: made when a message is kept, and removed with the last of them.
-        refused: where what can't be sent goes.
+        folder: made for the first message, and removed after the last one.
+        refused: the folder for messages that can't be sent; a time is added to its name.
     """
 
     def __init__(self, folder: Path, refused: Path) -> None:
@@ -61,7 +61,7 @@ class OutboxFolder:
         self._last = 0
 
     def load(self) -> list[OutboxMessage]:
-        """What an earlier launch left, oldest first; what is damaged is set aside."""
+        """The messages of an earlier launch, oldest first; damaged ones are set aside."""
         messages = []
         paths = sorted(self.folder.glob("*.json"))
         for path in paths:
@@ -71,7 +71,7 @@ class OutboxFolder:
             except (OSError, ValueError, TypeError, AttributeError) as error:
                 reason = f"{path.name} is damaged: {type(error).__name__}: {error}"
                 self._move(path, reason)
-        for left in self.folder.glob("*"):  # half written as the launch was killed
+        for left in self.folder.glob("*"):  # half written when a launch was killed
             if left.suffix == ".partial":
                 left.unlink()
             elif left.is_dir() and not left.with_suffix(".json").exists():
@@ -79,14 +79,14 @@ class OutboxFolder:
         return messages
 
     def keep(self, message: OutboxMessage) -> None:
-        """Write a message, and take over its run's files; raises `OSError` if that can't be."""
+        """Write a message, and move its run's files here; raises `OSError` if that fails."""
         if not message.number:
             self._last += 1
             message.number = self._last
         path = self.folder / f"{message.number:08d}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         if (files := message.files) is not None and files.exists():
-            # at once under a name of its own, for the next run may use this one
+            # rename it first: the next run may use the same folder
             own = files.rename(files.with_name(message.arguments["run_id"]))
             message.arguments["folder"] = str(own)
             try:
@@ -99,14 +99,14 @@ class OutboxFolder:
         message.file = path
 
     def drop(self, message: OutboxMessage) -> None:
-        """Forget a message that was sent, and its run's files."""
+        """Delete a message that was sent, and its run's files."""
         if message.file is not None:
             message.file.unlink(missing_ok=True)
         if message.files is not None:
             shutil.rmtree(message.files, ignore_errors=True)
 
     def set_aside(self, message: OutboxMessage, reason: str) -> None:
-        """Move a message that can't be sent to the folder of those."""
+        """Move a message that can't be sent to the `refused` folder."""
         reason = f"{message.method}: {reason}"
         if message.file is not None:
             self._move(message.file, f"{message.file.name}: {reason}")
@@ -114,11 +114,11 @@ class OutboxFolder:
             self.set_aside_reasons.append(reason)
 
     def given_up(self, ledger: str) -> set[str]:
-        """The attempts of a ledger whose runs the store would not begin, now or earlier."""
+        """The attempts of a ledger whose runs the store refused to create, now or earlier."""
         before = self._refused_before
         found = set()
         for path in before.parent.glob(f"{glob.escape(before.name)}-*/*.json"):
-            with suppress(OSError, ValueError, KeyError, TypeError):  # a damaged one says nothing
+            with suppress(OSError, ValueError, KeyError, TypeError):  # damaged: skip it
                 content = json.loads(path.read_text("utf-8"))
                 if content["begins"] and content["arguments"]["ledger"] == ledger:
                     found.add(content["arguments"]["tags"][TAG_ATTEMPT])
@@ -131,7 +131,7 @@ class OutboxFolder:
 
     def _move(self, path: Path, reason: str) -> None:
         self.set_aside_reasons.append(reason)
-        with suppress(OSError):  # a full disk: it stays, and is tried again
+        with suppress(OSError):  # a full disk: the message stays, and is tried again
             self.refused.mkdir(parents=True, exist_ok=True)
             with (self.refused / WHY).open("a", encoding="utf-8") as file:
                 file.write(f"{reason}\n")
@@ -141,7 +141,7 @@ class OutboxFolder:
 
 
 def _free(folder: Path) -> Path:
-    """A name for a folder that is not there yet."""
+    """A folder of that name and a time, which does not exist yet."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     names = (stamp, *(f"{stamp}-{i}" for i in range(2, 1000)))
     paths = (folder.with_name(f"{folder.name}-{name}") for name in names)
@@ -162,6 +162,6 @@ def _read(path: Path) -> OutboxMessage:
     content = json.loads(path.read_text("utf-8"))
     message = OutboxMessage(**content, tried=True, number=int(path.stem), file=path)
     signature(getattr(Tracker, message.method)).bind(None, **message.arguments)
-    if (files := path.with_suffix("")).is_dir():  # the whole may have been moved since
+    if (files := path.with_suffix("")).is_dir():  # the folder may have been moved since
         message.arguments["folder"] = str(files)
     return message

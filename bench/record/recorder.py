@@ -1,4 +1,4 @@
-"""What of a launch is worth recording, and under which name? The tracker only carries it."""
+"""What is recorded of a launch, and under which names? (The outbox and tracker only send it.)"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -45,10 +45,10 @@ LEADERBOARD_COLUMNS = (
 
 
 def point_metrics(point: Point) -> dict[str, float | None]:
-    """A point as metrics: a few prefixes, each a section of charts to the tracker.
+    """A point as metrics; MLflow makes a section of charts of each prefix.
 
-    `val/` is of the whole validation text, at the end at least; `val_part/` of the part that every
-    evaluation reads.
+    `val/` covers the whole validation text, and has a value at least at the end; `val_part/`
+    covers the part that every evaluation reads.
     """
     evaluation, part, estimate = point.evaluation, point.val_part, point.estimate
     return {
@@ -69,13 +69,13 @@ def point_metrics(point: Point) -> dict[str, float | None]:
 class Recorder:
     """The record of one launch: a parent run, and a child run for each cell and seed.
 
-    A launch that finds nothing left to do leaves no run.
+    A launch with nothing left to do makes no run.
 
     Args:
         name: of the parent run.
         study: says which metric ranks the runs.
-        ledger: its id, by which the runs of all its launches are found again; what a killed one
-            left open there is closed.
+        ledger: its id identifies the runs of all its launches; runs that a killed launch left
+            open are closed.
         environment: machine and libraries, kept with every run.
     """
 
@@ -108,7 +108,7 @@ class Recorder:
 
     @property
     def any_kept(self) -> bool:
-        """Whether an earlier launch left messages."""
+        """Whether an earlier launch left unsent messages."""
         return self._outbox.any_kept
 
     @property
@@ -117,7 +117,7 @@ class Recorder:
         return self._outbox.given_up(self._ledger)
 
     def restore(self, entries: Sequence[Entry]) -> None:
-        """Record again what only the ledger has kept: all but curves and files."""
+        """Record again runs that only the ledger still has: everything but curves and files."""
         for entry in entries:
             tags = _cell_tags(entry.label, entry.config, entry.attempt)
             run_id = self._begin(
@@ -168,7 +168,7 @@ class Recorder:
         self._outbox.finish(run_id, STATUS[outcome], tags={**tags, **ours}, folder=folder)
 
     def log(self, claim: Claim, point: Point) -> None:
-        """Keep a point's metrics for the next batch."""
+        """Collect the metrics of a point for the next batch."""
         self._outbox.log(self._runs[claim.name], point.step, point_metrics(point))
 
     def finish(
@@ -182,10 +182,10 @@ class Recorder:
         folder: Path,
         facts: Mapping[str, Any],
     ) -> None:
-        """Close the child run with its final metrics, files, outcome, and what it was found to be.
+        """Close the child run with its final metrics, files, outcome and facts.
 
         Args:
-            facts: that were not yet known at its start; kept as tags.
+            facts: those that were not known at its start; recorded as tags.
         """
         if claim.name not in self._runs:
             self.start(claim, None)
@@ -194,7 +194,7 @@ class Recorder:
         if folder.exists():
             try:
                 self._write_files(folder, points)
-            except OSError as error:  # a full disk: the run's numbers are recorded all the same
+            except OSError as error:  # a full disk: the run's numbers are still recorded
                 tags["files_missing"] = str(error)
         if (sample := folder / "sample.txt").exists():
             tags["mlflow.note.content"] = _quoted(sample.read_text("utf-8"))
@@ -228,12 +228,12 @@ class Recorder:
         names: Mapping[str, str],
         interrupted: bool,
     ) -> dict[str, str]:
-        """Close the parent run, with the leaderboard as its note; returns views by their name.
+        """Close the parent run, with the leaderboard as its note; returns name of view -> address.
 
         Args:
             verdicts: by the cell's key, for the tag `verdict` of its runs.
-            names: by the cell's key, for its runs' tag `cell`: a grid that changed may have given
-                it another.
+            names: labels by the cell's key, for the tag `cell` of its runs: a changed grid may
+                label a cell differently.
         """
         for cell, verdict in verdicts.items():
             tags = {"verdict": verdict, **({TAG_CELL: names[cell]} if cell in names else {})}
@@ -255,17 +255,17 @@ class Recorder:
 
     @property
     def missing(self) -> list[str]:
-        """Why the record is not whole, in a line each; none if it is."""
+        """Why the record is incomplete, one line for each reason; empty if it is complete."""
         return [why for why in (self._outbox.unsent, self._outbox.refused) if why]
 
 
 def _cell_tags(label: str, config: RunConfig, attempt: str) -> dict[str, str]:
-    """What says whose run it is: `config` is the cell's own, not what it was settled to."""
+    """Tags that identify the cell; `config` is the cell's own, not the settled one."""
     return {TAG_CELL: label, TAG_CELL_KEY: config.cell_key, TAG_ATTEMPT: attempt}
 
 
 def _quoted(text: str) -> str:
-    """Text as it stands, in a note that is Markdown."""
+    """Text as a code block, for a Markdown note."""
     return f"```\n{text}\n```"
 
 

@@ -1,12 +1,16 @@
-"""What is recorded, and how a person meets it in MLflow. The only package that knows MLflow."""
+"""The MLflow client: what is written to the store and shown in its UI. All else avoids mlflow."""
 
 import os
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # it prints them with passwords
-os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"  # a create would be made twice; see the outbox
+os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = (
+    "true"  # the printed addresses would hold passwords
+)
+os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = (
+    "0"  # a repeated create makes two runs; the outbox retries
+)
 
 from bench.record.tracking.metric_points import MetricPoint, metric_points, milliseconds
 from bench.record.tracking.outages import first_line, is_outage

@@ -1,4 +1,4 @@
-"""A number as MLflow keeps it: with its moment and its step."""
+"""Metrics as MLflow stores them: each value with its time and step."""
 
 import math
 import time
@@ -9,12 +9,12 @@ MetricPoint = tuple[str, float, int, int]
 
 
 def milliseconds() -> int:
-    """Now, since 1970, as MLflow counts."""
+    """Milliseconds since 1970, as MLflow counts time."""
     return int(time.time() * 1000)
 
 
 def metric_points(step: int, metrics: Mapping[str, float | None]) -> list[MetricPoint]:
-    """Metrics taken now; what is None or not finite is left out.
+    """Metrics with the present time; values that are None or not finite are left out.
 
     MLflow stores an infinity as 1.8e308, which ruins every chart.
     """

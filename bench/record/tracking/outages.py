@@ -1,7 +1,7 @@
-"""Is the store away, or does it refuse what it was given? One is waited for, the other never ends.
+"""Is an error of the store an outage, which passes, or a refusal, which would only repeat itself?
 
-MLflow raises the same exception for both; its error code tells them apart. A refusal is about one
-message: it would be refused again each time. Where the code leaves it open, it is an outage.
+MLflow raises the same exception for both, so its error code decides. A refused message would be
+refused again each time. Where the code leaves it open, the error counts as an outage.
 """
 
 import logging
@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from bench.system.redact import redacted
 
-for _chatty in ("alembic", "mlflow", "urllib3"):  # what goes wrong is raised too, and said once
+for _chatty in ("alembic", "mlflow", "urllib3"):  # errors are raised too, and printed once
     logging.getLogger(_chatty).setLevel(logging.CRITICAL)
 
 REFUSALS = frozenset(
@@ -28,8 +28,8 @@ REFUSALS = frozenset(
         "RESOURCE_DOES_NOT_EXIST",
     }
 )
-"""MLflow's error codes for what is wrong with the request. Missing credentials are none: with them
-the same request is taken."""
+"""MLflow's error codes for a wrong request. Missing credentials are not among them: the same
+request succeeds once they are given."""
 
 _WAITED_FOR = (
     HTTPStatus.UNAUTHORIZED,
@@ -50,5 +50,5 @@ def is_outage(error: Exception) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says first, without the credentials in it."""
+    """The first line of an error's message, without credentials."""
     return redacted(str(error).strip().partition("\n")[0]) or type(error).__name__

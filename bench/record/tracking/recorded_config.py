@@ -1,4 +1,4 @@
-"""What was a recorded run trained with?"""
+"""The config of a recorded run, for `--from-run`."""
 
 import mlflow
 from mlflow.tracking import MlflowClient

@@ -1,9 +1,9 @@
-"""Is the tracking store there, whole, and where it was? Asked before anything is trained.
+"""Can the tracking store be reached and written? Checked before anything is trained.
 
-MLflow asks the same only as it goes, and answers after minutes of trying again. It makes its
-database in place, a table at a time: what a full disk, a kill or a second process leaves of that
-is never repaired. So it is made under another name here, and under a lock. Where files are is kept
-as absolute paths: a folder that was moved is noticed, and its database told.
+MLflow itself finds out only at the first write, after minutes of retries. It also creates its
+database in place, table by table, and never repairs one that a full disk, a kill or a second
+process left half made. So the database is created here, under a lock and another name, and then
+renamed. MLflow stores absolute paths of files: after a folder was moved, they are corrected here.
 """
 
 import os
@@ -24,7 +24,7 @@ from bench.system.redact import is_ambiguous, redacted
 from gpt.errors import MachineError
 
 FILES = "mlruns"
-"""The folder beside the database that holds the files of all runs, as MLflow has it."""
+"""The folder beside the database that holds the files of all runs, MLflow's default."""
 
 ANSWER_SECONDS = 10.0
 """How long a server may take to say that it is there."""
@@ -42,7 +42,7 @@ def database_of(uri: str) -> Path | None:
 
 
 def reach(uri: str) -> None:
-    """Make the database if it is not there, and raise at once if the store can't be written."""
+    """Create the database if it is missing, and raise at once if the store can't be written."""
     if is_ambiguous(uri):
         raise MachineError(
             f"the password in the tracking store's address {redacted(uri)} must have no @ or / of "
@@ -61,7 +61,7 @@ def reach(uri: str) -> None:
 
 
 def refusal(uri: str, error: Exception) -> MachineError:
-    """What to say of a store that can't be used, and what to do."""
+    """The error for a store that can't be used, with advice on what to do."""
     if isinstance(error, MachineError):
         return error
     advice = "set MLFLOW_TRACKING_URI or start from another folder"
@@ -79,7 +79,7 @@ def refusal(uri: str, error: Exception) -> MachineError:
 
 
 def tidy(uri: str) -> None:
-    """Remove the empty folder that MLflow makes beside one whose name an address encodes."""
+    """Remove the empty folder that MLflow makes when the address encodes the folder's name."""
     path, literal = database_of(uri), Path(uri.removeprefix("sqlite:///").partition("?")[0])
     if path is not None and path != literal:
         with suppress(OSError):
@@ -91,7 +91,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _make(path: Path, uri: str) -> None:
-    """Make a database; of several processes that want the same one, one does."""
+    """Create a database; of several processes that need it, one creates it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_name(f"{path.name}.lock")
     with FileLock(lock):
@@ -124,7 +124,7 @@ def _count_runs(path: Path) -> int | None:
 
 
 def _follow(path: Path) -> None:
-    """Tell a database where the files beside it are now, if both were moved or copied."""
+    """Correct the paths in a database that was moved or copied together with its files."""
     home = path.parent / FILES
     with closing(sqlite3.connect(path)) as database, suppress(sqlite3.OperationalError):
         places = database.execute("SELECT artifact_location FROM experiments").fetchall()
@@ -140,7 +140,7 @@ def _follow(path: Path) -> None:
 
 
 def _moved_root(place: str | None, home: Path) -> str | None:
-    """The folder that an experiment's files were in, if it is not this one any more."""
+    """The former folder of an experiment's files, if they were moved; else None."""
     if (found := _LOCATION.fullmatch(place or "")) is None:
         return None
     root, rest = found["root"], found["rest"]
@@ -149,5 +149,5 @@ def _moved_root(place: str | None, home: Path) -> str | None:
     if not folder.is_absolute() or folder == home:
         return None
     if folder.is_dir() and ((not (home / unquote(rest)).is_dir()) or folder.samefile(home)):
-        return None  # it is kept there on purpose, or is another name of this folder
+        return None  # on purpose, or another name of the same folder
     return root

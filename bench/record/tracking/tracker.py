@@ -1,9 +1,9 @@
-"""The record of one study in an MLflow experiment: what can be written there.
+"""Writes the record of one study to an MLflow experiment.
 
 Runs are written by explicit id, never through MLflow's notion of an active run, and metrics in
-batches: one call a metric costs more than a training step, and MLflow's asynchronous logging
-slowed training threefold. Filters hold ids and keys alone, for MLflow's can't hold every text.
-Left out: what to do when the store is away, see `bench.record.outbox`.
+batches: one call for each metric costs more than a training step, and MLflow's asynchronous
+logging slowed training threefold. Search filters contain only ids and keys, because MLflow's
+filter syntax can't hold every text. Outages of the store are handled in `bench.record.outbox`.
 """
 
 import json
@@ -31,19 +31,19 @@ from bench.record.tracking.store import FILES, reach, refusal, tidy
 from bench.system.redact import redacted
 
 MAX_BATCH = 1000
-"""Metrics in one call; MLflow takes no more."""
+"""Metrics in one call; MLflow accepts no more."""
 
 MAX_FOUND = 50_000
-"""Runs found by one search; MLflow finds no more."""
+"""Runs found by one search; MLflow returns no more."""
 
 TAG_ATTEMPT = "gpt_bench.attempt"
 TAG_CELL = "cell"
-"""The cell's label, for people; `TAG_CELL_KEY` names it for filters."""
+"""The tag for the cell's label, for people; `TAG_CELL_KEY` is that for filters."""
 
 TAG_CELL_KEY = "gpt_bench.cell"
 
 TAG_OWN = "gpt_bench.own"
-"""Our name of a run, which it has before the store gives it one."""
+"""The tag for our own name of a run, which it has before the store gives it an id."""
 
 
 class Tracker:
@@ -79,7 +79,7 @@ class Tracker:
             local = self._uri.startswith(("sqlite:", "file:"))
             try:
                 return self._client.create_experiment(study, root.as_uri() if local else None)
-            except MlflowException:  # another process has made it; or we have, and were not told
+            except MlflowException:  # made by another process, or by a call whose answer was lost
                 found = self._client.get_experiment_by_name(study)
                 if found is None:
                     raise
@@ -97,18 +97,18 @@ class Tracker:
         own: str = "",
         again: bool = False,
     ) -> str:
-        """The parent run of one start of the command.
+        """Create the parent run of a launch, which is one start of a command; returns its id.
 
         Args:
-            at: when it began, in milliseconds since 1970, if not now.
-            own: the caller's name for it, unique for ever.
-            again: it may have been begun before, under that name; then it is found.
+            at: when it began, in milliseconds since 1970; None: now.
+            own: the caller's own name for it, globally unique.
+            again: whether the run may exist already; then it is looked up by its own name.
         """
         role = {TAG_LEDGER: ledger, TAG_ROLE: "launch"}
         return self._create(name, {**tags, **role}, at, own, again)
 
     def log_text(self, run_id: str, name: str, text: str) -> None:
-        """Keep a text as a file of a run."""
+        """Store a text as a file of a run."""
         self._client.log_text(run_id, redacted(text), name)
 
     def start_run(
@@ -123,7 +123,7 @@ class Tracker:
         own: str = "",
         again: bool = False,
     ) -> str:
-        """The run of one cell and seed, begun now or then; as `start_launch`."""
+        """Create the run of one cell and seed; arguments as for `start_launch`."""
         role = {"mlflow.parentRunId": launch, TAG_LEDGER: ledger, TAG_ROLE: "run"}
         run_id = self._create(name, {**tags, **role}, at, own, again)
         self._client.log_batch(
@@ -132,7 +132,7 @@ class Tracker:
         return run_id
 
     def set_dataset(self, run_id: str, name: str, digest: str) -> None:
-        """Say which text a run was trained on."""
+        """Record which text a run was trained on."""
         dataset = Dataset(
             name=name,
             digest=digest[:36],
@@ -153,7 +153,7 @@ class Tracker:
             self._client.log_batch(run_id, metrics=batch)
 
     def log_metric(self, run_id: str, step: int, name: str, value: float) -> None:
-        """Send one metric, a call each: what a plain loop pays, and `log` avoids."""
+        """Send one metric in a call of its own, as a plain loop does; `log` sends batches."""
         self._client.log_metric(run_id, name, value, step=step)
 
     def finish(
@@ -166,11 +166,11 @@ class Tracker:
         folder: Path | None = None,
         at: int | None = None,
     ) -> None:
-        """End a run, now or then: its last metrics, its files, its outcome.
+        """End a run with its last metrics, its files and its outcome.
 
         Args:
             status: MLflow's: `FINISHED`, `FAILED` or `KILLED`.
-            folder: its content becomes the run's artifacts.
+            folder: its files become the run's artifacts.
         """
         if folder is not None and folder.exists():
             self._client.log_artifacts(run_id, str(folder))
@@ -180,11 +180,11 @@ class Tracker:
         self._client.set_terminated(run_id, status, at)
 
     def close_stale(self, ledger: str, interrupted: Collection[str] = ()) -> None:
-        """End the runs that killed launches of a ledger left open.
+        """Close the runs of a ledger that killed launches left open.
 
         Args:
-            interrupted: attempts that count as such, though their record may have been closed
-                otherwise just before the kill.
+            interrupted: attempts that the ledger calls interrupted; their runs are closed as such
+                even if they were closed otherwise just before the kill.
         """
         status = "!= 'KILLED'" if interrupted else "= 'RUNNING'"
         found = self._client.search_runs(
@@ -197,10 +197,10 @@ class Tracker:
                 self.finish(run.info.run_id, "KILLED", tags={"outcome": "interrupted"})
 
     def attempts(self, ledger: str) -> dict[str, str]:
-        """What is recorded of a ledger, deleted runs among it: attempt -> name of its run.
+        """The recorded runs of a ledger, including deleted ones: attempt -> name of its run.
 
         Raises:
-            MachineError: the store doesn't say.
+            MachineError: the store does not answer.
         """
         try:
             found = self._client.search_runs(
@@ -214,7 +214,7 @@ class Tracker:
         return {run.data.tags.get(TAG_ATTEMPT, ""): str(run.info.run_name) for run in found}
 
     def tag_cell(self, ledger: str, cell: str, tags: Mapping[str, Any]) -> None:
-        """Add tags to every run of a cell, whichever launch it was of.
+        """Add tags to every run of a cell, from all launches.
 
         Args:
             cell: its key.
@@ -243,24 +243,24 @@ class Tracker:
             self._client.set_experiment_tag(self.experiment_id, key, value)
 
     def addresses(self, ledger: str) -> dict[str, str]:
-        """Where the UI shows the views of a ledger, by their name."""
+        """Name of each view of a ledger -> its address in the UI."""
         return views.addresses(self._uri, self.experiment_id, ledger)
 
     def find(self, own: str) -> str | None:
-        """The run that was begun under a caller's name."""
+        """The id of the run with this own name, or None."""
         return next(iter(self._all_of(own)), None)
 
     def keep_one(self, run_id: str, own: str) -> None:
-        """Delete the runs that were begun under a name besides this one.
+        """Delete all other runs with the same own name.
 
-        A server that was stopped may perform, when it goes on, what was long taken for lost.
+        A server that was suspended may, when it resumes, perform a call that was taken for lost.
         """
         for other in self._all_of(own):
             if other != run_id:
                 self._client.delete_run(other)
 
     def answers(self) -> bool:
-        """Whether the store is there and would take a message for this experiment."""
+        """Whether the store answers and the experiment is active."""
         try:
             return bool(
                 self._client.get_experiment(self.experiment_id).lifecycle_stage == "active"

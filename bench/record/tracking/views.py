@@ -1,8 +1,8 @@
-"""Two saved views of a ledger's finished runs, and where the UI shows them.
+"""The saved views of a ledger in MLflow's UI: a leaderboard and overlaid curves.
 
-The first is a flat table, best run first; the second overlays the curves, one a cell, the mean of
-its seeds. The form of a saved view is MLflow's own and undocumented: where a version doesn't know
-it, the link opens the plain table.
+The leaderboard is a table of the finished runs, best first. The curves are one for each cell, the
+mean over its seeds. MLflow does not document the format of a saved view; a version that does not
+know it opens the plain table instead.
 """
 
 import base64
@@ -31,11 +31,11 @@ def view_tags(
     ascending: bool,
     columns: Sequence[str],
 ) -> dict[str, str]:
-    """The tags of an experiment that are its saved views.
+    """The tags of an experiment that hold its saved views.
 
     Args:
         runs: a filter that finds the ledger's runs.
-        group_by: the tag whose values make a curve each.
+        group_by: the tag that groups runs into curves.
         order_by: the metric that ranks the runs.
     """
     table = {
@@ -67,7 +67,7 @@ def view_tags(
 
 
 def addresses(uri: str, experiment_id: str, ledger: str) -> dict[str, str]:
-    """Where the UI shows the views of a ledger, by their name."""
+    """Name of each view of a ledger -> its address in the UI."""
     server = redacted(uri).partition("?")[0] if uri.startswith("http") else UI_ADDRESS
     view = (
         f"{server.rstrip('/')}/#/experiments/{experiment_id}/runs"
