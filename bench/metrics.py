@@ -1,5 +1,6 @@
-"""What can rank cells, and how is it said? Each metric by the scale on which differences mean
-something, and in words. Imports nothing, so that a command's help answers at once.
+"""The metrics that can rank cells: the scale on which their differences count, and their names.
+
+Imports nothing heavy, so that a command's help answers at once.
 """
 
 import math
@@ -20,7 +21,7 @@ MATTERS: dict[Metric, float] = {
     "tokens_per_second": 0.02,
     "seconds_to_target": 0.02,
 }
-"""The smallest difference that matters unless a study says another, as a share of the best."""
+"""Default of the smallest difference that matters, as a share of the best."""
 
 TITLES: dict[Metric, str] = {
     "val_bits_per_byte": "bits per byte",
@@ -31,13 +32,13 @@ TITLES: dict[Metric, str] = {
 
 
 def merit(metric: Metric, value: float) -> float:
-    """The metric's value on a scale where larger is better, and a difference has a meaning."""
+    """The value on a scale where larger is better and differences can be compared."""
     scaled = (math.log(value) if value > 0 else -math.inf) if metric in RELATIVE else value
     return scaled if metric in LARGER_IS_BETTER else -scaled
 
 
 def say_gain(metric: Metric, gain: float) -> str:
-    """A difference of merits in the metric's own terms: `+0.0123`, or `+5.1%` faster."""
+    """A difference of merits in the metric's terms: `+0.0123`, or `+5.1%` for a speed."""
     if metric not in RELATIVE:
         return f"{gain:+.4f}"
     return f"{math.expm1(gain):+.1%}" if gain < 700 else "+inf%"

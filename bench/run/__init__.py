@@ -1,1 +1,1 @@
-"""Who trains a run? Workers, here or on a Ray cluster: they compute, and write no record."""
+"""How is a run trained? By workers, here or on a Ray cluster, which compute and record nothing."""

@@ -1,12 +1,14 @@
-"""May this run be trusted? Checked on the run's device, in its precision and at its shape, before
-it trains.
+"""Can this run be trusted? Checks before it trains, on its device, in its precision, at its shape.
 
-Its attention kernel must be right (`gpt.attention.verify`); a changed token must change no
-prediction before it, in the whole model; what makes the run fast (its precision, its kernel, its
-way to the loss) must give the loss and the gradients of the plain computation; and the first
-gradient must be finite. The second and third check use a model with the run's config but plain
-random weights, because a model whose projections start at zero does not use its context yet.
-Compiled gradients are compared when they are compiled (`Precision.rehearse`).
+1. Its attention kernel is right (`gpt.attention.verify`).
+2. In the whole model, a changed token changes no earlier prediction.
+3. The accelerated step (its precision, kernel and loss head) gives the loss and the gradients of
+   the plain computation.
+4. The first gradient is finite.
+
+Checks 2 and 3 use a model with the run's config but ordinary random weights, because a model whose
+projections start at zero does not use its context yet. Compiled gradients are compared when they
+are compiled (`Precision.rehearse`).
 """
 
 import dataclasses
@@ -26,9 +28,10 @@ SEQUENCES = 2
 """Enough to show a leak, also one between sequences."""
 
 STEP_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.3, "float16": 0.1}
-"""How far the gradient of a weight may be from the plain one, relative to its norm, or to what is
-usual for its number of entries where that is larger. At most half of that was seen: with random
-weights a few sums cancel, but their rounding doesn't. The loss may be off by a tenth as much."""
+"""Largest allowed distance of a weight's gradient from the plain one, relative to that one's norm,
+or to the usual norm for its number of entries if that is larger: with random weights a few sums
+cancel, but their rounding errors don't. At most half of this was observed. The loss may be off by
+a tenth as much."""
 
 
 def check_canary(setup: Setup) -> None:
@@ -54,7 +57,7 @@ def check_canary(setup: Setup) -> None:
 def _check_kernel(setup: Setup) -> None:
     model = setup.config.model
     if model.kind == "bigram" or model.attention == "per_head":
-        return  # the whole model's causality says it
+        return  # there is no kernel; the causality check covers the model
     with setup.precision.context():
         verdict = verify(
             KERNELS[model.kernel],
@@ -70,14 +73,14 @@ def _check_kernel(setup: Setup) -> None:
 
 
 def _check_causality(precision: Precision, device: torch.device) -> None:
-    """Change the second half of a text; what is predicted in the first must stay."""
+    """Change the second half of a text; the predictions in the first half must not change."""
     T, V = precision.model.block_size, precision.model.vocab_size
     x = torch.randint(V, (SEQUENCES, T), device=device)  # (B, T)
     other = x.clone()
     half = T // 2
     other[:, half:] = (x[:, half:] + 1) % V
     leak = 0.0
-    for mode in (True, False):  # what trains and what is evaluated may be different kernels
+    for mode in (True, False):  # training and evaluation may use different kernels
         precision.model.train(mode)
         with torch.no_grad(), precision.context():
             before, after = (precision.model(text)[:, :half].float() for text in (x, other))
@@ -105,7 +108,7 @@ def _check_step(precision: Precision, trial: Setup) -> None:
     scale = precision.scaler.get_scale()
     for (name, exact), parameter in zip(plain.named_parameters(), model.parameters(), strict=True):
         if exact.grad is None or parameter.grad is None:
-            continue  # what no loss depends on
+            continue  # the loss does not depend on it
         usual = norm * (exact.numel() / size) ** 0.5
         distance = float((parameter.grad.float() / scale - exact.grad).norm())
         errors[f"gradient of {name}"] = distance / max(float(exact.grad.norm()), usual)
@@ -118,7 +121,7 @@ def _check_step(precision: Precision, trial: Setup) -> None:
 
 
 def _norm(model: LanguageModel) -> float:
-    """Of the whole gradient."""
+    """The norm of the whole gradient."""
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     return float(torch.nn.utils.get_total_norm(gradients))
 

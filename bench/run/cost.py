@@ -18,73 +18,73 @@ from gpt.config.tokenizer import SUBWORD
 
 ROUGH_FLOPS_PER_SECOND = 5e10
 ROUGH_LAYER_SECONDS = 1e-3
-"""Of a middling core: they only say which of two shapes takes longer, and by about how much."""
+"""For a typical core: they only compare two shapes, and interpolate between them."""
 
 MOST_FLOPS = 5e9
-"""Of a step that is timed, about; of a larger one, fewer sequences are."""
+"""About the most operations of a step that is timed; a larger step is timed on fewer sequences."""
 
 AROUND_A_RUN_SECONDS = 0.1
-"""Of every run: handing it out, its files, and writing down what became of it."""
+"""For every run: giving it out, writing its files, and storing its outcome."""
 
 CORPUS_BYTES = {"pydocs": 1_993_000, "tinyshakespeare": 1_115_394, "don_quixote": 1_714_083}
-"""About as long as a corpus is; it is looked at when it is made ready."""
+"""Approximate lengths of the known corpora, used until they are prepared."""
 
 VOCABULARIES = (256, 512, 1024, 2048, 4096, 8192)
 BYTES_PER_TOKEN = (1.0, 1.85, 2.5, 3.0, 3.45, 3.8)
-"""What subwords of English and its technical prose hold, by the size of their vocabulary."""
+"""Typical bytes per subword token of English prose, by size of the vocabulary."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextSize:
-    """What a text comes to under a tokenizer."""
+    """The size of a text under a tokenizer."""
 
     vocab_size: int
     bytes_per_token: float
     val_tokens: int
     test_tokens: int = 0
     known: bool = True
-    """Whether it was counted; False: it is what such a text usually comes to."""
+    """Whether it was counted; False: it is an estimate for such a text."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What was timed of a shape, with as many runs beside it as a study has."""
+    """The timings of a shape, taken with as many runs at the same time as a study has."""
 
     step_seconds: float
-    """Median, the batch's data included."""
+    """The median time of a step, including gathering its batch."""
 
     spread: float
     """Half the distance between the quartiles of a step, as a share of the median."""
 
     first_seconds: float
-    """The first step, and making, compiling or capturing what takes it."""
+    """The first step, including compiling or capturing it."""
 
     fixed_seconds: float
     """Building the model, the canary, and the sample at the end."""
 
     eval_token_seconds: float
-    """Of evaluation, a token."""
+    """Evaluation, per token."""
 
     peak_memory_bytes: int
     dtype: str
-    """The settled precision; in less than float32 a run is evaluated once more, plainly."""
+    """The settled precision; unless it is float32, a run is evaluated once more in float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a run is expected to take."""
+    """The expected cost of a run."""
 
     seconds: float
     memory_bytes: int
     spread: float
-    """How far its steps' times lie apart, as a share."""
+    """Spread of its step times, as a share of the median."""
 
     exact: bool
-    """Whether nothing about its text or shape was guessed."""
+    """Whether nothing about its text or shape was estimated."""
 
 
 def guess_size(corpus: CorpusConfig, tokenizer: TokenizerConfig) -> TextSize:
-    """The size of a text that was not yet made ready, from its bytes and its tokenizer."""
+    """Estimate the size of a text that was not prepared yet, from its bytes and tokenizer."""
     vocab_size, bytes_per_token = tokenizer.vocab_size or 256, 1.0
     if tokenizer.kind in SUBWORD:
         bytes_per_token = float(
@@ -104,7 +104,7 @@ def guess_size(corpus: CorpusConfig, tokenizer: TokenizerConfig) -> TextSize:
 
 
 def text_key(config: RunConfig) -> str:
-    """Names the corpus and tokenizer of a run."""
+    """Identifies the corpus and tokenizer of a run."""
     return repr((config.corpus, config.tokenizer.canonical()))
 
 
@@ -117,7 +117,7 @@ def _bytes_at(path: Path) -> int:
 
 
 def block_size(config: RunConfig, size: TextSize) -> int:
-    """The context in tokens, as `gpt.training.setup.resolve_block_size` has it."""
+    """The context in tokens, as `gpt.training.setup.resolve_block_size` computes it."""
     n_bytes = config.model.context_bytes
     return (
         config.model.block_size
@@ -127,7 +127,7 @@ def block_size(config: RunConfig, size: TextSize) -> int:
 
 
 def flops_per_step(config: RunConfig, size: TextSize) -> int:
-    """As `gpt.training.flops` counts them, without a model to count on."""
+    """Operations of a step, as `gpt.training.flops` counts them, but without building a model."""
     model, B, T = config.model, config.train.batch_size, block_size(config, size)
     if model.kind == "bigram":
         return 0
@@ -137,7 +137,7 @@ def flops_per_step(config: RunConfig, size: TextSize) -> int:
 
 
 def _flops_of_muon(config: RunConfig) -> int:
-    """In a block: q, k and v (together, or a matrix a head), their projection, and the MLP's."""
+    """For one block: q, k and v (fused or per head), their projection, and the MLP's matrices."""
     if config.optimizer.kind != "muon":
         return 0
     C, H, D = config.model.n_embd, config.model.n_head, config.model.head_size
@@ -147,21 +147,21 @@ def _flops_of_muon(config: RunConfig) -> int:
 
 
 def rough_step_seconds(config: RunConfig, size: TextSize) -> float:
-    """What a step takes on a middling core, to compare shapes and to come between two of them."""
+    """A step's time on a typical core, for comparing shapes and interpolating between them."""
     B, T = config.train.batch_size, block_size(config, size)
     work = flops_per_step(config, size) + 12 * B * T * size.vocab_size
     return work / ROUGH_FLOPS_PER_SECOND + ROUGH_LAYER_SECONDS * (1 + config.model.n_layer)
 
 
 def rough_timing_seconds(config: RunConfig, size: TextSize) -> float:
-    """What it takes to time this shape on a middling core: a dozen steps of few sequences."""
+    """Time needed to time this shape on a typical core: a dozen steps of few sequences."""
     one = config.replace(train=replace(config.train, batch_size=1, micro_batch_size=None))
     least = min(flops_per_step(config, size), 2 * MOST_FLOPS)
     return 12 * max(2 * flops_per_step(one, size), least) / ROUGH_FLOPS_PER_SECOND
 
 
 def n_steps(config: RunConfig, size: TextSize) -> float:
-    """The steps that spend the budget; of one in seconds, none that can be counted: NaN."""
+    """The number of steps in the budget; NaN for a budget in seconds."""
     budget = config.train.budget
     tokens = config.train.batch_size * block_size(config, size)
     per_step = {
@@ -178,9 +178,9 @@ def n_steps(config: RunConfig, size: TextSize) -> float:
 
 
 def run_seconds(config: RunConfig, size: TextSize, measured: Measured) -> float:
-    """Seconds of a run, from when it is handed out to when it is written down.
+    """Seconds of a run, from when it is given out to when its outcome is stored.
 
-    A run with a target loss may well end sooner.
+    A run with a target loss may end sooner.
     """
     training = n_steps(config, size) * measured.step_seconds
     if math.isnan(training):
@@ -196,7 +196,7 @@ def run_seconds(config: RunConfig, size: TextSize, measured: Measured) -> float:
 
 
 def _evaluated_tokens(config: RunConfig, size: TextSize, *, twice: bool) -> float:
-    """Tokens that a run computes to be evaluated, on its way and at its end.
+    """Tokens that a run computes in its evaluations, on the way and at the end.
 
     Args:
         twice: whether it is evaluated in float32 too.
@@ -204,7 +204,7 @@ def _evaluated_tokens(config: RunConfig, size: TextSize, *, twice: bool) -> floa
     train, T = config.train.canonical(), block_size(config, size)
     whole = size.val_tokens + train.measure_test * size.test_tokens
     a_look: float = size.val_tokens
-    n_looks = train.evaluations - 1  # the last is the whole
+    n_looks = train.evaluations - 1  # the last one reads the whole text
     if train.val_part_bytes is not None:
         a_look, n_looks = train.val_part_bytes / size.bytes_per_token, train.evaluations
     tokens = whole * (1 + twice) + n_looks * min(a_look, size.val_tokens)
@@ -213,14 +213,14 @@ def _evaluated_tokens(config: RunConfig, size: TextSize, *, twice: bool) -> floa
 
 
 def shape_key(config: RunConfig, size: TextSize) -> str:
-    """Names what the time of a step hangs on; its first line is the `family`."""
+    """Identifies everything that a step's time depends on; its first line is the `family`."""
     model, train = config.model, config.train
     rest = (block_size(config, size), size.vocab_size, train.batch_size, train.micro_batch_size)
     return f"{family(config)}\n{rest} {replace(model, block_size=1, context_bytes=None)!r}"
 
 
 def family(config: RunConfig) -> str:
-    """Shapes of one family are computed by the same means, so that one tells of another."""
+    """Shapes of one family use the same code paths, so one's time can be estimated from others."""
     model, train, optimizer = config.model, config.train, config.optimizer
     return repr(
         (train.device, train.dtype, train.compile, train.cuda_graph, model.kind, model.attention,

@@ -1,9 +1,8 @@
-"""Who computes? What all executors can, and one: a pool of worker processes on this machine.
+"""The protocol of executors, and the local one: a pool of worker processes on this machine.
 
-An executor takes tasks and gives back messages as they come, each with the name of its task. A
-process that dies is an event like any other (`Died`), and its place is filled anew. The standard
-pools give up all their work when one process is killed; a killed trial is what a sweep must
-survive.
+An executor takes tasks and returns their messages as they arrive, each with the name of its task.
+A process that dies is reported as an event (`Died`) and replaced. The standard library's pools
+give up all work when one process is killed, but a sweep must survive a killed run.
 
 Processes are forked from a server that has torch imported (on Linux; started afresh elsewhere), so
 a replacement takes milliseconds. They end when the parent does (`bench.system.lifeline`).
@@ -32,12 +31,12 @@ from gpt.device import available_devices
 from gpt.errors import MachineError
 
 LEAVE_SECONDS = 5.0
-"""What the idle processes are given to leave by themselves, all together."""
+"""Time for all idle processes together to end by themselves."""
 
 
 @dataclass(frozen=True)
 class Died:
-    """The process that worked on a task is gone, and there will be no `Finished`."""
+    """The process that worked on a task has ended, and there will be no `Finished`."""
 
     reason: str
 
@@ -46,25 +45,25 @@ Event = Message | Died
 
 
 class Executor(Protocol):
-    """Takes tasks, and gives back their messages as they come."""
+    """Takes tasks, and returns their messages as they arrive."""
 
     @property
     def n_workers(self) -> int:
-        """Runs that it does side by side."""
+        """Number of runs at the same time."""
 
     @property
     def n_free(self) -> int:
-        """How many further tasks would be begun at once."""
+        """How many further tasks would start immediately."""
 
     @property
     def devices(self) -> Sequence[str]:
-        """The kinds of device that its workers have, best first."""
+        """The kinds of device of its workers, best first."""
 
     def submit(self, name: str, task: Task) -> None:
-        """Have a task done as soon as there is room for it."""
+        """Queue a task, which starts as soon as a worker is free."""
 
     def events(self, timeout_seconds: float) -> Iterator[tuple[str, Event]]:
-        """What has come in, each with its task's name; waits for the first, up to a time."""
+        """The events that have arrived, each with its task's name; waits for the first one."""
 
     def stop(self, name: str) -> None:
         """Ask a run to end at its next point; it answers with a `Finished`."""
@@ -93,7 +92,7 @@ class LocalExecutor:
     """Worker processes on this machine.
 
     Args:
-        n_workers: processes at work at the same time.
+        n_workers: number of processes.
         n_threads: torch's threads in each of them.
     """
 
@@ -117,7 +116,7 @@ class LocalExecutor:
     @property
     def n_free(self) -> int:
         """Workers that a further task would find idle."""
-        return len(self._idle)  # none is while a task waits
+        return len(self._idle)  # no worker is idle while a task waits
 
     def submit(self, name: str, task: Task) -> None:
         """Give a task to the next free worker."""
@@ -125,7 +124,7 @@ class LocalExecutor:
         self._assign()
 
     def events(self, timeout_seconds: float) -> Iterator[tuple[str, Event]]:
-        """What has come in; waits for the first that does, up to a time."""
+        """The events that have arrived; waits for the first one."""
         names = {worker.pipe: name for name, worker in self._busy.items()}
         for pipe in wait(list(names), timeout_seconds):
             name = names[pipe]  # type: ignore[index]
@@ -140,7 +139,7 @@ class LocalExecutor:
     def close(self) -> None:
         """End every process, at work or not, and wait until all are gone.
 
-        An idle one is let go, to put away what libraries left for the end, such as semaphores.
+        An idle process ends by itself, so that libraries can clean up, for example semaphores.
         """
         workers = [*self._idle, *self._busy.values()]
         for worker in workers:
@@ -188,8 +187,8 @@ class LocalExecutor:
 
 
 def _serve(pipe: "Connection[Message, Task | None]", n_threads: int) -> None:
-    """A worker's life: take a task, do it, take the next, until the parent is gone."""
-    for number in SIGNALS:  # sent to the whole group: the parent's to heed
+    """A worker's loop: take a task, do it, take the next one, until the parent is gone."""
+    for number in SIGNALS:  # sent to the whole group; the parent handles them
         signal.signal(number, signal.SIG_IGN)
     end_with_parent()
     torch.set_num_threads(n_threads)
@@ -198,14 +197,14 @@ def _serve(pipe: "Connection[Message, Task | None]", n_threads: int) -> None:
     def send(message: Message) -> bool:
         pipe.send(message)
         if isinstance(message, Finished):
-            return True  # what comes next is the next task, not a word on this one
+            return True  # the pipe's next item is a task, not a request to stop
         asked_to_stop = pipe.poll() and pipe.recv() is None
         return not asked_to_stop
 
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             task = pipe.recv()
-            if task is not None:  # a request to stop that came too late
+            if task is not None:  # None is a request to stop that came too late
                 perform(task, send)
 
 

@@ -1,4 +1,4 @@
-"""What is known of a run: its facts before the first step, its final numbers after the last."""
+"""A run's facts, known before its first step, and its summary, known after the last."""
 
 import math
 import statistics
@@ -17,7 +17,7 @@ from gpt.training.setup import Setup, Text
 
 
 def _flags(config: RunConfig, text: Text) -> str:
-    """Why the numbers of a run on this text need care, for all who show them; "" if they don't."""
+    """Warnings about the numbers of a run on this text, shown beside them; "" without any."""
     flags = {
         "lossy": not config.tokenizer.lossless,
         "saw validation": config.tokenizer.sees_validation,
@@ -51,9 +51,9 @@ def facts_of(setup: Setup) -> dict[str, Any]:
 def summarize(setup: Setup, points: list[Point]) -> dict[str, float]:
     """The final numbers of a complete run.
 
-    The speed is the median over the stretches after warm-up. The loss is that of the last
-    evaluation: the best one would be picked on the text that it is measured on. A run that never
-    reached its target loss needs infinite seconds to get there.
+    The speed is the median over the stretches after the warm-up. The loss is that of the last
+    evaluation, because the best one would be selected on the text that it is measured on. A run
+    that did not reach its target loss gets infinite seconds to target.
     """
     last = points[-1]
     evaluation = last.evaluation

@@ -1,7 +1,7 @@
-"""The process that workers are forked from, with torch imported: when does it start?
+"""The fork server: a process that has torch imported, from which workers are forked.
 
-A command imports for seconds before it has a worker to start. Meanwhile, on another core, this
-process can import the same. On Linux alone: elsewhere, workers are started afresh.
+A command spends seconds on imports before it starts workers. The fork server is started first, and
+imports the same modules on another core meanwhile. Linux only: elsewhere workers are spawned.
 """
 
 import multiprocessing
@@ -14,24 +14,24 @@ from typing import TYPE_CHECKING
 
 from bench.system.interruption import kept_from_children
 
-if TYPE_CHECKING:  # Windows has but one of them
+if TYPE_CHECKING:  # Windows has only SpawnContext
     from multiprocessing.context import ForkServerContext, SpawnContext
 
 PRELOADED = ["bench.run.preload"]
 
 SHORT = "/tmp"
 LONGEST_BYTES = 107 - len("/pymp-xxxxxxxx/listener-xxxxxxxx")
-"""Of the folder for temporary files: what a socket's name has room for beside Python's own."""
+"""Longest path of the temporary folder that leaves room for Python's part of a socket's name."""
 
 
 def start() -> None:
-    """Start it now, if it isn't there; this returns at once. For the main thread."""
+    """Start the server if it isn't running, without waiting. Call it from the main thread."""
     if sys.platform == "linux":
         from multiprocessing import forkserver
 
         context()
         _make_sockets_fit()
-        resource_tracker.ensure_running()  # by itself: it unblocks signals
+        resource_tracker.ensure_running()  # first, as it unblocks signals
         with kept_from_children():
             forkserver.ensure_running()
 
@@ -41,13 +41,13 @@ def _make_sockets_fit() -> None:
     if len(os.fsencode(tempfile.gettempdir())) > LONGEST_BYTES:
         named, tempfile.tempdir = tempfile.tempdir, SHORT
         try:
-            util.get_temp_dir()  # which it stays from here on
+            util.get_temp_dir()  # multiprocessing remembers it from here on
         finally:
             tempfile.tempdir = named
 
 
 def context() -> "ForkServerContext | SpawnContext":
-    """How workers are made; the first one starts the process, unless `start` did."""
+    """The multiprocessing context of workers; the first worker starts the server if needed."""
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     made = multiprocessing.get_context("forkserver")
@@ -56,9 +56,9 @@ def context() -> "ForkServerContext | SpawnContext":
 
 
 def start_worker(process: BaseProcess) -> None:
-    """Start a process of that context; returns when it is there. For the main thread."""
+    """Start a process of that context. Call it from the main thread."""
     if sys.platform == "linux":
-        start()  # if it isn't there any more
+        start()  # the server may have ended
         process.start()
     else:
         with kept_from_children():

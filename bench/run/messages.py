@@ -1,4 +1,4 @@
-"""What do a launch and its workers say to each other? A task one way, messages the other."""
+"""What do the parent process and its workers exchange? Tasks one way, messages the other."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from gpt.training.loop import Point
 
 @dataclass(frozen=True, kw_only=True)
 class Folders:
-    """Where a worker finds texts, and where it keeps what it makes of them."""
+    """Where a worker finds texts, and where it caches what it makes from them."""
 
     cache: Path
     corpora_dir: Path | None
@@ -22,7 +22,7 @@ class Folders:
 
 @dataclass(frozen=True, kw_only=True)
 class Prepare:
-    """Make the text of a config ready: tokenizer trained, splits encoded and checked."""
+    """Prepare the text of a config: train the tokenizer, encode and check the splits."""
 
     config: RunConfig
     folders: Folders
@@ -30,12 +30,12 @@ class Prepare:
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A text is ready to train on: what it is, by SHA-256 of its raw bytes and by tokenizer."""
+    """A text is ready to train on: digests of its raw bytes and of its tokenizer."""
 
     corpus_digest: str
     tokenizer_digest: str
     size: TextSize | None = None
-    """What it came to."""
+    """Its size in tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Train:
     folder: Path
 
     text: Prepared | None = None
-    """What its text must be, wherever the run finds it; None: whatever it is."""
+    """The digests that its text must have; None: any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class Measure:
     size: TextSize
     folders: Folders
     seconds: float
-    """What the steps may take together, about."""
+    """Approximate time for all steps together."""
 
 
 Task = Prepare | Train | Measure
@@ -66,19 +66,19 @@ Task = Prepare | Train | Measure
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """A run begins; what of its config was settled by text and machine."""
+    """A run begins; its config is settled for this text and machine."""
 
     config: RunConfig
     facts: dict[str, Any]
     """Tags of the run: digests, device, model size."""
 
     n_steps: int | None
-    """Planned steps; None where the budget is time."""
+    """Planned steps; None for a budget in seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """The last message of a task: what became of it."""
+    """The last message of a task: its outcome."""
 
     outcome: Outcome
     reason: str = ""
@@ -86,9 +86,9 @@ class Finished:
     """Final numbers, for a run that has any."""
 
     error: GptBenchError | None = None
-    """Set when the fault is not this task's alone: the data or the machine is wrong."""
+    """Set when the data or the machine is wrong, which affects other tasks too."""
 
 
 Message = Prepared | Measured | Started | Point | Finished
 Messages = Generator[Message, bool, Finished]
-"""What a task says, a message at a time; each is answered with whether to go on."""
+"""The messages of a task, one by one; each is answered with whether to go on."""

@@ -1,7 +1,7 @@
-"""Does the reproduction of the Don Quixote notebook cut its text as the notebook did?
+"""Does the reproduction of the Don Quixote notebook tokenize its text as the notebook did?
 
-SentencePiece's versions cut one text otherwise: 0.1.99 to 0.2.1 give the notebook's ids to the
-letter, 0.2.3 does not. So what came out is compared with what the notebook printed.
+Versions of SentencePiece split the same text differently: 0.1.99 to 0.2.1 give exactly the
+notebook's ids, 0.2.3 does not. So the ids are compared with those that the notebook printed.
 """
 
 from collections.abc import Sequence
@@ -17,21 +17,21 @@ VOCAB_SIZE = 4000
 
 SENTENCE = "hello fellas"
 PRINTED_IDS = [14, 187, 101, 634, 209]
-"""Of that sentence."""
+"""The ids of that sentence."""
 
 PRINTED_START = [
     *(1078, 266, 503, 461, 2299, 13, 18, 299, 13, 18, 547, 2097, 194, 214, 163, 45, 2208, 248),
     *(341, 248),
 ]
-"""Of the text."""
+"""The first ids of the text."""
 
 PRINTED_LENGTH = 425_906
-"""Tokens of the whole text, which was cut in two as tokens: as two texts they are two more."""
+"""Tokens of the whole text, which the notebook split after encoding; two texts give two more."""
 
 
 def against_notebook(text: Text) -> str | None:
-    """How a reproduction's pieces differ from the notebook's, in one line, and "" if they don't;
-    None: this is no reproduction."""
+    """How the pieces of a reproduction differ from the notebook's, in one line; "" if they don't;
+    None if this is not a reproduction."""
     tokenizer, tokens = text.tokenizer, text.encoded.train
     is_its_text = text.corpus.digest == SOURCES["don_quixote"].sha256
     if not isinstance(tokenizer, OriginalUnigramTokenizer) or not is_its_text:
@@ -56,7 +56,7 @@ def difference_from_notebook(
     if found == PRINTED_IDS and list(start[: len(PRINTED_START)]) == PRINTED_START:
         return ""
     return (
-        f"SentencePiece {spm.__version__} found other pieces: {SENTENCE!r} is {found}, in the "
+        f"SentencePiece {spm.__version__} found different pieces: {SENTENCE!r} is {found}, in the "
         f"notebook {PRINTED_IDS}; the text has {n_tokens:,} tokens, in the notebook "
         f"{PRINTED_LENGTH:,}"
     )

@@ -1,4 +1,4 @@
-"""Was it memory that a run lacked? Each library says so in its own words."""
+"""Did a run fail for lack of memory? Each library reports that in its own words."""
 
 import errno
 import traceback
@@ -12,7 +12,7 @@ _WORDS = (
     "CUBLAS_STATUS_ALLOC_FAILED",
     "std::bad_alloc",
 )
-"""What a plain `RuntimeError` of torch says of it."""
+"""Texts of plain `RuntimeError`s of torch that mean it."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -25,6 +25,6 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def free_memory_of(error: BaseException) -> None:
-    """Let go of what the failed run's frames hold, and of what torch keeps for later."""
+    """Free what the failed run's frames hold, and what torch's allocator caches."""
     traceback.clear_frames(error.__traceback__)
     torch.cuda.empty_cache()

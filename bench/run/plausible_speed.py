@@ -1,7 +1,7 @@
-"""Can this speed be? Nothing computes faster than the machine multiplies matrices.
+"""Is a measured speed possible? Nothing computes faster than the machine multiplies matrices.
 
 A throughput above the measured ceiling means that the clock, the count of operations or the
-synchronisation is wrong, and so is every conclusion from it.
+synchronisation is wrong, and with it every conclusion from the timing.
 """
 
 from functools import cache
@@ -17,8 +17,8 @@ from gpt.training.setup import Setup
 def refuse_impossible_speed(setup: Setup, tokens_per_second: float) -> None:
     """Raise `UnsoundError` if training at this speed would beat the machine's matrix product.
 
-    The ceiling is measured once a process, and again before anything is refused: on a busy machine
-    a single measurement may be low.
+    The ceiling is measured once in a process, and again before a speed is refused, because one
+    measurement on a busy machine may be low.
     """
     config = setup.config
     tokens_per_step = config.train.batch_size * config.model.block_size

@@ -15,13 +15,15 @@ from bench.system.provenance import code_digest
 from gpt.errors import ConfigError, MachineError
 
 ANSWER_SECONDS = 10.0
-"""What a cluster is given to take a connection."""
+"""Time for a cluster to accept a connection."""
 
 
 def connect(address: str | None) -> None:
-    """Join a cluster, or start one that listens on this machine alone and reports to nobody."""
+    """Join a cluster, or start one that listens only on this machine and sends no usage data."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"  # a task without a GPU hides none
+    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = (
+        "0"  # Ray hides no GPU from a task without one
+    )
     if address not in (None, "auto"):
         _refuse_unreachable(str(address))
     own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
@@ -40,7 +42,7 @@ def connect(address: str | None) -> None:
 
 
 def _refuse_unreachable(address: str) -> None:
-    """Raise `MachineError` at once, where Ray would ask again for minutes."""
+    """Raise `MachineError` at once, where Ray would retry for minutes."""
     host, _, port = address.rpartition(":")
     if not (host and port.isdecimal()):
         raise ConfigError(f"--address takes HOST:PORT or auto but got {address!r}")
@@ -61,7 +63,7 @@ class Machine:
 
 
 def machines_of_cluster() -> list[Machine]:
-    """Those that are there, and have cores to work with."""
+    """The machines that are alive and have cores."""
     found = [
         Machine(
             id=node["NodeID"],
@@ -76,12 +78,12 @@ def machines_of_cluster() -> list[Machine]:
 
 
 def on(node_id: str) -> NodeAffinitySchedulingStrategy:
-    """Has a task done by this machine, and no other."""
+    """A scheduling strategy that runs a task on this machine only."""
     return NodeAffinitySchedulingStrategy(node_id, soft=False)
 
 
 def with_this_code(machines: Sequence[Machine]) -> list[Machine]:
-    """Those of the machines that answer; raises `MachineError` if one would compute otherwise."""
+    """The machines that answer; raises `MachineError` if one of them has different code."""
     asked = [
         ray.remote(num_cpus=0, scheduling_strategy=on(machine.id))(_own_code).remote()
         for machine in machines
@@ -106,10 +108,10 @@ def with_this_code(machines: Sequence[Machine]) -> list[Machine]:
 
 
 def _own_code() -> str:
-    return code_digest()  # which is remembered, and so no plain function
+    return code_digest()  # Ray can't take a cached function itself
 
 
 def cause_of(error: RayError) -> str:
-    """What Ray says of a lost task, in one line."""
+    """Why Ray lost a task, in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[-1] if lines else 'no reason given'}"

@@ -1,9 +1,9 @@
-"""Who computes? The machines of a Ray cluster, or Ray on this one.
+"""The executor for a Ray cluster, or for Ray on this machine.
 
-Ray places each run where its cores, or its GPU, are free, and passes its messages back; a machine
-or a process that is lost is an event (`Died`), as everywhere. What a run leaves in its folder
-comes with its last message. Every machine has the suite installed, in the same version, and finds
-texts by the same names: what differs there is refused. (https://docs.ray.io/en/latest/ray-core)
+Ray places each run where cores or a GPU are free, and passes its messages back. A lost machine or
+process is an event (`Died`), as with the local executor. The files of a run arrive just before its
+last message. Every machine must have the same version of the suite and find texts under the same
+names; differences are refused. (https://docs.ray.io/en/latest/ray-core)
 """
 
 import contextlib
@@ -32,14 +32,14 @@ from gpt.errors import MachineError
 
 @dataclass(frozen=True)
 class _Files:
-    """What a run has left, on its machine: relative path -> bytes."""
+    """The files that a run wrote on its machine: relative path -> bytes."""
 
     contents: dict[str, bytes]
 
 
 @dataclass(frozen=True)
 class _Stream:
-    """A task at work, or waiting for its turn."""
+    """A task that runs or waits."""
 
     task: Task
     messages: Any
@@ -47,13 +47,13 @@ class _Stream:
 
 
 class _Wishes:
-    """Which runs should stop; lives beside the parent, and is asked at each point."""
+    """Which runs should stop; a Ray actor on the parent's machine, asked at each point."""
 
     def __init__(self) -> None:
         self._names: set[str] = set()
 
     def add(self, name: str) -> None:
-        """A run should stop at its next point."""
+        """Ask a run to stop at its next point."""
         self._names.add(name)
 
     def go_on(self, name: str) -> bool:
@@ -66,8 +66,9 @@ class RayExecutor:
 
     Args:
         address: the cluster's; None starts one on this machine, which ends with the executor.
-        configs: what will be trained; a run on a GPU takes a whole one.
-        n_workers: runs side by side, at most. Fewer than a machine has cores get several threads.
+        configs: of all runs; a run on a GPU takes a whole GPU.
+        n_workers: most runs at the same time; with fewer than a machine has cores, each run gets
+            several threads.
 
     Raises:
         MachineError: there is no such cluster, no device that any config asks for, or a machine
@@ -93,7 +94,7 @@ class RayExecutor:
             self._wishes = ray.remote(num_cpus=0, scheduling_strategy=beside)(_Wishes).remote()
             self._perform = ray.remote(
                 num_returns="streaming",
-                max_retries=0,  # the ledger's to decide
+                max_retries=0,  # the ledger decides on retries
                 num_cpus=self._n_threads,
             )(_perform)
         except BaseException:
@@ -107,7 +108,7 @@ class RayExecutor:
 
     @property
     def n_free(self) -> int:
-        """How many further tasks the cluster would begin at once."""
+        """How many further tasks the cluster would start immediately."""
         return max(0, self._n_workers - len(self._streams))
 
     @property
@@ -116,7 +117,7 @@ class RayExecutor:
         return ["cuda", "cpu"] if self._has_gpu else ["cpu"]
 
     def submit(self, name: str, task: Task) -> None:
-        """Have a task done where there is room for it, as soon as there is."""
+        """Queue a task, which starts as soon as a machine has room."""
         n_gpus = self._n_gpus(task.config) if isinstance(task, Train | Measure) else 0
         messages = self._perform.options(num_gpus=n_gpus).remote(
             name, task, Path.cwd(), self._n_threads, code_digest(), self._wishes
@@ -124,7 +125,7 @@ class RayExecutor:
         self._streams[name] = _Stream(task, messages)
 
     def events(self, timeout_seconds: float) -> Iterator[tuple[str, Event]]:
-        """What has come in; waits for the first that does, up to a time."""
+        """The events that have arrived; waits for the first one."""
         if not self._streams:
             time.sleep(timeout_seconds)
             return
@@ -139,7 +140,7 @@ class RayExecutor:
             ray.get(self._wishes.add.remote(name))
 
     def close(self) -> None:
-        """Leave the cluster, which ends every task of ours; one of our own ends too."""
+        """Leave the cluster, which ends our tasks; a cluster that we started ends too."""
         self._streams.clear()
         ray.shutdown()
 
@@ -147,11 +148,11 @@ class RayExecutor:
         return int(self._has_gpu and config.train.device != "cpu")
 
     def _receive(self, name: str) -> Event:
-        """The next of what has come in from a task; its files are put in their place."""
+        """The next event of a task; files that arrive before it are written to its folder."""
         stream = self._streams[name]
         try:
             while isinstance(event := ray.get(next(stream.messages)), _Files):
-                _write(event, stream.task)  # what it belongs to follows at once
+                _write(event, stream.task)  # the message that they belong to follows
         except RayError as error:
             event = Died(cause_of(error))
         if isinstance(event, Finished | Died):
@@ -163,11 +164,11 @@ class RayExecutor:
 def _perform(
     name: str, task: Task, folder: Path, n_threads: int, code: str, wishes: Any
 ) -> Generator[Message | _Files, None, None]:
-    """Do a task on a machine of the cluster, as a worker of a sweep does."""
-    if code != code_digest():  # one that joined later
+    """Do a task on a machine of the cluster, as a local worker does."""
+    if code != code_digest():  # the machine joined later
         raise MachineError(f"every machine must run gpt-bench {code} but here is {code_digest()}")
     with contextlib.suppress(OSError):
-        os.chdir(folder)  # relative names mean what they mean to the parent, if it is there
+        os.chdir(folder)  # relative paths work as in the parent, if the folder exists
     torch.set_num_threads(n_threads)
     keep_freed_memory()
     with scratch_folder() as own:
@@ -195,7 +196,7 @@ def _read(folder: Path) -> dict[str, bytes]:
 
 
 def _write(files: _Files, task: Task) -> None:
-    """Put what a run has left where it would lie, had it run here."""
+    """Write the files of a run where it would have written them, had it run here."""
     if not isinstance(task, Train):
         return
     for name, content in files.contents.items():

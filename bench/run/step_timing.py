@@ -1,7 +1,8 @@
 """How long does a step of this shape take? A worker trains a few on random tokens, and times them.
 
-The steps are those of a run: its loop, its settled precision and kernel, in a worker that has as
-many others beside it. What is left out is the text, which no step's time hangs on.
+The steps are those of a real run: its loop, its settled precision and kernel, in a worker, beside
+as many other workers as the study will have. The text is random, because a step's time does not
+depend on it.
 """
 
 import dataclasses
@@ -26,7 +27,7 @@ from gpt.training.loop import train
 from gpt.training.setup import Setup, Text, settle_on
 
 EVALUATED_TOKENS = 4096
-"""At least; a whole batch, which does not fit into the cache, takes longer a token."""
+"""The least number: a whole batch takes longer per token, as it does not fit into the cache."""
 
 SAMPLED_TOKENS = 8
 FEWEST_TIMES = 4
@@ -36,8 +37,8 @@ MOST_TIMES = 200
 def time_steps(task: Measure) -> Measured:
     """Time a few steps of a config's shape, and what comes before and after them.
 
-    Where a step is large, fewer sequences and twice as many are timed, and the line through both
-    says what the whole batch takes.
+    A large step is timed with two smaller numbers of sequences, and extrapolated linearly to the
+    whole batch.
 
     Raises:
         GptBenchError: such a run can't be set up here.
@@ -62,7 +63,7 @@ def time_steps(task: Measure) -> Measured:
 
 
 def _time_steps(task: Measure, n_sequences: int) -> Measured:
-    """The same with so many sequences in a batch."""
+    """The same with this number of sequences in a batch."""
     device = resolve_device(task.config.train.device)
     config = _timed(task.config, task.size, n_sequences, on_cpu=device.type == "cpu")
     settled = settle_on(device, config, cache=task.folders.cache)
@@ -76,7 +77,7 @@ def _time_steps(task: Measure, n_sequences: int) -> Measured:
     check_canary(setup)
     fixed = time.perf_counter() - start
 
-    Step(setup)  # imports what a process imports once
+    Step(setup)  # the process's one-time imports
     points = train(setup)
     last = next(points)
     first = sum(last.seconds.values())
@@ -107,10 +108,10 @@ def _time_steps(task: Measure, n_sequences: int) -> Measured:
 
 
 def _timed(config: RunConfig, size: TextSize, n_sequences: int, *, on_cpu: bool) -> RunConfig:
-    """The config as it is timed, without end.
+    """The config that is timed, with an endless budget.
 
-    On a CPU each step is timed; elsewhere a stretch is, for nothing waits for a step there. The
-    fastest kernel is not looked for, which takes longer than all the rest.
+    On a CPU each step is timed; elsewhere a stretch of steps is, because a GPU runs them without
+    waiting. `kernel="auto"` becomes `sdpa`, because choosing would take longer than all the rest.
     """
     kernel: KernelName = "sdpa" if config.model.kernel == "auto" else config.model.kernel
     return config.replace(
@@ -135,7 +136,7 @@ def _timed(config: RunConfig, size: TextSize, n_sequences: int, *, on_cpu: bool)
 
 
 def _random_text(config: RunConfig, size: TextSize) -> Text:
-    """What training and evaluation read of a text: some tokens, and how many bytes they hold."""
+    """A stand-in for a text, with what training and evaluation read: tokens and byte counts."""
     T = config.model.block_size
     draw = np.random.default_rng(0).integers
     most = max(EVALUATED_TOKENS, MAX_LOGITS // size.vocab_size)

@@ -1,8 +1,7 @@
-"""What a worker does: it computes, and hands everything it learns to the parent.
+"""What a worker does with a task: it computes, and sends every result to the parent.
 
-A worker is given a task and sends messages back. It writes nothing but the files of its run's own
-folder and the shared cache; the ledger and the tracker are the parent's alone, so no two processes
-ever write to either.
+A worker writes only the files in its run's own folder and the shared cache. Only the parent writes
+to the ledger and the tracker, so no two processes ever write to either.
 """
 
 import traceback
@@ -45,7 +44,7 @@ from gpt.training.setup import Setup, Text, load_text, set_up
 
 
 def perform(task: Task, send: Callable[[Message], bool]) -> None:
-    """Do a task, handing each message to `send`, which says whether to go on."""
+    """Do a task, passing each message to `send`, which returns whether to go on."""
     messages = messages_of(task)
     try:
         message = next(messages)
@@ -56,7 +55,7 @@ def perform(task: Task, send: Callable[[Message], bool]) -> None:
 
 
 def messages_of(task: Task) -> Generator[Message, bool, None]:
-    """Do a task as its messages are asked for; the last is a `Finished`, whatever happens."""
+    """Do a task, yielding its messages; the last is a `Finished`, whatever happens."""
     try:
         finished = yield from _messages_of(task)
     except InfeasibleError as error:
@@ -127,7 +126,9 @@ def _train(task: Train) -> Messages:
     points: list[Point] = []
     for point in train(setup):
         points.append(point)
-        if point.watched is not None:  # the last one's weights stay: those of the final numbers
+        if (
+            point.watched is not None
+        ):  # overwritten each time: the last weights give the final numbers
             with atomic(task.folder / "model.safetensors") as partial:
                 save_model(setup.model, str(partial), metadata={"run": setup.config.key})
         if not (yield point):
@@ -141,9 +142,9 @@ def _train(task: Train) -> Messages:
 
 
 def _of_saved_weights(setup: Setup) -> dict[str, float]:
-    """Bits per byte in float32, where the run computes in another precision.
+    """Bits per byte in float32, for a run that computes in another precision.
 
-    The weights in the run's file are float32: whoever evaluates them finds these numbers.
+    The saved weights are float32, so evaluating them gives these numbers.
     """
     train = setup.config.train
     if train.dtype == "float32":
@@ -157,7 +158,7 @@ def _of_saved_weights(setup: Setup) -> dict[str, float]:
 
 
 def _refuse_another(found: Prepared, wanted: Prepared) -> None:
-    """Raise `DataError` where a machine, or a later moment, has another text than the study."""
+    """Raise `DataError` if the text here, or now, differs from the study's."""
     for what in ("corpus_digest", "tokenizer_digest"):
         has, needs = getattr(found, what), getattr(wanted, what)
         if has != needs:
@@ -165,9 +166,9 @@ def _refuse_another(found: Prepared, wanted: Prepared) -> None:
 
 
 def sample_text(setup: Setup) -> str:
-    """Text that the trained model writes after a line's end.
+    """Text that the trained model writes after a newline.
 
-    It remembers at least half a block: for a whole one each token would cost a pass over all.
+    Each token sees at least half a block; always seeing a whole one would recompute it each time.
     """
     tokenizer, block_size = setup.text.tokenizer, setup.model.block_size
     prompt = [int(token) for token in tokenizer.encode("\n")] or [0]

@@ -191,7 +191,7 @@ def test_a_reproduction_says_whether_its_pieces_are_the_notebooks(
     monkeypatch.setitem(SOURCES, "don_quixote", replace(SOURCES["don_quixote"], sha256=digest))
     assert "notebook" not in facts(config)
     monkeypatch.setattr("bench.run.notebook.VOCAB_SIZE", 12)
-    assert "found other pieces: 'hello fellas' is " in facts(config)["notebook"]
+    assert "found different pieces: 'hello fellas' is " in facts(config)["notebook"]
     assert facts(config)["flags"] == "lossy, saw validation, not the notebook's pieces"
     assert "notebook" not in facts(task.config)
     monkeypatch.setattr("bench.run.notebook.difference_from_notebook", lambda *_: "")

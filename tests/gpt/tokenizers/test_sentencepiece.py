@@ -247,7 +247,7 @@ def test_the_original_is_held_against_what_the_notebook_printed(
     same = (len(ids), windows[0, :4].tolist(), loss) == printed
     assert same is (difference == "")
     if difference:
-        assert f"{spm.__version__} found other pieces: 'hello fellas' is [14, " in difference
+        assert f"{spm.__version__} found different pieces: 'hello fellas' is [14, " in difference
         assert f"has {len(ids):,} tokens, in the notebook 425,906" in difference
 
 
@@ -258,6 +258,6 @@ def test_the_notebooks_own_ids_differ_in_nothing(monkeypatch: pytest.MonkeyPatch
     ids = np.array([14, 187, 101, 634, 209])
     monkeypatch.setattr(tokenizer, "encode", lambda text: ids if text == "hello fellas" else [])
     assert difference_from_notebook(tokenizer, start, 425_906) == ""
-    assert "found other pieces" in difference_from_notebook(tokenizer, start[::-1], 425_906)
+    assert "found different pieces" in difference_from_notebook(tokenizer, start[::-1], 425_906)
     ids[2] += 1
     assert "is [14, 187, 102, 634, 209]" in difference_from_notebook(tokenizer, start, 425_906)
