@@ -1,4 +1,4 @@
-"""`python -m bench.micro`: draw what the microbenchmarks found; explain a training step."""
+"""`python -m bench.micro`: draw the results of the microbenchmarks; explain a training step."""
 
 if __name__ == "__main__":  # before the imports
     from bench.system.entry import begin
@@ -29,9 +29,9 @@ class _Group(click.Group):
 )
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def main(debug: bool) -> None:
-    """What do the pieces of a GPT cost, and do they add up to a training step?
+    """What do the parts of a GPT cost, and do they add up to a training step?
 
-    The pieces are timed by `pytest --benchmark-only`.
+    The parts are timed by `pytest --benchmark-only`.
     """
 
 
@@ -56,19 +56,21 @@ def report(json: Path | None, output: Path) -> None:
 @click.option("--preset", type=click.Choice(list(PRESETS)), default="nanogpt", show_default=True,
               help="Whose training step.")  # fmt: skip
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto",
-              show_default=True, help="Where.")  # fmt: skip
+              show_default=True, help="Device to measure on.")  # fmt: skip
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]),
               default="float32", show_default=True, help="Precision of the products.")  # fmt: skip
-@click.option("--kernel", help="Instead of the preset's attention kernel; `auto` measures.")
+@click.option(
+    "--kernel", help="Attention kernel instead of the preset's; `auto` takes the fastest."
+)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True,
               help="torch's threads on the CPU.")  # fmt: skip
 @click.option("--seconds", type=click.FloatRange(min=0), default=20, show_default=True,
-              help="How long to measure; three rounds at least.")  # fmt: skip
+              help="How long to measure; at least three rounds.")  # fmt: skip
 def explain(preset: str, device: str, dtype: str, kernel: str | None, threads: int,
             seconds: float) -> None:  # fmt: skip
     """Set a training step beside the sum of its parts.
 
-    It trains on random tokens of the preset's vocabulary: times don't depend on what they say.
+    It trains on random tokens of the preset's vocabulary: times don't depend on their meaning.
     """
     import torch
 

@@ -1,11 +1,11 @@
-"""What does a piece of the model have to compute and move, at the least?
+"""What is the least that a part of the model must compute and move?
 
-Counted is what the method can't leave out, so that no right implementation exceeds a ceiling:
+Only work that the method can't avoid is counted, so no correct implementation exceeds a ceiling:
 
-- Arithmetic: additions and multiplications, with an exponential, a square root or a division as
-  one. The masked half of a T × T matrix counts nothing, whether it is skipped or not.
-- Bytes: every tensor that a pass takes is read once, what it gives is written once. What stays in
-  between, such as a T × T matrix, counts nothing: not building it is what good kernels do.
+- Arithmetic: additions and multiplications; an exponential, a square root or a division counts as
+  one operation. The masked half of a T × T matrix does not count, whether it is skipped or not.
+- Bytes: every input of a pass is read once, and every output written once. Intermediate results,
+  such as a T × T matrix, do not count, because good kernels avoid building them.
 
 Letters: B batch, T time, C channels, H heads, D head size, V vocabulary, N = B · T tokens.
 """
@@ -21,7 +21,7 @@ INT64_BYTES = 8
 
 @dataclass(frozen=True)
 class Work:
-    """The least that has to be done."""
+    """The least work of a part."""
 
     flops: int
     """Floating-point operations."""
@@ -33,7 +33,7 @@ class Work:
 def aggregation(name: str, B: int, T: int, C: int, itemsize: int) -> Work:
     """The causal mean of (B, T, C) by one of `bench.micro.aggregation.AGGREGATIONS`.
 
-    The loop adds every prefix anew: t − 1 additions and a division for position t. The products
+    The loop adds up every prefix: t − 1 additions and a division for position t. The products
     multiply and add for each of T (T + 1) / 2 pairs, after T (T + 1) / 2 divisions for the weights
     (and as many exponentials and additions for the softmax). The cumulative sum adds once.
     """
@@ -91,7 +91,7 @@ def activation(name: str, n_elements: int, itemsize: int) -> Work:
 
 
 def adamw(n_params: int) -> Work:
-    """A step of AdamW in float32: weights, gradients and two moments in, all but gradients out.
+    """A step of AdamW in float32: reads weights, gradients, two moments; writes all but gradients.
 
     Decay 1, first moment 3, second moment 4, its root, correction and epsilon 3, update 3.
     """

@@ -1,4 +1,4 @@
-"""Four ways to let each token see the mean of itself and all before it: attention's seed.
+"""Four ways to compute the mean of each token and all tokens before it, the simplest attention.
 
     out[b, t] = mean over i ≤ t of x[b, i],   x and out (B, T, C)
 
@@ -6,12 +6,12 @@ The loop is the definition; a lower-triangular matrix says it as one product; a 
 zeros gives the same matrix, and from there it is one step to attention (replace the zeros by
 scores); and a cumulative sum needs T additions where the matrix needs T².
 
-In float32 they agree, but not to the bit, for they add in another order. `torch.allclose` with its
-default tolerances may then say False, as it does in the Don Quixote notebook: it allows 1e-8 +
-1e-5 · |value|, and where terms of size 1 cancel to a mean near 0, the roundings of those terms, up
-to 6e-8 each, are larger than that. Of the notebook's 64 means one (b = 1, t = 5, c = 1) is 0.002
-and differs by 3e-8, that is in its fifth digit. Against the size of the terms, nothing is wrong:
-in float64 all four agree, and in float32 they do with `atol=1e-6`.
+In float32 they agree, but not to the last bit, because they add in different orders.
+`torch.allclose` with its default tolerances may then return False, as in the Don Quixote notebook:
+it allows 1e-8 + 1e-5 · |value|. Where terms of size 1 cancel to a mean near 0, the rounding errors
+of those terms, up to 6e-8 each, are larger than that. One of the notebook's 64 means (b = 1,
+t = 5, c = 1) is 0.002 and differs by 3e-8, which is in its fifth digit. Relative to the size of
+the terms nothing is wrong: in float64 all four agree, and in float32 they agree with `atol=1e-6`.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Is a piece right, at the shape and in the precision in which it is about to be timed?
+"""Is a part right, at the shape and in the precision in which it is about to be timed?
 
 Attention has `gpt.attention.verify`; here is the same for everything else: outputs and gradients
 against the same computation in float64.
@@ -12,11 +12,11 @@ from torch import Tensor
 from bench.micro.aggregation import Aggregation
 
 Compute = Callable[[torch.dtype], Sequence[Tensor]]
-"""All results of a piece, outputs and gradients, computed in a dtype from the same numbers."""
+"""Computes all results of a part, outputs and gradients, in a dtype, from the same numbers."""
 
 
 def tolerance(dtype: torch.dtype) -> float:
-    """The relative error of rounding inputs to the dtype, and sums to float32 or better."""
+    """The relative error by rounding inputs to the dtype, and sums to float32 or better."""
     sums = torch.promote_types(dtype, torch.float32)
     return 8 * torch.finfo(dtype).eps + 32 * torch.finfo(sums).eps
 
@@ -24,11 +24,11 @@ def tolerance(dtype: torch.dtype) -> float:
 def disagreement(
     compute: Compute, dtype: torch.dtype, *, reference: Compute | None = None, slack: float = 1
 ) -> str | None:
-    """Where a piece departs from a reference in float64 by more than rounding; None: nowhere.
+    """Where a part differs from a reference in float64 by more than rounding; None: nowhere.
 
     Args:
-        reference: None: the piece itself.
-        slack: how many times the usual rounding is to be expected.
+        reference: what to compare with; None: the part itself.
+        slack: allowed multiple of the usual rounding error.
     """
     limit = slack * tolerance(dtype)
     pairs = zip(compute(dtype), (reference or compute)(torch.float64), strict=True)
@@ -43,7 +43,7 @@ def disagreement(
 def wrong_mean(aggregate: Aggregation, x: Tensor) -> str | None:
     """Why a causal mean of x (B, T, C) is wrong; None: it is right.
 
-    A mean may be far smaller than its terms, so errors are measured by the size of those.
+    A mean may be far smaller than its terms, so errors are relative to the largest term.
     """
     T = x.shape[1]
     exact = x.double().cumsum(1) / torch.arange(1, T + 1, device=x.device)[:, None]

@@ -1,7 +1,7 @@
-"""The options of the microbenchmarks, and what happens around them.
+"""The options, fixtures and hooks of the microbenchmarks.
 
-They are timed when an option of pytest-benchmark asks for it (`pytest --benchmark-only`); in a
-plain `pytest` each runs once, at a tiny size, as a test. What was timed is saved as by
+Benchmarks are timed when an option of pytest-benchmark asks for it (`pytest --benchmark-only`); in
+a plain `pytest` each runs once, at a tiny size, as a test. Results are saved as by
 `--benchmark-autosave`, unless another way of saving is asked for.
 """
 
@@ -75,7 +75,7 @@ def _is_timed(config: pytest.Config) -> bool:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """What is timed has the machine for itself: no workers of pytest-xdist, but this process."""
+    """Use no workers of pytest-xdist when timing: benchmarks need the machine for themselves."""
     return 0 if _is_timed(config) else None
 
 
@@ -104,9 +104,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `--benchmark-only`, leave the other tests out without a line for each.
+    """With `--benchmark-only`, deselect the other tests, without a line for each.
 
-    A benchmark that is refused never gets to use its fixture: no warning about that.
+    A benchmark that is refused never uses its fixture, so the warning about that is silenced.
     """
     unused = pytest.mark.filterwarnings("ignore:Benchmark fixture was not used at all")
     for item in items:
@@ -147,7 +147,7 @@ def _dtypes(device: torch.device) -> list[torch.dtype]:
 
 
 class _usage_errors:  # noqa: N801
-    """Turns the suite's own errors into pytest's way of saying that the command is wrong."""
+    """Turns the suite's own errors into pytest's usage errors."""
 
     def __enter__(self) -> None: ...
 
@@ -164,13 +164,13 @@ def size(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def _memory() -> None:
-    """As in a sweep's workers."""
+    """Keep freed memory, as a sweep's workers do."""
     keep_freed_memory()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _threads(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The number of threads asked for, and afterwards as it was."""
+    """Use the number of threads that was asked for, and restore it afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(request.config.option.bench_threads)
     yield

@@ -3,15 +3,15 @@
 The step is the training loop's own: `gpt.training.loop.train` runs, and reports its milliseconds.
 Between its stretches each part of the same model runs alone, forward and backward, at the step's
 shapes: the modules of all layers one after another, so that caches see what they see in a step.
-Steps and parts take turns in rounds, as many of one as of the other, every second round in
-reverse, so that drift cancels. What counts is the mean over the quieter half of the rounds: a
-mean, for the medians of short parts would dodge the interruptions that a long step never does.
-What the parts don't add up to is shown as left over: Python and autograd between them, and caches
-that are warmer or colder than in a step.
+Steps and parts alternate in rounds, as many of one as of the other, every second round in reverse,
+so that drift cancels. The result is the mean over the quieter half of the rounds; it is not a
+median, because interruptions hardly change the median of a short part, but always lengthen a long
+step. The difference between step and sum is shown as left over: Python and autograd between the
+parts, and caches that are warmer or colder than in a step.
 
-The tokens are random, drawn from as many as the preset's tokenizer has. What they say changes no
-time, and no text needs to be there. On a GPU a part alone waits for its launches where a step does
-not, so there the sum may exceed the step.
+The tokens are random, from a vocabulary of the preset's size: their meaning changes no time, and
+no text is needed. On a GPU a part that runs alone waits for its kernels to be launched, which a
+step does not, so there the sum may exceed the step.
 """
 
 import statistics
@@ -51,11 +51,11 @@ class Line:
     forward_milliseconds: float
     backward_milliseconds: float
     within: str | None
-    """The part that this one is a part of, and counted in."""
+    """The part that contains this one, and counts it."""
 
     @property
     def milliseconds(self) -> float:
-        """Both ways."""
+        """Forward and backward together."""
         return self.forward_milliseconds + self.backward_milliseconds
 
 
@@ -65,7 +65,7 @@ class Explanation:
 
     lines: Sequence[Line]
     step_milliseconds: float
-    """The training loop's own, with the gathering of its data."""
+    """The training loop's own time, including gathering the data."""
 
     spread: float
     """Interquartile range of the steps as a share of their median."""
@@ -85,10 +85,10 @@ class Explanation:
 
 
 def explain_step(config: RunConfig, *, seconds: float) -> Explanation:
-    """Time steps and parts in turns for about this long, and for three rounds at least.
+    """Time steps and parts alternately for about this long, and at least three rounds.
 
     Raises:
-        MachineError, InfeasibleError: the device or the kernel is not there.
+        MachineError, InfeasibleError: the device or the kernel is not available here.
     """
     setup = _setup_on_random_tokens(config)
     parts, steps = parts_of_step(setup, batches=STEPS), _steps(setup)

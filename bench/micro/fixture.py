@@ -1,6 +1,6 @@
-"""What a benchmark's function is given: where to run, and what to do with its subject.
+"""The fixtures of a benchmark's function: where to run, and how to time or refuse its subject.
 
-A subject is timed, or it is left out and the reason kept: absent here, or wrong.
+A subject is timed, or it is left out with a reason: it is not available here, or it is wrong.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from bench.micro.stopwatch import DTYPE_NAMES, ImpossibleError, Stopwatch, Subje
 from bench.micro.turns import Turns
 
 LEFT_OUT = pytest.StashKey[list[dict[str, str]]]()
-"""What has no time in this session, and why."""
+"""The subjects without a time in this session, and why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Place:
 
 
 class Timed:
-    """What a benchmark does once its subject is ready: refuse it, or time it."""
+    """Times a subject that is ready, or leaves it out with a reason."""
 
     def __init__(
         self, config: pytest.Config, benchmark: Any, stopwatch: Stopwatch, turns: Turns
@@ -66,12 +66,12 @@ class Timed:
         self.refuse_wrong(subject, reason)
 
     def skip_absent(self, subject: Subject, reason: str) -> NoReturn:
-        """It can't run here."""
+        """Leave it out because it can't run here."""
         self._leave_out(subject, reason)
         pytest.skip(reason)
 
     def refuse_wrong(self, subject: Subject, reason: str) -> NoReturn:
-        """It runs, and isn't right: no time for it, and the session is red."""
+        """Leave it out because its result is wrong; the test fails."""
         self._leave_out(subject, f"wrong: {reason}")
         pytest.fail(f"{subject.name} gets no time in {subject.group!r}: {reason}", pytrace=False)
 

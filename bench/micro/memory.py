@@ -1,8 +1,8 @@
-"""How much memory does one call need, beside its inputs?
+"""How much memory does one call need, apart from its inputs?
 
 On the CPU torch's profiler reports every allocation; the process's resident set would hide small
-ones, for freed memory is seldom given back to the system. On CUDA the allocator keeps the peak
-itself. MPS keeps none.
+ones, because freed memory is rarely returned to the system. On CUDA the allocator records the peak
+itself; on MPS nothing does.
 """
 
 import json
@@ -15,11 +15,11 @@ from bench.system.scratch import scratch_folder
 from gpt.device import synchronize
 
 CPU_DEVICE_TYPE = 0
-"""What the profiler's events call the CPU."""
+"""The CPU's number in the profiler's events."""
 
 
 def call_peak_bytes(run: Callable[[], object], device: torch.device) -> int | None:
-    """The most that one call had allocated at once; None where the device can't say."""
+    """The peak of what one call allocated; None where the device does not record it."""
     if device.type == "cuda":
         return _cuda_peak(run, device)
     return _cpu_peak(run) if device.type == "cpu" else None

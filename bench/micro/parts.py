@@ -1,10 +1,10 @@
 """The parts of a training step, each ready to be run alone at the step's shapes.
 
 A part runs the model's own modules, all layers of them, on the activations that a real forward
-pass gave them, and takes the gradients of their inputs and weights. Norms, attention, MLP and
-residual sums of a layer are separate parts; so the sum over the parts leaves out only what lies
+pass gave them, and computes the gradients of their inputs and weights. Norms, attention, MLP and
+residual sums of a layer are separate parts, so the sum over the parts leaves out only what happens
 between them. Model, precision and update are the step's own (`gpt.acceleration.step`): in bfloat16
-its copy computes, and the update ends with a new copy.
+the bfloat16 copy of the model computes, and the update ends by renewing the copy.
 """
 
 import copy
@@ -28,22 +28,22 @@ from gpt.training.setup import Setup
 
 @dataclass(kw_only=True)
 class Part:
-    """Something that a step does, with what it does on the way back."""
+    """Something that a step does, forward and backward."""
 
     name: str
     device: torch.device
     forward: Callable[[], Any]
     backward: Callable[[Any], object] = lambda _: None
-    """Takes what `forward` gave."""
+    """Takes the result of `forward`."""
 
     clear: Callable[[], object] = lambda: None
-    """Runs before, untimed: forgets gradients."""
+    """Runs before each timing, untimed: clears gradients."""
 
     repeats: int = 1
-    """Steps for which one call does the work."""
+    """Number of steps for which one call does the work."""
 
     within: str | None = None
-    """The part that this one is a part of; it then doesn't count into the sum."""
+    """The part that contains this one; the sum then does not count this one again."""
 
     def forward_backward_seconds(self) -> tuple[float, float]:
         """Seconds a step, forward and backward, of one call."""
@@ -63,7 +63,7 @@ def parts_of_step(setup: Setup, *, batches: int) -> list[Part]:
     """The parts of a training step of this model, in their order.
 
     Args:
-        batches: how many the training loop gathers at once.
+        batches: number of batches that the training loop gathers at once.
     """
     return _Parts(setup, batches).all()
 
@@ -92,7 +92,7 @@ class _Parts:
         return [data, *inner, *self._of_update()]
 
     def _of_update(self) -> list[Part]:
-        """What follows the backward pass; each part is first given the gradients that it takes."""
+        """What follows the backward pass; each part first gets the gradients that it needs."""
         update, weights = self.step.update, list(self.setup.model.parameters())
         computing = list(self.model.parameters())
         for parameter in computing:
@@ -112,7 +112,7 @@ class _Parts:
             forget_gradients(weights)
             give_gradients(computing)
 
-        # a rate of 0 takes as long as any other, and leaves the weights to the real steps
+        # a learning rate of 0 takes as long as any other, and does not change the weights
         moving = self._part(
             "clipping and optimizer",
             lambda: update.step(0.0),
@@ -170,7 +170,7 @@ class _Parts:
         return Part(name=name, device=self.setup.device, forward=forward, **more)
 
     def _captured(self, modules: Sequence[nn.Module]) -> dict[nn.Module, tuple[Any, ...]]:
-        """What each module is given in a forward pass."""
+        """The arguments of each module in a forward pass."""
         inputs: dict[nn.Module, tuple[Any, ...]] = {}
 
         def capture(module: nn.Module, arguments: tuple[Any, ...]) -> None:
@@ -189,7 +189,7 @@ class _Parts:
         calls: Sequence[tuple[nn.Module, tuple[Any, ...]]],
         weights_of: Sequence[nn.Module] | None = None,
     ) -> Part:
-        """Calls of modules, and the gradients of what floats among their arguments and weights."""
+        """Calls of modules, and the gradients of their floating-point arguments and weights."""
         calls = [(module, tuple(map(_as_leaf, arguments))) for module, arguments in calls]
         leaves = [a for _, arguments in calls for a in arguments if _is_float(a)]
         leaves += [p for m in weights_of or [m for m, _ in calls] for p in m.parameters()]
@@ -211,7 +211,7 @@ class _Parts:
         return self._part(name, forward, backward=backward, clear=clear)
 
     def _residual_sums(self, x: Tensor, n: int) -> Part:
-        """x + branch, and on the way back the sum of the gradients of both."""
+        """Forward, x + branch; backward, the sum of the gradients of both."""
         pairs = [(torch.randn_like(x), torch.randn_like(x)) for _ in range(n)]  # (B, T, C) each
 
         def sums(_: object = None) -> list[Tensor]:
@@ -241,14 +241,14 @@ class _Parts:
 
 
 class _Through(nn.Module):
-    """What comes in goes out, in place of the blocks."""
+    """Returns its input; stands in for the blocks."""
 
     def forward(self, x: Tensor, *_: Any) -> Tensor:
         return x
 
 
 class _Embed(nn.Module):
-    """What a model does before its first block: the model without the rest of its trunk."""
+    """The model's work before its first block: a copy without the rest of the trunk."""
 
     def __init__(self, model: GPT) -> None:
         super().__init__()
@@ -261,7 +261,7 @@ class _Embed(nn.Module):
 
 
 class _HeadAndLoss(nn.Module):
-    """What a model does after its trunk: the model with what the trunk gave in its place."""
+    """The model's work after its trunk: a copy whose trunk returns a given result."""
 
     def __init__(self, model: GPT, idx: Tensor, targets: Tensor) -> None:
         super().__init__()

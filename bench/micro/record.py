@@ -1,7 +1,7 @@
 """A session of microbenchmarks as a run of the MLflow experiment `microbenchmarks`.
 
-Metrics are named quantity and series before the slash, which makes a section of charts, and the
-contestant after it; T is their step, so a chart shows a quantity growing with T.
+A metric's name has the quantity and the series before the slash, which makes a section of charts,
+and the contestant after it. T is its step, so a chart shows a quantity against T.
 """
 
 import json
@@ -22,10 +22,10 @@ activations, optimizers, tokenizers? One run is one session of `pytest --benchma
 
 
 def open_record(size: str) -> Callable[[dict[str, Any]], None]:
-    """Reach the tracking store now; what is returned records a session's saved JSON there.
+    """Connect to the tracking store; returns a function that records a session's saved JSON there.
 
     Raises:
-        MachineError: the store is not there, or can't be written.
+        MachineError: the store can't be reached or written.
     """
     tracker = Tracker(EXPERIMENT, DESCRIPTION)
 

@@ -1,8 +1,8 @@
 """The results as pictures: time and memory against T, on logarithmic axes, with the ceilings.
 
-A straight line is a power of T: the cumulative sum climbs with slope 1, whatever fills a T × T
-matrix with slope 2. Below the shaded edge nothing can be, for there even the least arithmetic and
-the least bytes would exceed the machine's ceilings.
+A power of T is a straight line: the cumulative sum has slope 1, and methods that fill a T × T
+matrix have slope 2. The shaded area is impossible: there even the least arithmetic and the least
+bytes would exceed the machine's ceilings.
 """
 
 import base64
@@ -58,7 +58,7 @@ class Picture:
 
     @property
     def file_name(self) -> str:
-        """Letters, digits and dashes alone."""
+        """The title in letters, digits and dashes only."""
         words = "".join(c if c.isalnum() else " " for c in self.title.lower()).split()
         return f"{'-'.join(words)}.png"
 
@@ -66,7 +66,7 @@ class Picture:
 def write_report(results: Results, folder: Path) -> Path:
     """Write a PNG for each series with a T, and a page that holds them all; returns the page.
 
-    The page is one file that loads nothing from anywhere.
+    The page is one file that loads nothing else.
     """
     folder.mkdir(parents=True, exist_ok=True)
     pictures = [draw(results, series) for series in results.series if _curves(results.of(series))]
@@ -96,7 +96,7 @@ def draw(results: Results, series: str) -> Picture:
 
 
 def _curves(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Contestant -> its rows by T, where there are any with a T."""
+    """Contestant -> its rows in the order of T; rows without a T are left out."""
     curves: dict[str, list[Row]] = {}
     for row in sorted((row for row in rows if row.T is not None), key=lambda row: row.T or 0):
         name = row.name if len({r.device for r in rows}) == 1 else f"{row.name}, {row.device}"
@@ -105,7 +105,7 @@ def _curves(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def _style(i: int) -> dict[str, Any]:
-    """Colour, marker and line of the i-th curve; later ones are dashed, for they lie on top."""
+    """Colour, marker and line of the i-th curve; later ones are dashed, to show those beneath."""
     return {
         "color": COLOURS[i % len(COLOURS)],
         "marker": MARKERS[i % len(MARKERS)],

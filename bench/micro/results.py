@@ -1,8 +1,8 @@
-"""What a session of microbenchmarks found, read from the JSON that pytest-benchmark saves.
+"""The results of a session of microbenchmarks, read from the JSON that pytest-benchmark saves.
 
-`pytest --benchmark-only` keeps a file a session in `.benchmarks`; what this package adds to each
-benchmark is in its `extra_info`, what had no time under `left_out`, and the times that were taken
-in turns under `in_turns`.
+`pytest --benchmark-only` writes a file for each session to `.benchmarks`. What this package adds
+to a benchmark is in its `extra_info`. Benchmarks without a time are listed under `left_out`, and
+times that were taken in turns under `in_turns`.
 """
 
 import json
@@ -43,7 +43,7 @@ class Row:
 
     @property
     def floor_seconds(self) -> float:
-        """The least that it can take: its arithmetic or its bytes at the ceiling's pace."""
+        """The least possible time: its arithmetic or its bytes at the ceiling's rate."""
         return max(
             self.flops / self.matmul_ceiling_gflop_per_second / 1e9,
             self.bytes / self.copy_ceiling_gigabytes_per_second / 1e9,
@@ -52,7 +52,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class LeftOut:
-    """What has no time, and why."""
+    """A benchmark without a time, and why."""
 
     series: str
     name: str
@@ -69,14 +69,14 @@ class Results:
     """Questions of which the answers were also timed in turns: all, but in older sessions."""
 
     commit: str
-    """Abbreviated; with `, changed since` where the tree was."""
+    """Abbreviated; with `, changed since` if the working tree was changed."""
 
     taken_at: str
     """Date and time in UTC."""
 
     @classmethod
     def from_saved(cls, saved: Mapping[str, Any]) -> "Results":
-        """From the JSON's content; benchmarks that are not this package's are passed over."""
+        """From the JSON's content; benchmarks of other packages are skipped."""
         names = {field.name for field in fields(Row)}
         rows = []
         for benchmark in saved["benchmarks"]:
@@ -119,7 +119,7 @@ def read_results(path: Path | None) -> Results:
     """The results in a file, or in the newest one of `.benchmarks`.
 
     Raises:
-        DataError: there is none, or it is not one of this package's.
+        DataError: there is no file, or it has no microbenchmarks.
     """
     path = path or _newest()
     try:

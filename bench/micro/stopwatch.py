@@ -1,7 +1,7 @@
-"""One benchmark, timed as the rules ask: warmed up, the device waited for at both edges, counted.
+"""Time one benchmark: warm up, wait for the device before and after, and count the work.
 
-pytest-benchmark keeps the times. Beside them goes what they mean: arithmetic, bytes, memory, their
-share of what this machine can do at best, and with what it was measured.
+pytest-benchmark keeps the times. Stored beside them: arithmetic, bytes and memory, their share of
+the machine's ceilings, and what was used to measure.
 """
 
 import time
@@ -25,19 +25,19 @@ DTYPE_NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp
 
 
 class ImpossibleError(Exception):
-    """A throughput that this machine can't have."""
+    """A throughput that is impossible on this machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """What is timed, and under which name it is found again."""
+    """What is timed, and its name in the results."""
 
     series: str
     """The question without its T: `attention forward, fp32`. A curve in a picture is one `name`
     of a series over T."""
 
     name: str
-    """The contestant: a kernel, a tokenizer, a size."""
+    """The contestant, such as a kernel or a tokenizer."""
 
     T: int | None = None
     """Tokens in a sequence; None where that is not what varies."""

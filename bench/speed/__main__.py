@@ -17,22 +17,24 @@ ROWS = ("training", "target", "sweep", "overhead", "generation", "help")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 99})
-@click.option("--quick", is_flag=True, help="Tiny sizes, one round: does it all work?")
-@click.option("--only", type=click.Choice(ROWS), multiple=True, help="These rows alone.")
+@click.option(
+    "--quick", is_flag=True, help="Tiny sizes and one round, to see that all of it works."
+)
+@click.option("--only", type=click.Choice(ROWS), multiple=True, help="Measure only these rows.")
 @click.option("--shape", "shapes", type=click.Choice(["A", "B", "C"]), multiple=True,
-              help="Train at these shapes alone.")  # fmt: skip
+              help="Train only at these shapes.")  # fmt: skip
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True,
-              help="Rounds, there and back; short timings have three times as many, the sweep a "
-              "third.")  # fmt: skip
+              help="Rounds (A B B A); short timings have three times as many, the sweep "
+              "a third.")  # fmt: skip
 @click.option("--against", type=click.Path(path_type=Path), metavar="PATH",
               help="A checkout of nanoGPT, to run the real one beside ours.")  # fmt: skip
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True,
-              help="torch's threads; a run of a sweep has one.")  # fmt: skip
+              help="Number of torch's threads; a run of a sweep has one.")  # fmt: skip
 @click.option("--corpora-dir", type=click.Path(path_type=Path),
               help="Where tinyshakespeare is [env: GPT_BENCH_CORPORA].")  # fmt: skip
 def main(only: tuple[str, ...], threads: int, **options: Any) -> None:
-    """Time the suite against nanoGPT, the originals and a plain loop, in turn."""
+    """Time the suite against nanoGPT, the originals and a plain loop, alternately."""
     with refusals():
         _measure(only or ROWS, threads, options)
 
@@ -62,7 +64,7 @@ def _measure(names: tuple[str, ...], threads: int, options: dict[str, Any]) -> N
     except Stopped:
         status = "KILLED"
         raise
-    finally:  # what is stopped half way has measured something too
+    finally:  # also if it was stopped: the finished rows are worth keeping
         if rows:
             table = as_table(rows)
             with console.capture() as text:

@@ -1,6 +1,7 @@
-"""Ways to do a thing, each in a process of its own, so that none inherits another's memory.
+"""Run each way that is timed in a process of its own, so that none profits from another's memory.
 
-What one way has freed, the next would find ready; who uses that way alone does not.
+In one process, a way would reuse the memory that another one has freed. A user who runs it alone
+does not have that advantage.
 """
 
 import contextlib
@@ -29,11 +30,11 @@ class IsolatedIterator(Generic[T]):
     """An iterator that lives in a process of its own and works only when asked.
 
     Args:
-        make: makes the iterator, there; pickled, so a module's function, or a partial of one.
-        as_worker: whether freed memory is kept, as in the workers of a sweep, or not, as in a
-            process that Python starts.
+        make: makes the iterator in the other process; it is pickled, so it must be a function of a
+            module, or a partial of one.
+        as_worker: whether the process keeps freed memory, as the workers of a sweep do.
 
-    What `make` or the iterator raises is raised here.
+    Calling the object gives the next value. What `make` or the iterator raises is raised here.
     """
 
     def __init__(self, make: Callable[[], Iterator[T]], *, as_worker: bool = True) -> None:
@@ -61,7 +62,7 @@ class IsolatedIterator(Generic[T]):
         self._process.join()
 
     def __call__(self) -> T:
-        """What comes next."""
+        """The iterator's next value."""
         try:
             self._pipe.send(None)
             result: T | BaseException = self._pipe.recv()
@@ -105,7 +106,7 @@ def _serve(
 
 
 def _next(iterator: Iterator[Any]) -> Any:
-    """What comes next, be it an error."""
+    """The next value, or the error instead of it."""
     try:
         return next(iterator)
     except Exception as error:

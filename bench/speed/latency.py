@@ -1,4 +1,4 @@
-"""What a person waits for: a text that a model writes, and the first line of a command."""
+"""What a person waits for: text that a model writes, and the help of a command."""
 
 import subprocess
 import sys
@@ -18,9 +18,9 @@ from gpt.presets import NANOGPT
 
 
 def generation_row(shape: Shape, *, n_tokens: int, device: Device, rounds: int) -> Row:
-    """A text longer than the block, with keys and values remembered, and without.
+    """Generate a text longer than the block, with and without a cache of keys and values.
 
-    Both see the same context at each token: a full block starts anew with its later half.
+    Both ways see the same context at each token: a full block restarts with its later half.
     """
     where = resolve_device(device)
     captured = where.type == "cuda"
@@ -52,10 +52,10 @@ def generation_row(shape: Shape, *, n_tokens: int, device: Device, rounds: int) 
 
 @torch.no_grad()
 def recompute(model: LanguageModel, n_tokens: int, *, keep: int) -> torch.Tensor:
-    """The originals' `generate`: for each token, the whole context through the whole model.
+    """The originals' `generate`: each token passes the whole context through the whole model.
 
     Args:
-        keep: tokens of context that a full block starts anew with, as in `gpt.generate`.
+        keep: tokens of context with which a full block restarts, as in `gpt.generate`.
     """
     text = torch.zeros(1, 1, dtype=torch.long, device=next(model.parameters()).device)
     start = 0
@@ -69,7 +69,7 @@ def recompute(model: LanguageModel, n_tokens: int, *, keep: int) -> torch.Tensor
 
 
 def help_row(*, rounds: int) -> Row:
-    """`python -m bench.study --help` against the import that it must do without."""
+    """`python -m bench.study --help` against importing torch, which it must avoid."""
     ways = {
         "help": lambda: _python("-m", "bench.study", "--help"),
         "torch": lambda: _python("-c", "import torch"),

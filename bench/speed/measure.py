@@ -1,4 +1,4 @@
-"""Which rows there are, at which size each is measured, and where the table is kept."""
+"""Measure the rows of the table, each at its size, and record them in MLflow."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,12 +17,12 @@ from gpt.device import resolve_device
 from gpt.presets import NANOGPT
 
 GPU_WORKERS = 4
-"""Runs side by side of the sweep on a GPU, where the suite starts one at a time unless told."""
+"""Runs at the same time in the sweep on a GPU, where the suite's default is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What was asked for."""
+    """The options of the command."""
 
     quick: bool
     shapes: tuple[str, ...]
@@ -35,7 +35,7 @@ class Request:
 def measure(
     names: Iterable[str], request: Request, tracker: Tracker, folder: Path
 ) -> Iterator[Row]:
-    """The rows of these names, each as it is ready."""
+    """Measure the rows with these names, yielding each when it is ready."""
     ways: dict[str, Callable[[], Iterable[Row]]] = {
         "training": lambda: _training(request, folder),
         "target": lambda: [_target(request)],
@@ -64,7 +64,7 @@ def record(
 
 
 def _slug(name: str) -> str:
-    """MLflow's names of metrics hold letters, digits, spaces and _-./ alone."""
+    """A name with only the characters that MLflow allows: letters, digits, spaces and _-./"""
     return "".join(c if c.isalnum() or c in "_-. " else "" for c in name)
 
 
@@ -115,7 +115,7 @@ def _sweep(request: Request, folder: Path) -> Row:
 
 
 def _overhead(request: Request, tracker: Tracker, folder: Path) -> Row:
-    """nanoGPT's recipe for ten seconds, on the embedded text."""
+    """The overhead of ten seconds of nanoGPT's recipe, on the embedded text."""
     seconds = 0.2 if request.quick else 10.0
     config = NANOGPT.replace(
         corpus=CorpusConfig(name="pydocs"),

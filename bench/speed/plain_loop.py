@@ -1,7 +1,7 @@
-"""What most people do today: one run after another, and a metric logged at every step.
+"""A plain loop, as most people write it: one run after another, each step logged.
 
-`python -m bench.speed.plain_loop STUDY [--set KEY=VALUE]` trains the runs of a grid study so: each
-makes its tokenizer and encodes its text anew, and the tracker is called in the loop.
+`python -m bench.speed.plain_loop STUDY [--set KEY=VALUE]` trains the runs of a grid study this
+way: each run trains its tokenizer and encodes its text again, and calls the tracker in the loop.
 """
 
 if __name__ == "__main__":  # before the imports
@@ -22,7 +22,7 @@ from gpt.training.loop import train
 from gpt.training.setup import set_up
 
 PLAIN_SEEDS = 5
-"""What each cell gets where the study itself would stop as soon as the best is found."""
+"""Seeds of each cell for `seeds="auto"`, because a plain loop does not stop early."""
 
 
 @click.command()

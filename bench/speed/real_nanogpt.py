@@ -1,4 +1,4 @@
-"""The real nanoGPT, from a checkout beside ours: its model and its loop, none of its code here."""
+"""The real nanoGPT: its model, loaded from a checkout, in a loop like that of its train.py."""
 
 import contextlib
 import importlib.util
@@ -21,7 +21,7 @@ from gpt.training.setup import Setup, set_up
 def real_nanogpt_losses(
     checkout: Path, config: RunConfig, cache: Path, *, gpu_defaults: bool = False
 ) -> Iterator[list[float]]:
-    """nanoGPT's training at the shape of a run: the losses between two points of that run."""
+    """nanoGPT's training at the shape of a run; yields the losses between two of its points."""
     reference = RealNanoGPT(checkout, set_up(config, cache=cache), gpu_defaults=gpu_defaults)
     while True:
         yield reference.steps()
@@ -33,8 +33,8 @@ class RealNanoGPT:
     Args:
         checkout: the folder that holds its model.py.
         setup: the run whose shape, text and learning rate it takes.
-        gpu_defaults: what its train.py does unless told otherwise, and its recipe for a CPU takes
-            away: TF32, autocast to bfloat16, a compiled model.
+        gpu_defaults: use the defaults of its train.py, which its recipe for a CPU switches off:
+            TF32, autocast to bfloat16, a compiled model.
 
     Raises:
         ConfigError: there is no model.py.
@@ -71,7 +71,7 @@ class RealNanoGPT:
         self.log_interval = config.train.log_interval
 
     def steps(self) -> list[float]:
-        """As many iterations as lie between two points of ours; returns their losses."""
+        """Train as many iterations as lie between two points of our run; returns losses."""
         losses: list[float] = torch.stack([self.step() for _ in range(self.log_interval)]).tolist()
         return losses
 

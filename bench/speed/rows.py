@@ -1,4 +1,4 @@
-"""A row of the table: a ratio, the target that it should reach, and how much to trust it."""
+"""A row of the table: a ratio, its target, and how reliable it is."""
 
 import math
 import statistics
@@ -14,7 +14,7 @@ from bench.conclude.looks import rule_of
 from bench.conclude.stats import Gain, Race, Verdict, race_timings
 
 RULE = rule_of("tokens_per_second")
-"""By which ways that were timed in turns are compared."""
+"""The rule for verdicts between ways that were timed alternately."""
 
 WORDS = {
     Verdict.BETTER: "faster",
@@ -22,12 +22,12 @@ WORDS = {
     Verdict.TIE: "tie",
     Verdict.UNDETERMINED: "undetermined",
 }
-"""What a verdict says of ours."""
+"""The words for a verdict about our way."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One comparison, or why it was not made."""
+    """One comparison, or the reason why it was skipped."""
 
     name: str
     """What is measured, and at which shape."""
@@ -57,8 +57,8 @@ class Row:
     where it is below the target, no code for this machine reaches that in this precision."""
 
     noise: float | None = None
-    """Of the machine, in the same run (A/A): how far one way's two timings of a round lie apart,
-    as a share, at worst. A ratio nearer to 1 than this shows nothing."""
+    """The machine's noise (A/A): the largest difference, as a share, between one way's two timings
+    in a round. A ratio nearer to 1 than this shows nothing."""
 
     note: str = ""
     """Why the row was skipped, or what to know of it."""

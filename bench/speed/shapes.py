@@ -1,7 +1,7 @@
 """What is trained: three shapes, the recipes for them, and a text to train on.
 
-The text is random characters, exactly V distinct ones: how fast a model trains hangs on the shape
-of what it reads, not on its sense.
+The text consists of random characters, exactly V distinct ones: the speed of training depends on
+the shape of the data, not on its meaning.
 """
 
 import random
@@ -22,7 +22,7 @@ from gpt.config import (
 from gpt.presets import NANOGPT
 
 FIRST_CHARACTER = 0x4E00
-"""From here on Unicode has 20,000 characters in a row."""
+"""Unicode has 20,000 consecutive characters from here on."""
 
 TEXT_CHARACTERS = 200_000
 
@@ -31,9 +31,9 @@ TEXT_CHARACTERS = 200_000
 class Shape:
     """A model, a batch, a vocabulary, how many steps are timed at once, and how often.
 
-    A GPU's steps last a millisecond or less: there are more of them in a timing there. A small
-    shape's timing is short, so that what else the machine does weighs more in it: there are
-    `repeats` rounds of it for each that is asked for.
+    Steps on a GPU take a millisecond or less, so a timing there has more of them. The timing of a
+    small shape is short, so other load on the machine disturbs it more: it has `repeats` times as
+    many rounds as are asked for.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Shape:
     repeats: int = 1
 
     def on(self, device: torch.device) -> "Shape":
-        """The same with as many steps as make a timing on this device."""
+        """The same shape with the number of steps of a timing on this device."""
         return replace(self, steps=self.gpu_steps) if device.type == "cuda" else self
 
     def __str__(self) -> str:
@@ -99,7 +99,7 @@ def nanogpt_at(shape: Shape, text: Path, device: Device) -> RunConfig:
 
 
 def fastest(config: RunConfig) -> RunConfig:
-    """The same model, batch and update, by the fastest means that the suite has."""
+    """The same model, batch and update, with the fastest options of the suite."""
     return config.replace(
         model=replace(config.model, kernel="auto", loss_head="chunked"),
         optimizer=replace(config.optimizer, fused=True),
@@ -108,7 +108,7 @@ def fastest(config: RunConfig) -> RunConfig:
 
 
 def compiled(config: RunConfig) -> RunConfig:
-    """The same run with its gradients compiled, which must be repaid."""
+    """The same run with its gradients compiled; compiling takes time that must be won back."""
     return config.replace(train=replace(config.train, compile=True))
 
 

@@ -1,7 +1,7 @@
 """A sweep of 24 runs: this suite against a plain loop; and what the harness costs one run.
 
-Both ways are commands of their own, started afresh in an empty folder, and both write to MLflow's
-default store there; starting Python and making the database count for both.
+Both ways are commands, each started in an empty folder, and both write to MLflow's default store
+there; starting Python and creating the database count for both.
 """
 
 import os
@@ -35,7 +35,7 @@ def sweep_row(
     Args:
         study: its name, or the path of its file.
         settings: overrides of the cells' configs, `key=value`.
-        workers: runs of ours side by side; None: as many as the suite thinks best.
+        workers: our runs at the same time; None: the suite's default.
     """
     everywhere = [f"device={device}", *settings]
     overrides = [part for setting in everywhere for part in ("--set", setting)]
@@ -74,7 +74,7 @@ def _command(module: str, *arguments: str) -> None:
 
 
 def overhead_row(config: RunConfig, tracker: Tracker, *, rounds: int, folder: Path) -> Row:
-    """Wall of a recorded run that is neither training nor evaluation, over all its wall."""
+    """The share of a recorded run's wall time that is neither training nor evaluation."""
     folders = Folders(cache=folder / "cache", corpora_dir=None)
     outbox = Outbox(tracker, folder / "unsent")
     executor = LocalExecutor(1, torch.get_num_threads())
@@ -103,7 +103,7 @@ def overhead_row(config: RunConfig, tracker: Tracker, *, rounds: int, folder: Pa
 
 
 def _events(executor: LocalExecutor) -> list[object]:
-    """All messages of the task at work, to its last."""
+    """All messages of the current task, up to its last."""
     events: list[object] = []
     while not (events and isinstance(events[-1], Finished)):
         events += [event for _, event in executor.events(1.0)]
@@ -113,7 +113,7 @@ def _events(executor: LocalExecutor) -> list[object]:
 def _record(
     executor: LocalExecutor, outbox: Outbox, config: RunConfig, folder: Path
 ) -> dict[str, float]:
-    """Record a run as a launch does, as its messages come; returns its summary."""
+    """Record a run as `bench.study` does, while its messages arrive; returns its summary."""
     run_id = ""
     while True:
         for _, event in executor.events(1.0):

@@ -1,7 +1,7 @@
 """Seconds of training to 1.88 nats a character on tinyshakespeare: modern against nanoGPT.
 
-nanoGPT's whole recipe takes minutes, so it is trained in parts, with a whole run of ours between
-them: what slows the machine down for a while slows both. Evaluations don't count.
+nanoGPT's recipe takes minutes, so it is trained in parts, with a complete run of ours after each
+part: a slow phase of the machine then affects both. Evaluations don't count.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,18 +20,18 @@ from gpt.training.loop import Point
 TARGET_NATS = 1.88
 
 STEPS_TO_EVALUATION = 10
-"""Our run is evaluated this often: its seconds are rounded up to that many steps."""
+"""Steps between evaluations of our run, to which its time is rounded up."""
 
 NAME = "seconds to 1.88 nats a character"
 TARGET_RATIO = 10.0
 
 
 def target_row(*, device: Device, parts: int, steps: int | None, corpora_dir: Path | None) -> Row:
-    """The race.
+    """Time both recipes.
 
     Args:
-        parts: that nanoGPT's run is cut into, and runs of ours, each with a seed of its own.
-        steps: of both recipes, instead of their own; the target is then not asked for.
+        parts: number of parts of nanoGPT's run, and of our runs, each with its own seed.
+        steps: budget of both recipes instead of their own; then there is no target loss.
     """
     nanogpt, modern = (_with_budget(recipe, device, steps) for recipe in (NANOGPT, MODERN))
     if steps is None:
@@ -73,7 +73,7 @@ def _with_budget(recipe: RunConfig, device: Device, steps: int | None) -> RunCon
 
 
 def last_point(config: RunConfig, corpora_dir: Path | None) -> Iterator[Point]:
-    """How a run's training ends, alone."""
+    """The last point of a run's training."""
     *_, last = points(config, corpora_dir=corpora_dir)
     yield last
 

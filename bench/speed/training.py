@@ -1,9 +1,9 @@
 """Training tokens per second: ours against nanoGPT's way, the real nanoGPT and the originals' way.
 
-Also what share that is of the machine's best matrix product, which is measured in every round, for
-a machine's speed drifts. Every way trains for real: batches are drawn, gradients clipped, weights
-moved. Each does so in a process of its own: the suite's as a worker of a sweep, the real nanoGPT
-as Python starts it.
+Also the share of the machine's best matrix product, which is measured in every round, because a
+machine's speed drifts. Every way really trains: it draws batches, clips gradients and updates
+weights, each in a process of its own, set up as a worker of a sweep, or for the real nanoGPT as a
+plain Python process.
 """
 
 import contextlib
@@ -83,7 +83,7 @@ def training_rows(
     n_steps = 2 * shape.steps  # there and back
     if best == "compiled":
         yield _compiling_row(shape, seconds, turns, compile_seconds)
-    # A causal token sees half of the others: no code needs to multiply more.
+    # A causal token sees half of the others on average: no code must multiply more.
     least_flops = flops_per_step(ours.model, ours.config, context=shape.T // 2)
     least_seconds = n_steps * least_flops / ceilings
     for baseline, words, target in BASELINES:
@@ -111,7 +111,7 @@ def training_rows(
 def _compiling_row(
     shape: Shape, seconds: Mapping[str, NDArray[np.float64]], turns: Turns, compile_seconds: float
 ) -> Row:
-    """What compiling is worth, and after how many steps it has paid for itself."""
+    """The gain by compiling, and after how many steps it has won back its time."""
     saved = float(np.median(seconds["uncompiled"] - seconds["compiled"])) / shape.steps
     repaid = f"repaid after {compile_seconds / saved:,.0f} steps" if saved > 0 else "never repaid"
     return Row(
@@ -123,7 +123,7 @@ def _compiling_row(
 
 
 def _preset_row(shape: Shape, turns: Turns | None) -> Row:
-    """Whether our baseline is as fast as what it stands for."""
+    """Whether our nanogpt preset is as fast as the real nanoGPT."""
     name = f"nanogpt preset, shape {shape}"
     if turns is None:
         return Row(name=name, target=0.95, note="give --against")
