@@ -56,9 +56,13 @@ def record(
     *,
     status: str,
 ) -> None:
-    """Keep the ratios as metrics of one run, and the table as its note."""
+    """Keep ratios and the ends of their intervals as metrics of one run, the table as its note."""
     run_id = tracker.start_launch("speed", ledger="speed", tags=environment)
-    metrics = {f"speed/{_slug(f'{row.name} vs {row.baseline}')}": row.ratio for row in rows}
+    metrics: dict[str, float | None] = {}
+    for row in rows:
+        name = f"speed/{_slug(f'{row.name} vs {row.baseline}')}"
+        low, high = row.interval or (None, None)
+        metrics |= {name: row.ratio, f"{name} low": low, f"{name} high": high}
     tracker.log(run_id, metric_points(0, metrics))
     tracker.finish(run_id, status, tags={"mlflow.note.content": f"```\n{table}\n```"})
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from bench.speed import training
 from bench.speed.latency import recompute
+from bench.speed.measure import record
 from bench.speed.real_nanogpt import RealNanoGPT
 from bench.speed.rows import Row, Turns, a_a, as_table
 from bench.speed.shapes import TINY, as_the_originals, fastest, nanogpt_at, write_text
@@ -78,6 +80,22 @@ def test_too_few_rounds_tell_nothing(rounds: int, words: str) -> None:
     assert (row.interval, row.verdict, row.met) == (None, "undetermined", None)
     shown = [next(iter(column.cells)) for column in as_table([row]).columns]
     assert shown[4:6] == [words, "undetermined"]
+
+
+def test_what_is_recorded_has_its_interval_if_there_is_one() -> None:
+    logged: dict[str, float] = {}
+    tracker = Mock()
+    tracker.log = lambda _, metrics: logged.update({name: value for name, value, *_ in metrics})
+    raced = Row(name="one", baseline="b", **in_turns(a=1.0, b=2.0).compared("a", "b"))
+    once = Row(name="two", baseline="b", **in_turns(1, a=1.0, b=2.0).compared("a", "b"))
+
+    record(tracker, [raced, once, Row(name="three", note="no text")], "", {}, status="FINISHED")
+
+    low, high = raced.interval or (0.0, 0.0)
+    assert logged == {
+        "speed/one vs b": raced.ratio, "speed/one vs b low": low, "speed/one vs b high": high,
+        "speed/two vs b": once.ratio,
+    }  # fmt: skip
 
 
 def test_three_rounds_of_three_ways_have_intervals() -> None:
