@@ -14,7 +14,12 @@ from functools import cached_property
 
 import numpy as np
 
-from bench.conclude.stats.intervals import CAUTION, Differences, differences, studentised_range
+from bench.conclude.stats.intervals import (
+    FEWEST_FREEDOM,
+    Differences,
+    differences,
+    studentised_range,
+)
 from bench.conclude.stats.noise import Noise, Values
 from bench.conclude.stats.spending import LOOKS, share_of_next
 from bench.conclude.stats.verdict import Rule, Verdict
@@ -217,26 +222,21 @@ class Race:
         """Whether further seeds would tell no more."""
         return not self.verdicts or self.verdicts[self.order[0]] is not Verdict.UNDETERMINED
 
-    def is_hopeless(self, cap: int = LOOKS[-1]) -> bool:
+    def is_hopeless(self) -> bool:
         """Whether seeds up to the cap could not settle the best, so that none need be spent.
 
         Some rival is so close that it would neither be told apart by then, even if the gain turned
         out two standard errors larger, nor shown to be as good, for the noise is too large.
         """
         n_seeds = self._looks[-1].n_seeds if self._looks else 0
-        if self.settled or self.noise is None or not HOPE_SEEDS <= n_seeds < cap:
+        if self.settled or not HOPE_SEEDS <= n_seeds < LOOKS[-1]:
             return False
         leader, *rivals = self.left
-        freedom = self.noise.freedom + (cap - n_seeds) * len(rivals)
-        level = self.rule.alpha * share_of_next(cap)
-        quantile = studentised_range(level, len(self.left), freedom) / math.sqrt(2)
         for rival in rivals:
-            gain = self.gain(leader, rival)
-            if gain.verdict is not Verdict.UNDETERMINED or not math.isfinite(gain.margin):
-                continue
-            error = gain.error / math.sqrt(CAUTION.get(gain.n, 1.0))
-            margin = quantile * error * math.sqrt(gain.n / cap)
-            if margin > self.matters and gain.mean + 2 * error < self.matters + margin:
+            gain, spread = self.gain(leader, rival), self._spread(leader, rival)
+            margin = self._quantile * spread / math.sqrt(LOOKS[-1])
+            luck = 2 * spread / math.sqrt(max(gain.n, 1))
+            if margin > self.matters and gain.mean + luck < self.matters + margin:
                 return True
         return False
 
@@ -245,12 +245,28 @@ class Race:
 
         None where there is no evidence to go by.
         """
-        gain = self.gain(one, other)
+        gain, spread = self.gain(one, other), self._spread(one, other)
         distance = abs(abs(gain.mean) - self.matters)
-        if not math.isfinite(gain.margin) or distance == 0:
+        if not math.isfinite(spread) or distance == 0:
             return None
-        margin = gain.margin / math.sqrt(CAUTION.get(gain.n, 1.0))
-        return max(gain.n + 1, math.ceil(gain.n * (margin / distance) ** 2))
+        return max(gain.n + 1, math.ceil((self._quantile * spread / distance) ** 2))
+
+    def _spread(self, one: str, other: str) -> float:
+        """Standard deviation of the two cells' difference with one seed; infinite if unknown."""
+        if self.noise is None or self.noise.freedom < FEWEST_FREEDOM:
+            return math.inf
+        runs = np.where(self.noise.wild, self.noise.own, self.noise.pooled)
+        return math.sqrt(runs[self._cells.index(one)] + runs[self._cells.index(other)])
+
+    @cached_property
+    def _quantile(self) -> float:
+        """Of the last look of a race, by which a standard error is multiplied there."""
+        if self.noise is None:
+            return math.inf
+        n_seeds = self._looks[-1].n_seeds
+        freedom = self.noise.freedom + max(0, LOOKS[-1] - n_seeds) * (len(self.left) - 1)
+        level = self.rule.alpha * share_of_next(LOOKS[-1])
+        return studentised_range(level, max(2, len(self.left)), freedom) / math.sqrt(2)
 
 
 def _table(merits: Merits, cells: Sequence[str]) -> Values:
