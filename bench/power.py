@@ -14,7 +14,7 @@ from bench.system.refusal import refusals
 @click.option("--grids", type=click.IntRange(min=1), default=1000, show_default=True,
               help="How many grids of each kind to simulate.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
-              help="Of the random numbers.")  # fmt: skip
+              help="Seed of the random numbers.")  # fmt: skip
 def main(grids: int, seed: int) -> None:
     """Simulate studies of ten cells whose true values are known.
 
