@@ -79,7 +79,7 @@ def refuse_misleading(settings: Mapping[str, str], configs: Sequence[RunConfig])
             )
     before = [config.canonical().flat() for config in configs]
     varied = {name: values for name in before[0] if len(values := _values(name, before)) > 1}
-    heeded: set[str] = set()
+    used: set[str] = set()
     n_valid = 0
     for config, flat in zip(configs, before, strict=True):
         try:
@@ -94,9 +94,9 @@ def refuse_misleading(settings: Mapping[str, str], configs: Sequence[RunConfig])
                     f"which the study varies (it takes {_some(values)})"
                 )
         typed = given.flat()
-        heeded |= {name for name in named if after[name] == typed[name]}
+        used |= {name for name in named if after[name] == typed[name]}
         n_valid += 1
-    for name in named.keys() - heeded if n_valid else ():
+    for name in named.keys() - used if n_valid else ():
         raise ConfigError(
             f"--set {_typed(settings, named[name])} would change nothing: no cell uses "
             f"{named[name]}, given what else the study sets"
