@@ -14,9 +14,9 @@ import pytest
 import torch
 from pytest_benchmark.utils import get_tag
 
+from bench.micro.alternating import AlternatingTimer, QuestionTimes
 from bench.micro.fixture import LEFT_OUT, Place, Timed
 from bench.micro.stopwatch import SECONDS, Stopwatch
-from bench.micro.turns import InTurns, Turns
 from bench.system.entry import write_in_any_locale
 from gpt.acceleration.malloc import keep_freed_memory
 from gpt.device import resolve_device
@@ -40,7 +40,7 @@ Saved: TypeAlias = dict[str, Any]
 SAVED = pytest.StashKey[Saved]()
 UNRECORDED = pytest.StashKey[str]()
 RECORD = pytest.StashKey[Callable[[Saved], None]]()
-IN_TURNS = pytest.StashKey[list[InTurns]]()
+IN_TURNS = pytest.StashKey[list[QuestionTimes]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -147,7 +147,7 @@ def _dtypes(device: torch.device) -> list[torch.dtype]:
 
 
 class _usage_errors:  # noqa: N801
-    """Turns the suite's own errors into pytest's usage errors."""
+    """AlternatingTimer the suite's own errors into pytest's usage errors."""
 
     def __enter__(self) -> None: ...
 
@@ -183,9 +183,9 @@ def stopwatch(size: str) -> Stopwatch:
 
 
 @pytest.fixture(scope="module")
-def turns(request: pytest.FixtureRequest, size: str, _threads: None) -> Iterator[Turns]:
+def turns(request: pytest.FixtureRequest, size: str, _threads: None) -> Iterator[AlternatingTimer]:
     """A file's answers; when all are there they are timed in turns, unless the session is cut."""
-    turns = Turns(SECONDS[size])
+    turns = AlternatingTimer(SECONDS[size])
     yield turns
     if request.session.exitstatus != pytest.ExitCode.INTERRUPTED:
         request.config.stash[IN_TURNS] += turns.take()
@@ -193,7 +193,7 @@ def turns(request: pytest.FixtureRequest, size: str, _threads: None) -> Iterator
 
 @pytest.fixture
 def timed(
-    request: pytest.FixtureRequest, benchmark: Any, stopwatch: Stopwatch, turns: Turns
+    request: pytest.FixtureRequest, benchmark: Any, stopwatch: Stopwatch, turns: AlternatingTimer
 ) -> Timed:
     return Timed(request.config, benchmark, stopwatch, turns)
 

@@ -75,7 +75,7 @@ class Explanation:
 
     @property
     def sum_milliseconds(self) -> float:
-        """Of all parts, each counted once."""
+        """The time of all parts, each counted once."""
         return sum(line.milliseconds for line in self.lines if line.within is None)
 
     @property

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from bench.micro.accounting import Work
+from bench.micro.alternating import AlternatingTimer
 from bench.micro.stopwatch import DTYPE_NAMES, ImpossibleError, Stopwatch, Subject
-from bench.micro.turns import Turns
 
 LEFT_OUT = pytest.StashKey[list[dict[str, str]]]()
 """The subjects without a time in this session, and why."""
@@ -38,7 +38,7 @@ class Timed:
     """Times a subject that is ready, or leaves it out with a reason."""
 
     def __init__(
-        self, config: pytest.Config, benchmark: Any, stopwatch: Stopwatch, turns: Turns
+        self, config: pytest.Config, benchmark: Any, stopwatch: Stopwatch, turns: AlternatingTimer
     ) -> None:
         self._config, self._benchmark = config, benchmark
         self._stopwatch, self._turns = stopwatch, turns

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from bench.micro.turns import InTurns
+from bench.micro.alternating import QuestionTimes
 from gpt.errors import DataError
 
 STORE = Path(".benchmarks")
@@ -65,7 +65,7 @@ class Results:
 
     rows: Sequence[Row]
     left_out: Sequence[LeftOut]
-    in_turns: Sequence[InTurns]
+    in_turns: Sequence[QuestionTimes]
     """Questions of which the answers were also timed in turns: all, but in older sessions."""
 
     commit: str
@@ -76,7 +76,7 @@ class Results:
 
     @classmethod
     def from_saved(cls, saved: Mapping[str, Any]) -> "Results":
-        """From the JSON's content; benchmarks of other packages are skipped."""
+        """Read the content of the JSON; benchmarks of other packages are skipped."""
         names = {field.name for field in fields(Row)}
         rows = []
         for benchmark in saved["benchmarks"]:
@@ -100,14 +100,14 @@ class Results:
         return cls(
             rows=rows,
             left_out=list(left_out),
-            in_turns=[InTurns.from_json(question) for question in saved.get("in_turns", ())],
+            in_turns=[QuestionTimes.from_json(question) for question in saved.get("in_turns", ())],
             commit=f"{str(info.get('id'))[:7]}{changed}",
             taken_at=f"{saved['datetime'][:16].replace('T', ' ')} UTC",
         )
 
     @property
     def series(self) -> list[str]:
-        """In the order in which they were timed."""
+        """Names of the series, in the order in which they were timed."""
         return list(dict.fromkeys(row.series for row in self.rows))
 
     def of(self, series: str) -> list[Row]:

@@ -42,7 +42,7 @@ def duration(seconds: float) -> str:
 
 
 def memory(n_bytes: int | None) -> str:
-    """As kB or MB; a dash where it is not known."""
+    """Bytes as kB or MB; a dash if unknown."""
     if n_bytes is None:
         return "–"
     return f"{n_bytes / 1e6:.3g} MB" if n_bytes >= 1e6 else f"{n_bytes / 1e3:.3g} kB"

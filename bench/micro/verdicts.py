@@ -1,16 +1,16 @@
-"""Which answer to a question is fastest? By times that were taken in turns, and by no others."""
+"""Which answer to a question is fastest? Decided only by times that were taken in turns."""
 
 import math
 
 from bench.conclude.looks import rule_of
 from bench.conclude.stats import Race, Verdict, race_timings
-from bench.micro.turns import InTurns
+from bench.micro.alternating import QuestionTimes
 
 RULE = rule_of("tokens_per_second")
 
 
-def race(question: InTurns) -> Race:
-    """The answers by the rule for cells, so that all intervals of a question hold together."""
+def race(question: QuestionTimes) -> Race:
+    """Compare the answers by the rule for cells; all intervals of a question hold together."""
     return race_timings(question.seconds, RULE)
 
 
@@ -48,5 +48,5 @@ def _times(race: Race, rival: str) -> str:
 
 
 def _number(ratio: float) -> str:
-    """To the hundredth; a large one to three digits."""
+    """Two decimals; three significant digits if it is large."""
     return f"{ratio:.2f}" if ratio < 10 else f"{ratio:,.3g}"

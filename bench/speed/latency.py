@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from bench.speed.rows import Row, Turns
+from bench.speed.rows import Row, TimingRace
 from bench.speed.shapes import Shape
 from bench.timing.interleave import interleave
 from gpt.config import Device
@@ -45,7 +45,7 @@ def generation_row(shape: Shape, *, n_tokens: int, device: Device, rounds: int) 
         name=f"generation, {n_tokens} tokens at T {shape.T}",
         ours="keys and values remembered" + (", CUDA graph" if captured else ""),
         baseline="everything recomputed",
-        **Turns(seconds).compared("ours", "original"),
+        **TimingRace(seconds).compared("ours", "original"),
         target=10.0,
     )
 
@@ -79,7 +79,7 @@ def help_row(*, rounds: int) -> Row:
         name="seconds to help",
         ours="bench.study --help",
         baseline="import torch",
-        **Turns(seconds).compared("help", "torch"),
+        **TimingRace(seconds).compared("help", "torch"),
         target=0.5,
         at_most=True,
     )

@@ -77,7 +77,7 @@ def _rounds(request: Request) -> int:
 
 
 def _short_rounds(request: Request) -> int:
-    """Of what takes seconds: as many as a small shape has."""
+    """Rounds of a row with short timings: as many as a small shape has."""
     return _rounds(request) * (shapes.TINY if request.quick else shapes.A).repeats
 
 

@@ -78,7 +78,7 @@ class Row:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Of the ratio, where both were timed in turns, and often enough."""
+        """The interval of the ratio, if both ways were timed in turns in enough rounds."""
         if self.gain is None or not math.isfinite(self.gain.margin):
             return None
         low, high = map(math.exp, self.gain.interval)
@@ -120,8 +120,8 @@ def a_a(*ways: NDArray[np.float64]) -> float:
     return float(max(np.expm1(np.abs(np.log(s[:, 0] / s[:, 1]))).max() for s in ways))
 
 
-class Turns:
-    """Ways to do one thing, timed in turns: one race, so that its intervals hold together.
+class TimingRace:
+    """A race between ways that were timed in turns; all its intervals hold together.
 
     Args:
         seconds: way -> seconds (rounds, 2), as `bench.timing.interleave.interleave` gives them.
@@ -167,7 +167,7 @@ def as_table(rows: Iterable[Row]) -> Table:
 
 
 def _number(ratio: float) -> str:
-    """To the hundredth; a small share to the thousandth."""
+    """Two decimals; three for a small share."""
     return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.3f}"
 
 

@@ -113,6 +113,6 @@ def compiled(config: RunConfig) -> RunConfig:
 
 
 def as_the_originals(config: RunConfig) -> RunConfig:
-    """The same model with a module a head, as the originals wrote it."""
+    """The same model with one module for each head, as the originals wrote it."""
     model: ModelConfig = replace(config.model, attention="per_head")
     return config.replace(model=model)

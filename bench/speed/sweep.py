@@ -17,7 +17,7 @@ from bench.record.recorder import point_metrics
 from bench.record.tracking import Tracker
 from bench.run.executor import LocalExecutor
 from bench.run.messages import Finished, Folders, Prepare, Started, Train
-from bench.speed.rows import Row, Turns
+from bench.speed.rows import Row, TimingRace
 from bench.system.lifeline import killed_with_parent
 from bench.system.scratch import scratch_folder
 from bench.timing.interleave import interleave
@@ -49,7 +49,7 @@ def sweep_row(
         name="wall clock of a 24-run sweep" + ("" if device == "cpu" else f" on {device}"),
         ours=" ".join(["bench.study", *options]),
         baseline="a plain loop, log_metric a step",
-        **Turns(seconds).compared("ours", "loop"),
+        **TimingRace(seconds).compared("ours", "loop"),
         target=3.0,
     )
 

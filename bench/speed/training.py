@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bench.speed.isolated import IsolatedIterator, points
 from bench.speed.real_nanogpt import real_nanogpt_losses
-from bench.speed.rows import Row, Turns
+from bench.speed.rows import Row, TimingRace
 from bench.speed.shapes import (
     Shape,
     as_the_originals,
@@ -78,7 +78,7 @@ def training_rows(
         ways["ceiling"] = lambda: found.append(_ceiling(ours))
         seconds = interleave(ways, rounds=rounds, warm_up=2)
     del seconds["ceiling"]  # which does another thing
-    turns = Turns(seconds)
+    turns = TimingRace(seconds)
     ceilings = np.reshape(found[-2 * rounds :], (rounds, 2)).max(1)  # the better one of a round
     n_steps = 2 * shape.steps  # there and back
     if best == "compiled":
@@ -109,7 +109,10 @@ def training_rows(
 
 
 def _compiling_row(
-    shape: Shape, seconds: Mapping[str, NDArray[np.float64]], turns: Turns, compile_seconds: float
+    shape: Shape,
+    seconds: Mapping[str, NDArray[np.float64]],
+    turns: TimingRace,
+    compile_seconds: float,
 ) -> Row:
     """The gain by compiling, and after how many steps it has won back its time."""
     saved = float(np.median(seconds["uncompiled"] - seconds["compiled"])) / shape.steps
@@ -122,7 +125,7 @@ def _compiling_row(
     )
 
 
-def _preset_row(shape: Shape, turns: Turns | None) -> Row:
+def _preset_row(shape: Shape, turns: TimingRace | None) -> Row:
     """Whether our nanogpt preset is as fast as the real nanoGPT."""
     name = f"nanogpt preset, shape {shape}"
     if turns is None:

@@ -59,7 +59,7 @@ def _holders(root: Path, path: str) -> Iterator[Path]:
 
 
 def _quota_v2(folder: Path) -> float | None:
-    """From `cpu.max`: two numbers of microseconds, "QUOTA PERIOD", or "max PERIOD"."""
+    """The quota in `cpu.max`: "QUOTA PERIOD" in microseconds, or "max PERIOD" without a limit."""
     with suppress(OSError, ValueError):
         quota, period = (folder / "cpu.max").read_text("utf-8").split()
         return float(quota) / float(period)  # "max" raises ValueError: no limit

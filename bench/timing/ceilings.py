@@ -27,7 +27,7 @@ class Ceilings:
     """The highest rates of a device in one dtype, with the number of threads that was set."""
 
     matmul_flops_per_second: float
-    """Of `measure_matmul`."""
+    """The result of `measure_matmul`."""
 
     copy_bytes_per_second: Mapping[int, float]
     """Bytes read and written in a second, by the size of the working set in bytes."""

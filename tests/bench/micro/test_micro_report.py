@@ -14,10 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.micro.__main__ import main
+from bench.micro.alternating import QuestionTimes
 from bench.micro.report import write_report
 from bench.micro.results import Results, read_results
 from bench.micro.tables import duration, memory, tables
-from bench.micro.turns import InTurns
 from gpt.errors import DataError
 
 
@@ -120,7 +120,7 @@ def in_turns(T: int | None, **seconds: float) -> dict[str, Any]:
     """As it is saved, with 1% of noise."""
     rng = np.random.default_rng(0)
     taken = {n: s * np.exp(rng.normal(0, 0.01, (10, 2))) for n, s in seconds.items()}
-    question = InTurns(series="causal mean, fp32", T=T, device="cpu", seconds=taken)
+    question = QuestionTimes(series="causal mean, fp32", T=T, device="cpu", seconds=taken)
     saved: dict[str, Any] = json.loads(json.dumps(question.to_json()))
     return saved
 

@@ -14,7 +14,7 @@ from bench.speed import training
 from bench.speed.latency import recompute
 from bench.speed.measure import record
 from bench.speed.real_nanogpt import RealNanoGPT
-from bench.speed.rows import Row, Turns, a_a, as_table
+from bench.speed.rows import Row, TimingRace, a_a, as_table
 from bench.speed.shapes import TINY, as_the_originals, fastest, nanogpt_at, write_text
 from gpt.attention.cache import KVCache
 from gpt.errors import ConfigError
@@ -29,15 +29,17 @@ def setup(tmp_path: Path) -> Setup:
     return set_up(config, cache=tmp_path / "cache")
 
 
-def in_turns(rounds: int = 9, **seconds: float) -> Turns:
+def in_turns(rounds: int = 9, **seconds: float) -> TimingRace:
     """Ways that take so long, with 1% of noise."""
     rng = np.random.default_rng(0)
-    return Turns({n: s * np.exp(rng.normal(0, 0.01, (rounds, 2))) for n, s in seconds.items()})
+    return TimingRace(
+        {n: s * np.exp(rng.normal(0, 0.01, (rounds, 2))) for n, s in seconds.items()}
+    )
 
 
 def test_a_ratio_is_of_both_passes_of_all_rounds() -> None:
     slow, fast = np.array([[4.0, 16.0], [2.0, 8.0]]), np.array([[1.0, 4.0], [1.0, 4.0]])
-    row = Row(name="row", **Turns({"slow": slow, "fast": fast}).compared("fast", "slow"))
+    row = Row(name="row", **TimingRace({"slow": slow, "fast": fast}).compared("fast", "slow"))
 
     assert row.ratio == pytest.approx(8**0.5)  # of 4 and 2, by logarithms
 

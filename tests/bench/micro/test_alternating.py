@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench.micro import turns as module
+from bench.micro import alternating as module
 from bench.micro.accounting import Work
+from bench.micro.alternating import AlternatingTimer, QuestionTimes
 from bench.micro.fixture import LEFT_OUT, Timed
 from bench.micro.stopwatch import ImpossibleError, Stopwatch, Subject
-from bench.micro.turns import InTurns, Turns
 from bench.micro.verdicts import fastest, race, say
 
 CPU = torch.device("cpu")
@@ -35,8 +35,10 @@ class Machine:
 
         return call
 
-    def take(self, budget: float = 0.0, T: int | None = 8, **seconds: float) -> list[InTurns]:
-        turns = Turns(budget, now=lambda: self.now)
+    def take(
+        self, budget: float = 0.0, T: int | None = 8, **seconds: float
+    ) -> list[QuestionTimes]:
+        turns = AlternatingTimer(budget, now=lambda: self.now)
         for name, value in seconds.items():
             subject = Subject(series="a question", name=name, T=T)
             turns.add(subject, self.answer(name, value), CPU, value)
@@ -77,7 +79,7 @@ def test_a_drift_decides_nothing() -> None:
 
 
 def test_questions_are_not_mixed_and_one_answer_is_no_comparison() -> None:
-    turns = Turns(0.0)
+    turns = AlternatingTimer(0.0)
     for series, T, name in (("x", 8, "a"), ("x", 16, "a"), ("x", 16, "b"), ("y", 16, "b")):
         turns.add(Subject(series=series, name=name, T=T), lambda: None, CPU, 1.0)
 
@@ -96,7 +98,7 @@ def test_the_device_is_waited_for_after_each_call(monkeypatch: pytest.MonkeyPatc
 
 def test_what_is_saved_is_read_again() -> None:
     [question] = Machine(noise=0.1).take(a=1.0, b=2.0)
-    again = InTurns.from_json(question.to_json())
+    again = QuestionTimes.from_json(question.to_json())
 
     assert (again.series, again.T, again.device) == ("a question", 8, "cpu")
     for name, seconds in question.seconds.items():
@@ -118,7 +120,7 @@ def test_the_verdict_is_in_words(seconds: dict[str, float], words: str) -> None:
 
 
 def test_one_round_tells_nothing() -> None:
-    question = InTurns(
+    question = QuestionTimes(
         series="x",
         T=None,
         device="cpu",
@@ -151,6 +153,6 @@ def timed(disabled: bool, time: Callable[..., None]) -> list[Any]:
         cast(pytest.Config, config),
         SimpleNamespace(disabled=disabled, stats={"median": 1.0}),
         cast(Stopwatch, SimpleNamespace(time=time)),
-        cast(Turns, SimpleNamespace(add=lambda *answer: kept.append(answer))),
+        cast(AlternatingTimer, SimpleNamespace(add=lambda *answer: kept.append(answer))),
     )(lambda: None, Subject(series="x", name="a"), Work(1, 1), CPU)
     return kept

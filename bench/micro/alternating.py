@@ -1,8 +1,8 @@
-"""The answers to one question, timed once more, in turns: what says which of them is faster.
+"""Time the answers to one question again, in turns, to decide which of them is fastest.
 
-pytest-benchmark times one answer after another, so that between two of its times lies what the
-machine did meanwhile. What is fastest is asked of these times instead. An answer's turn is a
-stretch of calls, so that what its neighbour left in the caches weighs little.
+pytest-benchmark times one answer after another, so differences between its times include changes
+of the machine's load. Verdicts use the times taken here instead. Each turn is a stretch of calls,
+so that what the previous answer left in the caches hardly matters.
 """
 
 import math
@@ -20,17 +20,17 @@ from bench.timing.interleave import interleave
 from gpt.device import synchronize
 
 SHARE = 0.5
-"""Of the seconds that an answer's own rounds take, unless the fewest rounds take longer."""
+"""Time for the turns, as a share of the time of an answer's own rounds; more for few rounds."""
 
 MIN_ROUNDS, MAX_ROUNDS = 10, 100
 
 STRETCH_SECONDS = 0.001
-"""That a turn takes, unless one call takes longer."""
+"""Least duration of a turn."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class InTurns:
-    """One question, and how long its answers took in turns."""
+class QuestionTimes:
+    """The times of the answers to one question, taken in turns."""
 
     series: str
     T: int | None
@@ -40,13 +40,13 @@ class InTurns:
     """Answer -> seconds a call, (rounds, 2): the way there and the way back."""
 
     def to_json(self) -> dict[str, Any]:
-        """As it is saved."""
+        """The content of the saved JSON."""
         seconds = {name: array.tolist() for name, array in self.seconds.items()}
         return {"series": self.series, "T": self.T, "device": self.device, "seconds": seconds}
 
     @classmethod
     def from_json(cls, saved: Mapping[str, Any]) -> Self:
-        """From what `to_json` gave."""
+        """The inverse of `to_json`."""
         seconds = {name: np.array(rounds) for name, rounds in saved["seconds"].items()}
         return cls(series=saved["series"], T=saved["T"], device=saved["device"], seconds=seconds)
 
@@ -59,21 +59,21 @@ class _Answer:
 
     @property
     def n_calls(self) -> int:
-        """In a turn."""
+        """Number of calls in a turn."""
         return max(1, math.ceil(STRETCH_SECONDS / self.call_seconds))
 
     def turn(self) -> None:
-        """The device is waited for after each call, as where it is timed alone."""
+        """Make the calls of a turn, synchronising the device after each one."""
         for _ in range(self.n_calls):
             self.run()
             synchronize(self.device)
 
 
-class Turns:
-    """Keeps what was timed, until all answers to its question are there.
+class AlternatingTimer:
+    """Collects the answers to each question, and times them in turns when all are there.
 
     Args:
-        seconds: that the rounds of one answer may take, as `bench.micro.stopwatch.SECONDS` says.
+        seconds: time for the rounds of one answer, from `bench.micro.stopwatch.SECONDS`.
         now: seconds on a monotonic clock.
     """
 
@@ -88,16 +88,16 @@ class Turns:
         device: torch.device,
         call_seconds: float,
     ) -> None:
-        """One more answer, of which a call takes about so many seconds."""
+        """Add an answer, with the approximate duration of a call."""
         question = subject.series, subject.T, device.type
         answers = self._questions.setdefault(question, {})
         answers[subject.name] = _Answer(run, device, call_seconds)
 
-    def take(self) -> list[InTurns]:
-        """Time all questions that have two answers or more, and forget them."""
+    def take(self) -> list[QuestionTimes]:
+        """Time all questions with at least two answers, and drop them."""
         questions, self._questions = self._questions, {}
         return [
-            InTurns(series=series, T=T, device=device, seconds=self._time(answers))
+            QuestionTimes(series=series, T=T, device=device, seconds=self._time(answers))
             for (series, T, device), answers in questions.items()
             if len(answers) > 1
         ]
