@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.run import plausible
+from bench.run import plausible_speed
 from bench.timing import ceilings
 from gpt.config import CorpusConfig, ModelConfig, OptimizerConfig, RunConfig, TrainConfig
 from gpt.errors import UnsoundError
@@ -24,9 +24,9 @@ WITH_TILES = {torch.float32: 300e9, torch.bfloat16: 2000e9}
 @pytest.fixture(autouse=True)
 def unmeasured() -> Iterator[None]:
     """No ceiling is known yet, and none of a fake machine is left."""
-    plausible._ceiling.cache_clear()
+    plausible_speed._ceiling.cache_clear()
     yield
-    plausible._ceiling.cache_clear()
+    plausible_speed._ceiling.cache_clear()
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def tokens_per_second(setup: Setup, flops_per_second: float) -> float:
 
 def refuses(setup: Setup, flops_per_second: float) -> bool:
     try:
-        plausible.refuse_impossible_speed(setup, tokens_per_second(setup, flops_per_second))
+        plausible_speed.refuse_impossible_speed(setup, tokens_per_second(setup, flops_per_second))
     except UnsoundError as error:
         assert "can't be faster than this machine's best matrix product" in str(error)  # noqa: PT017
         return True
@@ -65,7 +65,7 @@ def refuses(setup: Setup, flops_per_second: float) -> bool:
 def test_rule_07_a_speed_above_the_ceiling_is_refused(
     optimizer: str, make_setup: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plausible, "measure_matmul", lambda *_: 1e9)
+    monkeypatch.setattr(plausible_speed, "measure_matmul", lambda *_: 1e9)
     setup = make_setup(optimizer=optimizer)
 
     assert not refuses(setup, 1.14e9)
@@ -94,15 +94,15 @@ def test_rule_07_the_ceiling_is_of_the_precision_of_the_run(
     monkeypatch.setattr(ceilings, "_best_product", lambda _, dtype: machine[dtype])
     setup = make_setup(dtype=dtype, optimizer=optimizer)
 
-    assert not refuses(setup, 0.99 * plausible.MARGIN * ceiling)
-    assert refuses(setup, 1.01 * plausible.MARGIN * ceiling)
+    assert not refuses(setup, 0.99 * plausible_speed.MARGIN * ceiling)
+    assert refuses(setup, 1.01 * plausible_speed.MARGIN * ceiling)
 
 
 def test_a_ceiling_measured_on_a_busy_machine_is_measured_again(
     make_setup: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured = iter([1e9, 5e9])
-    monkeypatch.setattr(plausible, "measure_matmul", lambda *_: next(measured))
+    monkeypatch.setattr(plausible_speed, "measure_matmul", lambda *_: next(measured))
 
     assert not refuses(make_setup(), 5e9)
     assert next(measured, None) is None
@@ -119,5 +119,5 @@ def test_rule_07_no_real_speed_is_refused(make_setup: Callable[..., Setup]) -> N
     flops_per_second = calls * 2 * side**3 / (time.perf_counter() - start)
     setup = make_setup()
     assert not refuses(setup, flops_per_second)
-    ceiling = plausible._ceiling(setup.device, torch.float32)
+    ceiling = plausible_speed._ceiling(setup.device, torch.float32)
     assert refuses(setup, 10 * ceiling)
