@@ -20,7 +20,7 @@ BASE = replace(
 
 
 def cell(trial: Trial) -> RunConfig:
-    vocab_size = choose(trial, "vocab_size", [300, 512, 1024, 2048, 4096, 8192])
+    vocab_size = choose(trial, "vocab_size", [384, 512, 1024, 2048, 4096, 8192])
     return replace(BASE, tokenizer=TokenizerConfig(kind="bpe", vocab_size=vocab_size))
 
 
