@@ -40,7 +40,7 @@ def merit(metric: Metric, value: float) -> float:
 def say_gain(metric: Metric, gain: float) -> str:
     """A difference of merits in the metric's terms: `+0.0123`, or `+5.1%` for a speed."""
     if metric not in RELATIVE:
-        return f"{gain:+.4f}"
+        return f"{round(gain, 4) + 0.0:+.4f}"  # no minus before a zero
     return f"{math.expm1(gain):+.1%}" if gain < 700 else "+inf%"
 
 

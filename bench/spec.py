@@ -75,6 +75,8 @@ class Search:
         check.field_types(self)
         check.at_least(1, self, "n_trials")
         check.at_least(0, self, "n_finalists")
+        if self.n_finalists == 1:
+            raise ConfigError("n_finalists must be 0 or at least 2, for one races with none")
         made = {"sampler": (self.sampler(0), BaseSampler), "pruner": (self.pruner(), BasePruner)}
         for name, (part, kind) in made.items():
             if not isinstance(part, kind):

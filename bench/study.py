@@ -27,7 +27,11 @@ class Seeds(click.ParamType[Any]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The number, or the word."""
-        return value if value == "auto" else click.IntRange(min=1).convert(value, param, ctx)
+        if value == "auto" or (isinstance(value, int) and value >= 1):
+            return value
+        if not re.fullmatch(r"0*[1-9][0-9]*", str(value)):
+            self.fail(f"{value!r} is neither a whole number from 1 on nor auto", param, ctx)
+        return int(value)
 
 
 class Duration(click.ParamType[Any]):

@@ -1,7 +1,7 @@
 """Which learning rate and warm-up suit the modern recipe?
 
-A search: TPE proposes, Hyperband stops what lags behind at an evaluation. One seed a point, so the
-best is a candidate to be measured again, not a finding.
+A search: TPE proposes, Hyperband stops what lags behind at an evaluation. Each point gets one
+seed, so the best three are raced again in the end, on fresh seeds.
 """
 
 from dataclasses import replace

@@ -11,12 +11,13 @@ from typing import Any
 import pandas as pd
 from rich.console import Group, RenderableType
 from rich.text import Text
+from scipy import stats
 
 from bench.cells.grid import Dropped
 from bench.conclude.standings import Standings
 from bench.conclude.stats import LOOKS, Gain, Race, Verdict
 from bench.ledger.outcome import Outcome
-from bench.metrics import TITLES, UNITS, Metric, say_gain, say_size
+from bench.metrics import RELATIVE, TITLES, UNITS, Metric, say_gain, say_size
 from bench.system.fitted_table import Fitted
 from gpt.config import Budget
 
@@ -27,6 +28,9 @@ RANKED_BY: dict[Metric, str] = {
     "seconds_to_target": "train s",
 }
 """Metric -> the column that holds it."""
+
+MOST_SHOWN = math.log(10)
+"""An interval of ratios that reaches further to either side says nothing, and is not shown."""
 
 BEHIND = "behind the best"
 """How the column of intervals is headed, before their level."""
@@ -59,7 +63,7 @@ def summarize(standings: Standings) -> pd.DataFrame:
         bits_per_byte=("val_bits_per_byte", "mean"),
         spread=("val_bits_per_byte", "std"),
         loss=("val_loss", "mean"),
-        tokens_per_second=("tokens_per_second", "median"),
+        tokens_per_second=("tokens_per_second", stats.gmean),
         n_params=("n_params", "first"),
         context_bytes=("context_bytes", "first"),
         n_steps=("n_steps", "median"),
@@ -187,7 +191,8 @@ def _say_verdict(cell: str, standings: Standings) -> str:
 
 def say_lead(metric: Metric, lead: Gain) -> str:
     """The interval of a gain: `+0.0040 to +0.0206`; without evidence for one, the gain alone."""
-    ends = lead.interval if math.isfinite(lead.margin) else (lead.mean,)
+    known = lead.margin < (MOST_SHOWN if metric in RELATIVE else math.inf)
+    ends = lead.interval if known else (lead.mean,)
     if any(map(math.isnan, ends)):
         return "—"
     return " to ".join(say_gain(metric, end) for end in ends)
@@ -218,13 +223,15 @@ def _conclusions(standings: Standings) -> list[str]:
 
 def _say_open(rival: str, standings: Standings) -> str:
     """What stands against the leader, and what it would take to tell."""
-    lead = standings.leads[rival]
-    sentence = f"{standings.names[rival]} may be as good or better"
+    lead, name = standings.leads[rival], standings.names[rival]
+    after = f"After {lead.n} seed{'s' * (lead.n != 1)}, {name} can't be told from the leader"
     needed = standings.race.seeds_needed(standings.order[0], rival)
     if needed is None:
-        return f"{sentence}: that takes further seeds (--seeds auto)."
-    more = f"; {LOOKS[-1]} would hardly tell" if standings.is_hopeless else ""
-    return f"{sentence} by {lead.n} seeds{more}; about {needed} would (--seeds {needed})."
+        return f"{after}."
+    stops = standings.is_hopeless
+    return f"{after}; that would take about {needed} seeds." + (
+        f" The race stopped: {LOOKS[-1]} would hardly do." if stops else ""
+    )
 
 
 def say_noise(metric: Metric, race: Race) -> str:
@@ -239,7 +246,8 @@ def say_noise(metric: Metric, race: Race) -> str:
         sd = say_size(metric, math.sqrt(race.noise.pooled))
         level = say_level(race.rule.alpha)
         parts += [
-            f"seeds of one cell differ by {sd} (SD, {race.noise.freedom} degrees of freedom)",
+            f"the noise of a run, apart from what a seed does to all cells, is {sd} (SD, "
+            f"{race.noise.freedom} degree{'s' * (race.noise.freedom != 1)} of freedom)",
             f"the intervals hold with {level}, all together and at every look",
         ]
     return "; ".join(parts) + "."

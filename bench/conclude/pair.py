@@ -77,7 +77,7 @@ def compare(
     """
     rule = rule_of(metric, matters, alpha)
     study, against = _named(study), against and _named(against)
-    first = _read(study)
+    first = _read(_finals_of(study, cells) if against is None else study)
     second = first if against is None or _path(against) == _path(study) else _read(against)
     one, other = _side(cells[0], first, metric), _side(cells[1], second, metric)
     if first is second and one.cell == other.cell:
@@ -106,8 +106,8 @@ def compare(
         remarks.insert(0, _say_needed(gain, race.seeds_needed(*behind)))
     if race.is_behind(keys):
         remarks.append(
-            "No board has judged all of these runs yet: whoever looks often at a study under way "
-            "sees differences that are not there."
+            "Some of these runs have not been judged at a look of the race yet: the verdict is "
+            "that of the looks before."
         )
     if metric == "tokens_per_second":
         remarks.append("Whole runs, not taken in turn: a drift may remain.")
@@ -143,13 +143,23 @@ def _say_needed(gain: Gain, needed: int | None) -> str:
     """What it would take to tell."""
     seeds = f"{gain.n} paired seed{'s' * (gain.n != 1)}"
     if needed is None:
-        return f"With {seeds} nothing can be told yet: run the study with --seeds auto."
-    return f"With {seeds} it can't be told; about {needed} would (--seeds {needed})."
+        return f"With {seeds} nothing can be told yet."
+    return f"With {seeds} they can't be told apart; that would take about {needed} seeds."
 
 
 def _named(study: str) -> str:
     """The path of a study's file works like its name."""
     return Path(study).stem if study.endswith(".py") else study
+
+
+def _finals_of(study: str, cells: tuple[str, str]) -> str:
+    """The ledger of a search's finals, if both cells were in them; else the study's own."""
+    finals = f"{study}.finals"
+    if finals in ledger_names():
+        known = names_of(_read(finals).entries)
+        if all(cell in known or cell in known.values() for cell in cells):
+            return finals
+    return study
 
 
 def _path(study: str) -> Path:

@@ -185,10 +185,11 @@ class Standings:
         return {cell: said.get(cell, self.flaws.get(cell, "not ranked")) for cell in self.names}
 
     def _say(self, cell: str, verdict: Verdict) -> str:
-        n_seeds = self.race.dropped.get(cell)
-        if n_seeds is None or n_seeds == self.looks[-1].n_seeds:
+        merits = self.race.merits
+        n_seeds = len(merits[cell])
+        if cell not in self.race.dropped or n_seeds == max(map(len, merits.values())):
             return str(verdict)
-        return f"{verdict}, dropped after {n_seeds} seeds"
+        return f"{verdict}, dropped after {n_seeds} seed{'s' * (n_seeds != 1)}"
 
     def look_due(self, n_seeds: int) -> Look | None:
         """The look at so many seeds of each cell in the race; None where there was one."""

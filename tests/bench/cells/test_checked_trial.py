@@ -132,6 +132,7 @@ def test_a_study_s_own_options_are_checked(options: dict[str, Any], says: str) -
     [
         ({"n_trials": 2.0}, "n_trials must be int but got 2.0"),
         ({"n_trials": 0}, "n_trials must be at least 1 but got 0"),
+        ({"n_finalists": 1}, "n_finalists must be 0 or at least 2"),
         ({"pruner": 5}, "pruner must be a function but got 5"),
         ({"pruner": int}, "pruner must make a BasePruner but made 0"),
         ({"sampler": str}, "sampler must make a BaseSampler but made '0'"),
