@@ -302,7 +302,7 @@ def test_a_further_look_adds_to_the_first_even_of_a_fresh_study_and_is_paid_for(
         "looks.journal"
     ]
     boards = [" ".join(part.split()) for part in result.stdout.split("\nlooks")]
-    assert ["1 degrees" in board for board in boards] == [True, False]
+    assert ["1 degree of" in board for board in boards] == [True, False]
     assert ["2 degrees" in board for board in boards] == [False, True]
     with Ledger.open(place.journal("looks"), Study(lambda _: RunConfig()), overrides={},
                      identity={}) as ledger:  # fmt: skip
