@@ -8,6 +8,8 @@ from bench.conclude.power import TRUTHS, Operation, Truth, operate
 from bench.conclude.stats import Rule, noise
 from bench.power import main
 
+pytestmark = pytest.mark.slow
+
 BY_NAME = {truth.name: truth for truth in TRUTHS}
 GRIDS = 60
 

@@ -119,6 +119,7 @@ def heeds(pid: int) -> bool:
     return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
 
 
+@pytest.mark.slow
 def test_a_stream_that_the_caller_closed_is_written_to_no_one() -> None:
     command = f"{sys.executable} -m bench.study smoke --plan >&-"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=ROOT)
