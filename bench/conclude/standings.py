@@ -155,15 +155,19 @@ class Standings:
         return None
 
     @cached_property
+    def merits(self) -> dict[str, dict[int, float]]:
+        """Cell that counts -> seed -> what its run is worth."""
+        return merits_of(self.ranked, self.metric)
+
+    @cached_property
     def race(self) -> Race:
         """The ranked cells at the looks; of no cells where they can't be ranked."""
-        merits = {} if self.refusal else merits_of(self.ranked, self.metric)
-        return Race(merits, self.looks, self.rule)
+        return Race({} if self.refusal else self.merits, self.looks, self.rule)
 
     @cached_property
     def order(self) -> list[str]:
         """Cells that count, best first; as they were begun if they can't be ranked."""
-        return self.race.order or list(merits_of(self.ranked, self.metric))
+        return self.race.order or list(self.merits)
 
     @cached_property
     def leads(self) -> dict[str, Gain]:
@@ -185,17 +189,17 @@ class Standings:
         return {cell: said.get(cell, self.flaws.get(cell, "not ranked")) for cell in self.names}
 
     def _say(self, cell: str, verdict: Verdict) -> str:
-        merits = self.race.merits
-        n_seeds = len(merits[cell])
-        if cell not in self.race.dropped or n_seeds == max(map(len, merits.values())):
+        n_seeds = len(self.merits[cell])
+        if cell not in self.race.dropped or n_seeds == max(map(len, self.merits.values())):
             return str(verdict)
         return f"{verdict}, dropped after {n_seeds} seed{'s' * (n_seeds != 1)}"
 
     def look_due(self, n_seeds: int) -> Look | None:
         """The look at so many seeds of each cell in the race; None where there was one."""
-        if len(self.race.merits) < 2 or any(look.n_seeds >= n_seeds for look in self.looks):
+        looked = any(look.n_seeds >= n_seeds for look in self.looks)
+        if looked or len(self.merits) < 2 or self.refusal is not None:
             return None
-        runs = {cell: sorted(found) for cell, found in self.race.merits.items()}
+        runs = {cell: sorted(found) for cell, found in self.merits.items()}
         share = share_of_look(n_seeds, [look.share for look in self.looks])
         return Look(n_seeds=n_seeds, share=share, runs=runs) if share else None
 
