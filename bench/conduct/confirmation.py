@@ -23,7 +23,7 @@ FRESH = MAX_SEEDS
 
 def leading_cell(plan: Plan, standings: Standings) -> Cell | None:
     """The cell that leads, if there is something to confirm: a ranking, and a test part."""
-    if standings.metric != "val_bits_per_byte" or not standings.leads:
+    if plan.study.search or standings.metric != "val_bits_per_byte" or not standings.leads:
         return None
     best = next(cell for cell in plan.grid.cells if cell.key == standings.order[0])
     return best if best.config.corpus.test_fraction else None
@@ -37,7 +37,7 @@ def confirmation(plan: Plan, leader: Cell, standings: Standings) -> Plan:
     config = leader.config.replace(
         train=dataclasses.replace(leader.config.train, measure_test=True)
     )
-    n_seeds = len(standings.race.merits[leader.key])
+    n_seeds = len(standings.merits[leader.key])
     cell = Cell(params=leader.params, config=config, label=f"{leader.label} (confirmation)")
     return dataclasses.replace(
         plan,

@@ -11,7 +11,7 @@ from bench.conduct.confirmation import confirmation, leading_cell, show_confirma
 from bench.ledger.ledger import Entry
 from bench.ledger.outcome import Outcome
 from bench.plan.plan import Plan
-from bench.spec import FixedTrial, Study, Trial, choose
+from bench.spec import FixedTrial, Search, Study, Trial, choose
 from gpt.config import CorpusConfig, RunConfig
 
 BASE = RunConfig(corpus=CorpusConfig(test_fraction=0.1))
@@ -84,8 +84,10 @@ def test_a_failed_run_leaves_nothing_to_choose_from(plan: Plan) -> None:
     assert leads(plan, [replace(found[0], outcome=Outcome.FAILED), found[1]]) is None
 
 
-def test_another_metric_and_a_corpus_without_a_test_part_confirm_nothing(plan: Plan) -> None:
+def test_a_search_another_metric_and_no_test_part_confirm_nothing(plan: Plan) -> None:
     found = entries(plan, {1: [1.0, 1.0], 2: [1.9, 1.9]})
+    search = replace(plan, study=Study(by_layers, search=Search(n_trials=1)))
+    assert leads(search, found) is None  # its finals are a grid, and are confirmed
     by_loss = replace(plan, study=Study(by_layers, seeds=2, metric="val_loss"))
     lossy = [replace(e, summary={**e.summary, "val_loss": 2.0 + i}) for i, e in enumerate(found)]
     assert leads(by_loss, lossy) is None  # the test part is measured in bits per byte
