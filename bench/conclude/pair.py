@@ -77,7 +77,7 @@ def compare(
     """
     rule = rule_of(metric, matters, alpha)
     study, against = _named(study), against and _named(against)
-    first = _read(_finals_of(study, cells) if against is None else study)
+    first = (_finals_of(study, cells) if against is None else None) or _read(study)
     second = first if against is None or _path(against) == _path(study) else _read(against)
     one, other = _side(cells[0], first, metric), _side(cells[1], second, metric)
     if first is second and one.cell == other.cell:
@@ -152,14 +152,13 @@ def _named(study: str) -> str:
     return Path(study).stem if study.endswith(".py") else study
 
 
-def _finals_of(study: str, cells: tuple[str, str]) -> str:
-    """The ledger of a search's finals, if both cells were in them; else the study's own."""
-    finals = f"{study}.finals"
-    if finals in ledger_names():
-        known = names_of(_read(finals).entries)
-        if all(cell in known or cell in known.values() for cell in cells):
-            return finals
-    return study
+def _finals_of(study: str, cells: tuple[str, str]) -> Reading | None:
+    """What the ledger of a search's finals says, if both cells were in them."""
+    if f"{study}.finals" not in ledger_names():
+        return None
+    finals = _read(f"{study}.finals")
+    known = names_of(finals.entries)
+    return finals if {*cells} <= {*known, *known.values()} else None
 
 
 def _path(study: str) -> Path:
