@@ -1,11 +1,10 @@
 """How many runs does a plan come to? Of a race that is known at its end, and guessed before."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from bench.conclude.stats import LOOKS
-from bench.plan.plan import Plan
+from bench.plan.plan import Plan, looks_of
 
 SURVIVING = 0.5
 """Share of a race's cells that is still in it after a look, about."""
@@ -65,9 +64,10 @@ def runs_after(plan: Plan, n_seeds: int, n_in_race: int) -> int:
 
 def _finals(plan: Plan) -> tuple[int, tuple[int, ...]]:
     """How many of a search's points are raced again, and the looks of that race."""
-    search, seeds = plan.study.search, plan.study.seeds
+    search = plan.study.search
     n_cells = min(search.n_finalists, search.n_trials) if search else 0
-    return (n_cells if n_cells > 1 else 0), (LOOKS if seeds == "auto" else (seeds,))
+    looks = looks_of(replace(plan.study, search=None), n_cells)
+    return (n_cells if n_cells > 1 else 0), looks
 
 
 def _usual_end(looks: Sequence[int]) -> int:
