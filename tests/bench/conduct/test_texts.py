@@ -111,20 +111,24 @@ def prepared_by(workers: Workers, folder: Path, *configs: RunConfig) -> Texts:
         )
 
 
+def scheduler(ledger: Ledger, workers: Workers, texts: Texts, folder: Path) -> Scheduler:
+    return Scheduler(
+        ledger=ledger,
+        executor=cast(Executor, workers),
+        recorder=cast(Recorder, Record()),
+        progress=Progress(Console(file=io.StringIO())),
+        metric="val_bits_per_byte",
+        texts=texts,
+        folders=Folders(cache=folder, corpora_dir=None),
+        folder=folder,
+    )
+
+
 def launch(ledger: Ledger, workers: Workers, folder: Path) -> None:
     texts = prepared_by(workers, folder)
     with Interruption() as interruption:
         workers.meanwhile = lambda: None
-        Scheduler(
-            ledger=ledger,
-            executor=cast(Executor, workers),
-            recorder=cast(Recorder, Record()),
-            progress=Progress(Console(file=io.StringIO())),
-            metric="val_bits_per_byte",
-            texts=texts,
-            folders=Folders(cache=folder, corpora_dir=None),
-            folder=folder,
-        ).run(interruption)
+        scheduler(ledger, workers, texts, folder).run(interruption)
 
 
 def outcomes(ledger: Ledger) -> dict[str, Outcome]:
@@ -239,16 +243,7 @@ def test_a_run_that_waits_for_its_text_is_interrupted_at_a_signal(
                 interruption._count = 1
 
         workers.meanwhile = stop
-        Scheduler(
-            ledger=ledger,
-            executor=cast(Executor, workers),
-            recorder=cast(Recorder, Record()),
-            progress=Progress(Console(file=io.StringIO())),
-            metric="val_bits_per_byte",
-            texts=texts,
-            folders=Folders(cache=tmp_path, corpora_dir=None),
-            folder=tmp_path,
-        ).run(interruption)
+        scheduler(ledger, workers, texts, tmp_path).run(interruption)
         assert set(outcomes(ledger).values()) <= {Outcome.INTERRUPTED, Outcome.COMPLETE}
         assert Outcome.INTERRUPTED in outcomes(ledger).values()
         assert next(n_polls) < 25
