@@ -19,7 +19,7 @@ from bench.ledger.outcome import Outcome
 from bench.metrics import Metric
 from bench.record.recorder import Recorder
 from bench.run.cost import text_key
-from bench.run.executor import Died, Event, Executor
+from bench.run.executor import Died, Event, Executor, is_here
 from bench.run.messages import Finished, Folders, Started, Train
 from bench.system.interruption import Interruption
 from gpt.config import RunConfig
@@ -164,7 +164,7 @@ class Scheduler:
         return run
 
     def _why_not(self, config: RunConfig) -> str | None:
-        if config.train.device not in ("auto", *self._executor.devices):
+        if not is_here(config, self._executor.devices):
             return f"no such device: {config.train.device}"
         return self._texts.infeasible.get(text_key(config))
 

@@ -29,6 +29,7 @@ from bench.run.cost import (
     shape_key,
     text_key,
 )
+from bench.run.executor import is_here
 from bench.spec import NopPruner
 from gpt.config import Budget, RunConfig
 
@@ -94,7 +95,7 @@ class Forecast:
 
     def of(self, config: RunConfig) -> Cost | None:
         """What a run of this config takes; None where no device or no shape says so."""
-        if config.train.device not in ("auto", *(self._devices or (config.train.device,))):
+        if self._devices and not is_here(config, self._devices):
             return None
         if self._learned and (learned := self._learned.get(config.cell_key)):
             return learned

@@ -11,7 +11,7 @@ from bench.plan.forecast import Forecast
 from bench.plan.plan import Plan, Request
 from bench.plan.workers import side_by_side
 from bench.run.cost import n_steps, rough_step_seconds
-from bench.run.executor import Executor, LocalExecutor
+from bench.run.executor import Executor, LocalExecutor, is_here
 from bench.run.messages import Folders, Prepared
 from gpt.cache import default_cache
 from gpt.config import RunConfig
@@ -117,7 +117,7 @@ def _entries(plan: Plan) -> list[Entry]:
 
 def _here(configs: Sequence[RunConfig], devices: Sequence[str]) -> list[RunConfig]:
     """The configs whose device is there."""
-    return [config for config in configs if config.train.device in ("auto", *devices)]
+    return [config for config in configs if is_here(config, devices)]
 
 
 def _rough_seconds(config: RunConfig, known: Known) -> float:

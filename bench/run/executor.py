@@ -72,10 +72,16 @@ class Executor(Protocol):
         """End every task, at work or not, and wait until all are gone."""
 
 
+def is_here(config: RunConfig, devices: Sequence[str]) -> bool:
+    """Whether a run's device is among these."""
+    return config.train.device in ("auto", *devices)
+
+
 def refuse_absent_device(configs: Iterable[RunConfig], devices: Sequence[str]) -> None:
     """Raise `MachineError` if no cell's device is here; a sweep over devices keeps the others."""
-    wanted = {config.train.device for config in configs}
-    if not wanted & {"auto", *devices}:
+    configs = list(configs)
+    if not any(is_here(config, devices) for config in configs):
+        wanted = {config.train.device for config in configs}
         raise MachineError(
             f"device must be one of this machine's ({', '.join(devices)}) "
             f"but got {', '.join(sorted(wanted))}"
