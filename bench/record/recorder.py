@@ -4,13 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from bench.ledger.entries import Entry
 from bench.ledger.ledger import Claim, Ledger
 from bench.ledger.outcome import Outcome
+from bench.record.metric_names import final_metrics, final_name, point_metrics
 from bench.record.outbox import Outbox
 from bench.record.tracking import TAG_ATTEMPT, TAG_CELL, TAG_CELL_KEY, Tracker
 from bench.run.messages import Started
@@ -33,10 +34,10 @@ STATUS = {
 
 LEADERBOARD_COLUMNS = (
     "attributes.`Duration`",
-    "metrics.`final/val_bits_per_byte`",
-    "metrics.`final/val_loss`",
-    "metrics.`final/tokens_per_second`",
-    "metrics.`final/n_params`",
+    "metrics.`final/bpb`",
+    "metrics.`final/loss`",
+    "metrics.`final/tokens_s`",
+    "metrics.`final/params`",
     "params.`tokenizer`",
     "params.`vocab_size`",
     "params.`seed`",
@@ -44,26 +45,12 @@ LEADERBOARD_COLUMNS = (
 )
 
 
-def point_metrics(point: Point) -> dict[str, float | None]:
-    """A point as metrics; MLflow makes a section of charts of each prefix.
+class _OpenRun(NamedTuple):
+    """A child run that is not finished."""
 
-    `val/` covers the whole validation text, and has a value at least at the end; `val_part/`
-    covers the part that every evaluation reads.
-    """
-    evaluation, part, estimate = point.evaluation, point.val_part, point.estimate
-    return {
-        "train/loss": point.train_loss,
-        "train/learning_rate": point.learning_rate,
-        "train/grad_norm": point.grad_norm,
-        "train/loss_estimate": estimate[0] if estimate else None,
-        "val/loss": evaluation.loss if evaluation else None,
-        "val/bits_per_byte": evaluation.bits_per_byte if evaluation else None,
-        "val/loss_estimate": estimate[1] if estimate else None,
-        "val_part/loss": part.loss if part else None,
-        "val_part/bits_per_byte": part.bits_per_byte if part else None,
-        "speed/tokens_per_second": point.tokens_per_second,
-        "speed/step_milliseconds": point.step_milliseconds,
-    }
+    run_id: str
+    flops_per_step: float | None
+    """None: it was not begun by a worker, and has no points."""
 
 
 class Recorder:
@@ -93,7 +80,7 @@ class Recorder:
         self._study = study
         self._ledger = ledger.id
         self._environment = environment
-        self._runs: dict[str, str] = {}
+        self._open: dict[str, _OpenRun] = {}
         self._launch: str | None = None
         for earlier in ledger.replaced:
             outbox.put(Tracker.close_stale, earlier)
@@ -104,7 +91,8 @@ class Recorder:
         config = started.config if started else claim.config
         facts = started.facts if started else {}
         tags = _cell_tags(claim.label, claim.config, claim.name)
-        self._runs[claim.name] = self._begin(config, facts, tags)
+        run_id = self._begin(config, facts, tags)
+        self._open[claim.name] = _OpenRun(run_id, facts.get("flops_per_step"))
 
     @property
     def any_kept(self) -> bool:
@@ -162,14 +150,16 @@ class Recorder:
         folder: Path | None,
     ) -> None:
         if summary:
-            final = {f"final/{name}": value for name, value in summary.items()}
-            self._outbox.log(run_id, 0, final)  # one value at one step: MLflow draws bars
+            self._outbox.log(
+                run_id, 0, final_metrics(summary)
+            )  # one value at one step: MLflow draws bars
         ours = {"outcome": outcome.value, **({"reason": reason} if reason else {})}
         self._outbox.finish(run_id, STATUS[outcome], tags={**tags, **ours}, folder=folder)
 
     def log(self, claim: Claim, point: Point) -> None:
         """Collect the metrics of a point for the next batch."""
-        self._outbox.log(self._runs[claim.name], point.step, point_metrics(point))
+        run = self._open[claim.name]
+        self._outbox.log(run.run_id, point.step, point_metrics(point, run.flops_per_step))
 
     def finish(
         self,
@@ -187,23 +177,25 @@ class Recorder:
         Args:
             facts: those that were not known at its start; recorded as tags.
         """
-        if claim.name not in self._runs:
+        if claim.name not in self._open:
             self.start(claim, None)
-        run_id = self._runs.pop(claim.name)
+        run = self._open.pop(claim.name)
         tags = dict(facts)
         if folder.exists():
             try:
-                self._write_files(folder, points)
+                self._write_files(folder, points, run.flops_per_step)
             except OSError as error:  # a full disk: the run's numbers are still recorded
                 tags["files_missing"] = str(error)
         if (sample := folder / "sample.txt").exists():
             tags["mlflow.note.content"] = _quoted(sample.read_text("utf-8"))
-        self._end(run_id, outcome, reason, summary, tags, folder)
+        self._end(run.run_id, outcome, reason, summary, tags, folder)
 
-    def _write_files(self, folder: Path, points: Sequence[Point]) -> None:
+    def _write_files(
+        self, folder: Path, points: Sequence[Point], flops_per_step: float | None
+    ) -> None:
         _write_json(folder / "environment.json", self._environment)
         if points:
-            rows = [{"step": p.step, **point_metrics(p)} for p in points]
+            rows = [{"step": p.step, **point_metrics(p, flops_per_step)} for p in points]
             pd.DataFrame(rows).to_csv(folder / "curve.csv", index=False)
 
     def __enter__(self) -> "Recorder":
@@ -246,7 +238,7 @@ class Recorder:
             Tracker.save_views,
             self._name,
             ledger=self._ledger,
-            order_by=f"final/{self._study.metric}",
+            order_by=final_name(self._study.metric),
             ascending=self._study.direction == "minimize",
             columns=LEADERBOARD_COLUMNS,
         )

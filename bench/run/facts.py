@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from bench.run.notebook import against_notebook
+from bench.run.train_seconds import train_seconds
 from bench.system import provenance
 from gpt.config import RunConfig
 from gpt.device import device_name
-from gpt.training.clock import TRAINING
 from gpt.training.flops import flops_per_step
 from gpt.training.loop import Point, has_reached
 from gpt.training.setup import Setup, Text
@@ -43,6 +43,7 @@ def facts_of(setup: Setup) -> dict[str, Any]:
         "flags": _flags(setup.config, text),
         **({} if notebook is None else {"notebook": notebook or "its pieces"}),
         "n_params": setup.model.n_params,
+        "flops_per_step": flops_per_step(setup.model, setup.config),
         "bytes_per_token": text.encoded.bytes_per_token,
         "context_bytes": setup.config.model.block_size * text.encoded.bytes_per_token,
     }
@@ -60,9 +61,9 @@ def summarize(setup: Setup, points: list[Point]) -> dict[str, float]:
     if evaluation is None:
         raise AssertionError("the last point of a complete run carries an evaluation")
     timed = points[1:] or points
-    train_seconds = sum(last.seconds[name] for name in TRAINING)
+    seconds = train_seconds(last)
     target = setup.config.train.target_loss
-    to_target = train_seconds if has_reached(target, evaluation) else math.inf
+    to_target = seconds if has_reached(target, evaluation) else math.inf
     return {
         "val_bits_per_byte": evaluation.bits_per_byte,
         "val_loss": evaluation.loss,
@@ -76,7 +77,7 @@ def summarize(setup: Setup, points: list[Point]) -> dict[str, float]:
         "n_flops": last.step * flops_per_step(setup.model, setup.config),
         "context_bytes": setup.config.model.block_size * setup.text.encoded.bytes_per_token,
         "peak_memory_bytes": last.peak_memory_bytes,
-        **{f"{bucket}_seconds": seconds for bucket, seconds in last.seconds.items()},
-        "train_seconds": train_seconds,
+        **{f"{bucket}_seconds": spent for bucket, spent in last.seconds.items()},
+        "train_seconds": seconds,
         **({"seconds_to_target": to_target} if target is not None else {}),
     }

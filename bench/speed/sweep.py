@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
+from bench.record.metric_names import point_metrics
 from bench.record.outbox import Outbox
-from bench.record.recorder import point_metrics
 from bench.record.tracking import Tracker
 from bench.run.executor import LocalExecutor
 from bench.run.messages import Finished, Folders, Prepare, Started, Train
@@ -114,10 +114,11 @@ def _record(
     executor: LocalExecutor, outbox: Outbox, config: RunConfig, folder: Path
 ) -> dict[str, float]:
     """Record a run as `bench.study` does, while its messages arrive; returns its summary."""
-    run_id = ""
+    run_id, flops_per_step = "", None
     while True:
         for _, event in executor.events(1.0):
             if isinstance(event, Started):
+                flops_per_step = event.facts["flops_per_step"]
                 run_id = outbox.begin(
                     Tracker.start_run,
                     "overhead",
@@ -127,7 +128,7 @@ def _record(
                     tags=event.facts,
                 )
             elif isinstance(event, Point):
-                outbox.log(run_id, event.step, point_metrics(event))
+                outbox.log(run_id, event.step, point_metrics(event, flops_per_step))
             elif isinstance(event, Finished):
                 outbox.finish(run_id, "FINISHED", tags={"outcome": event.outcome}, folder=folder)
                 outbox.flush()

@@ -9,12 +9,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from bench.run.train_seconds import train_seconds
 from bench.speed.isolated import IsolatedIterator, points
 from bench.speed.rows import Row
 from gpt.config import Budget, Device, RunConfig
 from gpt.errors import GptBenchError
 from gpt.presets import MODERN, NANOGPT
-from gpt.training.clock import TRAINING
 from gpt.training.loop import Point
 
 TARGET_NATS = 1.88
@@ -52,7 +52,7 @@ def target_row(*, device: Device, parts: int, steps: int | None, corpora_dir: Pa
                 run = partial(last_point, modern.with_seed(part - 1), corpora_dir)
                 with IsolatedIterator(run) as fast:
                     ours = fast()
-                seconds.append(_train_seconds(ours))
+                seconds.append(train_seconds(ours))
                 losses.append(_loss(ours))
     except GptBenchError as error:
         return Row(name=NAME, target=TARGET_RATIO, note=str(error))
@@ -61,7 +61,7 @@ def target_row(*, device: Device, parts: int, steps: int | None, corpora_dir: Pa
         name=NAME,
         ours=f"modern, {max(losses):.3f} at worst{met}",
         baseline=f"nanogpt, {last.step:,} steps, {_loss(last):.3f}",
-        ratios=[_train_seconds(last) / s for s in seconds],
+        ratios=[train_seconds(last) / s for s in seconds],
         target=TARGET_RATIO,
     )
 
@@ -83,10 +83,6 @@ def _advance(slow: Callable[[], Point], last: Point, progress: float) -> Point:
     while last.progress < progress:
         last = slow()
     return last
-
-
-def _train_seconds(point: Point) -> float:
-    return sum(point.seconds[name] for name in TRAINING)
 
 
 def _loss(point: Point) -> float:

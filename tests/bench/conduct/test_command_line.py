@@ -237,7 +237,7 @@ return replace(BASE, optimizer=optimizer)
     assert {str(entry.outcome) for entry in entries} == {"complete", "pruned"}
     pruned = [run for run in place.records() if run.data.tags["outcome"] == "pruned"]
     assert len(pruned) == sum(str(entry.outcome) == "pruned" for entry in entries)
-    assert all("final/val_loss" not in run.data.metrics for run in pruned)
+    assert all("final/loss" not in run.data.metrics for run in pruned)
     assert all("pruned at step" in run.data.tags["reason"] for run in pruned)
 
 

@@ -13,6 +13,7 @@ from mlflow.entities import Run
 from safetensors.torch import load_model
 from workplace import Finished
 
+from bench.record.metric_names import final_name
 from bench.record.tracking import TAG_CELL_KEY, load_config
 from gpt.config import RunConfig
 from gpt.tokenizers import load_tokenizer
@@ -21,14 +22,18 @@ from gpt.training.setup import set_up
 
 CURVES = {
     "train/loss",
+    "train/bytes",
+    "train/tokens",
+    "train/flops",
+    "train/seconds",
     "train/learning_rate",
     "train/grad_norm",
     "val/loss",
-    "val/bits_per_byte",
+    "val/bpb",
     "val_part/loss",
-    "val_part/bits_per_byte",
-    "speed/tokens_per_second",
-    "speed/step_milliseconds",
+    "val_part/bpb",
+    "speed/tokens_s",
+    "speed/step_ms",
 }
 FILES = {
     "config.json",
@@ -112,8 +117,8 @@ def test_the_curves_are_whole(finished: Finished, run: Run) -> None:
         name: finished.place.client.get_metric_history(run.info.run_id, name) for name in CURVES
     }
     assert [metric.step for metric in history["train/loss"]] == [1, 3, 6, 9, 10, 12]
-    assert [metric.step for metric in history["val_part/bits_per_byte"]] == [3, 6, 9, 12]
-    assert [metric.step for metric in history["val/bits_per_byte"]] == [12]
+    assert [metric.step for metric in history["val_part/bpb"]] == [3, 6, 9, 12]
+    assert [metric.step for metric in history["val/bpb"]] == [12]
     curve = pd.read_csv(artifacts(run) / "curve.csv").set_index("step")
     for name, metrics in history.items():
         found = curve[name].dropna()
@@ -125,11 +130,31 @@ def test_the_final_numbers_are_metrics_too(finished: Finished, run: Run) -> None
     metrics = run.data.metrics
     entry = next(e for e in finished.place.entries() if e.config.key == run.data.tags["run_key"])
 
-    assert {name: metrics[f"final/{name}"] for name in entry.summary} == pytest.approx(
+    assert {name: metrics[final_name(name)] for name in entry.summary} == pytest.approx(
         dict(entry.summary)
     )
-    assert metrics["final/val_bits_per_byte"] == metrics["val/bits_per_byte"]
-    assert metrics["final/n_steps"] == 12
+    assert metrics["final/bpb"] == metrics["val/bpb"]
+    assert metrics["final/steps"] == 12
+
+
+def test_what_was_spent_up_to_each_point_ends_at_the_final_numbers(run: Run) -> None:
+    """They are the x axes of curves, so the last point of a curve lies where the run ended."""
+    curve = pd.read_csv(artifacts(run) / "curve.csv")
+    for what in ("bytes", "tokens", "flops", "seconds"):
+        spent = curve[f"train/{what}"]
+        assert spent.iloc[0] > 0
+        assert spent.is_monotonic_increasing
+        assert spent.iloc[-1] == pytest.approx(run.data.metrics[f"final/{what}"])
+    n_flops = curve["train/flops"] / curve["step"]
+    assert list(n_flops) == pytest.approx([float(run.data.tags["flops_per_step"])] * len(curve))
+
+
+def test_the_names_of_the_final_numbers_are_short_and_unlike(finished: Finished) -> None:
+    names = [final_name(name) for entry in finished.place.entries()[:1] for name in entry.summary]
+    assert len(set(names)) == len(names)
+    assert {"final/bpb", "final/loss", "final/tokens_s", "final/seconds", "final/params"} <= {
+        *names
+    }
 
 
 def test_the_files_of_a_run(run: Run) -> None:
@@ -155,7 +180,7 @@ def test_the_weights_load_and_evaluate_as_recorded(finished: Finished, run: Run)
         n_bytes=text.val_bytes,
         device=setup.device,
     )
-    assert found.bits_per_byte == run.data.metrics["final/val_bits_per_byte"]
+    assert found.bits_per_byte == run.data.metrics["final/bpb"]
     assert load_tokenizer(folder / "tokenizer").digest == run.data.tags["tokenizer_digest"]
 
 
@@ -177,7 +202,7 @@ def test_the_saved_views_show_this_ledger_s_runs_best_first(finished: Finished) 
     for tag, state in views.items():
         key = tag.removeprefix("mlflow.sharedViewState.")
         assert f"viewStateShareKey={key}" in finished.result.stdout
-        assert state["orderByKey"] == "metrics.`final/val_bits_per_byte`"
+        assert state["orderByKey"] == "metrics.`final/bpb`"
         assert state["orderByAsc"] is True
         found = finished.place.client.search_runs(
             [experiment.experiment_id], state["searchFilter"], order_by=[state["orderByKey"]]
@@ -213,5 +238,5 @@ def test_a_recorded_run_repeats_to_the_bit(
     [again] = place.records(study=f"run-{load_config(run.info.run_id).key}")
     assert again.data.tags["threads"] == run.data.tags["threads"]
     for name in ("val_loss", "train_loss", "val_bits_per_byte"):
-        assert again.data.metrics[f"final/{name}"] == run.data.metrics[f"final/{name}"]
+        assert again.data.metrics[final_name(name)] == run.data.metrics[final_name(name)]
     assert load_config_in(artifacts(again)) == load_config_in(artifacts(run))

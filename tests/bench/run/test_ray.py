@@ -175,7 +175,7 @@ def test_a_study_comes_to_the_same_numbers_on_a_cluster(
     assert there.exit_code == 0, there.output
     assert "2 runs side by side" in there.output
     found, expected = (
-        {run.info.run_name: run.data.metrics["final/val_loss"] for run in of.records()}
+        {run.info.run_name: run.data.metrics["final/loss"] for run in of.records()}
         for of in (place, finished.place)
     )
     assert len(found) == 4
