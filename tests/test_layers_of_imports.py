@@ -51,7 +51,7 @@ def test_gpt_knows_nothing_of_the_harness() -> None:
 
 
 ROOMS = (
-    {"system", "timing"},
+    {"system", "timing", "drawing"},
     {"metrics", "spec", "cells"},
     {"ledger"},
     {"run"},

@@ -1,0 +1,106 @@
+"""A page of sections, pictures and tables: one HTML file that loads nothing and has no script."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from bench.drawing.svg import to_svg
+from gpt.cache import atomic
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One drawing of a picture."""
+
+    figure: Figure
+    title: str = ""
+    """What this panel shows, where a picture has several."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One or more drawings that show one thing, and the numbers they are drawn from."""
+
+    name: str
+    """Unique in its page: letters, digits and dashes."""
+
+    title: str
+    """A sentence that says what the picture shows."""
+
+    panels: Sequence[Panel]
+    data: pd.DataFrame
+    """Becomes a CSV file behind a link."""
+
+    note: str = ""
+    """How to read it, below the picture."""
+
+    @property
+    def drawings(self) -> list[tuple[str, Markup]]:
+        """Title and inline SVG of each panel."""
+        return [
+            (panel.title, Markup(to_svg(panel.figure, f"{self.name}-{i}", alt=self.title)))
+            for i, panel in enumerate(self.panels)
+        ]
+
+    @property
+    def download(self) -> Markup:
+        """A link to its data."""
+        return download(
+            f"{self.name}.csv", "text/csv", self.data.to_csv(index=False), "data (CSV)"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A heading with what belongs below it, in this order."""
+
+    title: str
+    name: str
+    """Of the link to it."""
+
+    paragraphs: Sequence[str] = ()
+    pictures: Sequence[Picture] = ()
+    content: Sequence[Markup] = field(default=())
+    """Tables and texts that are HTML already."""
+
+
+def download(file_name: str, kind: str, content: str, words: str) -> Markup:
+    """A link that saves a text as a file; the text is in the link itself."""
+    data = base64.b64encode(content.encode()).decode()
+    link = '<a class="download" download="{}" href="data:{};base64,{}">{}</a>'
+    return Markup(link).format(file_name, kind, data, words)
+
+
+@cache
+def templates() -> Environment:
+    """The templates of pages; everything that is filled in is escaped unless it is `Markup`."""
+    return Environment(
+        loader=PackageLoader("bench.drawing", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def write_page(
+    path: Path, *, title: str, subtitle: str, lead: str, sections: Sequence[Section]
+) -> None:
+    """Write a page.
+
+    Args:
+        subtitle: a line below the title.
+        lead: the answer, in a sentence or two.
+    """
+    page = templates().get_template("page.html")
+    text = page.render(title=title, subtitle=subtitle, lead=lead, sections=sections)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as partial:
+        partial.write_text(text, encoding="utf-8")
