@@ -37,6 +37,12 @@ def merit(metric: Metric, value: float) -> float:
     return scaled if metric in LARGER_IS_BETTER else -scaled
 
 
+def say_value(metric: Metric, value: float) -> str:
+    """A metric's value with its unit: `2.056 bits per byte`, `18,974 tokens per second`."""
+    digits = {"tokens_per_second": 0, "seconds_to_target": 1}.get(metric, 3)
+    return f"{value:,.{digits}f}{UNITS.get(metric, f' {TITLES[metric]}')}"
+
+
 def say_gain(metric: Metric, gain: float) -> str:
     """A difference of merits in the metric's terms: `+0.0123`, or `+5.1%` for a speed."""
     if metric not in RELATIVE:

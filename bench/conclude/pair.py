@@ -18,15 +18,15 @@ import optuna
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from bench.conclude.leaderboard import say_lead, say_level, say_noise
 from bench.conclude.looks import as_looks, rule_of
+from bench.conclude.remarks import say_evidence, say_lead, say_level, say_seeds, say_too_few
 from bench.conclude.standings import RULED_OUT, flaws_of, merits_of, names_of, refuse_unlike
 from bench.conclude.stats import Gain, Look, Race, Rule, Verdict, share_of_next
 from bench.ledger.entries import Entry, Reading
 from bench.ledger.ledger import Ledger
 from bench.ledger.outcome import Outcome
 from bench.ledger.paths import ledger_names, ledger_path
-from bench.metrics import TITLES, Metric, merit, say_gain
+from bench.metrics import TITLES, Metric, merit, say_gain, say_size
 from bench.system.fitted_table import Fitted
 from gpt.errors import ConfigError
 
@@ -101,10 +101,10 @@ def compare(
     if race.gain(*keys).mean < 0:
         ahead, behind = ahead[::-1], behind[::-1]
     gain = race.gain(*behind)
-    remarks = [say_noise(metric, race)]
+    remarks = say_evidence(metric, race)
     if gain.verdict is Verdict.UNDETERMINED:
-        remarks.insert(0, _say_needed(gain, race.seeds_needed(*behind)))
-    if race.is_behind(keys):
+        remarks.insert(0, _say_needed(metric, race, behind))
+    if race.noise is not None and race.is_behind(keys):
         remarks.append(
             "Some of these runs have not been judged at a look of the race yet: the verdict is "
             "that of the looks before."
@@ -139,12 +139,21 @@ def _race_between(one: Side, other: Side, metric: Metric, rule: Rule) -> Race:
     return Race(merits, [look], rule)
 
 
-def _say_needed(gain: Gain, needed: int | None) -> str:
-    """What it would take to tell."""
-    seeds = f"{gain.n} paired seed{'s' * (gain.n != 1)}"
+def _say_needed(metric: Metric, race: Race, pair: tuple[str, str]) -> str:
+    """What it would take to tell two cells apart, and what as many seeds would have shown."""
+    gain, needed = race.gain(*pair), race.seeds_needed(*pair)
+    if gain.n == 0:
+        return "They have no seed in common, and runs are compared seed by seed."
     if needed is None:
-        return f"With {seeds} nothing can be told yet."
-    return f"With {seeds} they can't be told apart; that would take about {needed} seeds."
+        return say_too_few(race)
+    shown = ""
+    if math.isfinite(gain.detectable):
+        size = say_size(metric, gain.detectable)
+        shown = f" So many mostly show a difference of {size}, not a smaller one."
+    return (
+        f"With {gain.n} paired seed{'s' * (gain.n != 1)} they can't be told apart; that would "
+        f"take {say_seeds(needed)}.{shown}"
+    )
 
 
 def _named(study: str) -> str:

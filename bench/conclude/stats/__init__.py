@@ -4,12 +4,14 @@
 cells need further seeds and what may be said of each, `spending` how looks share alpha.
 """
 
+from bench.conclude.stats.intervals import FEWEST_FREEDOM
 from bench.conclude.stats.race import Gain, Look, Merits, Race
 from bench.conclude.stats.spending import LOOKS, share_of_look, share_of_next
 from bench.conclude.stats.timings import race_timings
 from bench.conclude.stats.verdict import Rule, Verdict
 
 __all__ = [
+    "FEWEST_FREEDOM",
     "LOOKS",
     "Gain",
     "Look",

@@ -247,7 +247,7 @@ class Race:
         """
         gain, spread = self.gain(one, other), self._spread(one, other)
         distance = abs(abs(gain.mean) - self.matters)
-        if not math.isfinite(spread) or distance == 0:
+        if not math.isfinite(spread) or not distance > 0:  # NaN where they share no seed
             return None
         return max(gain.n + 1, math.ceil((self._quantile * spread / distance) ** 2))
 

@@ -19,19 +19,32 @@ from gpt.config import TokenizerConfig
 def test_a_winner_with_evidence_is_said_to_be_best() -> None:
     text = board(runs(APART))
 
-    assert "Best bits per byte: good. A difference below 0.0095 bits per byte" in text
-    assert "(0.5% of the best) doesn't matter; the noise of a run, apart from what a seed" in text
-    assert "SD, 8 degrees of freedom); the intervals hold with 99%, all together" in text
-    assert "Best tokens per second: worst." in board(runs(APART), "tokens_per_second")
+    assert (
+        "good is best: 1.898 bits per byte, 0.2041 ahead of the next, bad (99% interval: " in text
+    )
+    assert "A difference of less than 0.0095 bits per byte (0.5% of the best) doesn't" in text
+    assert "to all cells alike (8 degrees of freedom). All intervals together hold" in text
+    fastest = board(runs(APART), "tokens_per_second")
+    assert "worst is best: 22,998 tokens per second, 9.8% ahead of the next, bad (99%" in fastest
+    assert "A difference of less than 2% doesn't matter" in fastest
 
 
 def test_rule_09_no_winner_without_evidence_on_the_leaderboard() -> None:
     one, two = board(runs(APART, 1)), board(runs({"a": 1.90, "b": 1.91}, 2))
 
     for text in (one, two):
-        assert "leads in bits per byte; whether it is best is undetermined." in text
-        assert "can't be told from the leader" in text
-    assert "the noise is not known" in one
+        assert " bits per byte; whether it is best is undetermined." in text
+        assert "too few runs yet to tell a difference from luck, however large it looks" in text
+    assert "How much runs differ by luck is not known yet." in one
+    assert "3 cells need at least 3 seeds each (--seeds 3)." in one
+    assert "2 cells need at least 4 seeds each (--seeds 4)." in two
+
+
+def test_so_many_seeds_as_are_said_to_be_enough_are_enough() -> None:
+    for enough, names in ((4, "ab"), (3, "abc"), (2, "abcd")):
+        cells = {name: 1.5 + i for i, name in enumerate(names)}
+        assert f"(--seeds {enough})" in board(runs(cells, enough - 1))
+        assert "a is best" in board(runs(cells, enough, noise=0.0005))
 
 
 def test_the_spread_is_the_standard_deviation_and_one_seed_has_none() -> None:
@@ -43,10 +56,13 @@ def test_the_spread_is_the_standard_deviation_and_one_seed_has_none() -> None:
 
 @pytest.mark.parametrize(
     ("seeds", "heading"),
-    [(1, " s behind the best verdict"), (3, " s behind the best (99%) verdict")],
+    [(1, "steps behind the best verdict"), (3, "steps (99% interval) verdict")],
 )
 def test_only_an_interval_has_a_level(seeds: int, heading: str) -> None:
-    assert heading in board(runs(APART, seeds))
+    shown = board(runs(APART, seeds))
+
+    assert heading in shown
+    assert "behind the best" in shown
 
 
 def test_one_cell_alone_has_no_verdict() -> None:
@@ -56,19 +72,19 @@ def test_one_cell_alone_has_no_verdict() -> None:
 def test_a_cell_of_which_a_seed_diverged_is_shown_last_and_the_board_says_why() -> None:
     text = board(ended(runs(APART, seeds=8), Outcome.DIVERGED, "good", 1, 4, 6))
 
-    assert "Best bits per byte: bad." in text
-    assert text.index(" worst 2.") < text.index(" good 1.900") < text.index("Best bits per byte")
+    assert "bad is best: 2.1" in text
+    assert text.index(" worst 2.") < text.index(" good 1.900") < text.index("bad is best")
     assert "good 1.900 ±0.004" in text  # its numbers, and no lead over it
     assert "diverged in 3 of 8 seeds" in text
-    assert "can neither lead nor be better: good (diverged in 3 of 8 seeds)." in text
+    assert "Not ranked: good (diverged in 3 of 8 seeds). Such a cell can neither lead" in text
     assert "diverged: good · seeds 1, 4, 6: why" in text
 
 
 def test_a_diverged_cell_beside_one_other_is_named_too() -> None:
     text = board(ended(runs({"good": 1.9, "bad": 2.1}), Outcome.DIVERGED, "good", 1))
 
-    assert "Best" not in text
-    assert "can neither lead nor be better: good (diverged in 1 of 5 seeds)." in text
+    assert "is best" not in text
+    assert "Not ranked: good (diverged in 1 of 5 seeds). Such a cell can neither lead" in text
 
 
 def test_cells_of_one_label_have_a_row_each() -> None:
@@ -93,7 +109,7 @@ def test_a_rival_that_leaves_it_open_is_the_one_whose_evidence_is_shown() -> Non
         ]
     )
 
-    assert "a leads in bits per byte; whether it is best is undetermined. After 5 seeds, c" in text
+    assert "1.900 bits per byte; whether it is best is undetermined. After 5 seeds, c" in text
     assert re.search(r"c can't be told from the leader; that would take about \d+ seeds\.", text)
 
 
@@ -108,9 +124,7 @@ def test_seconds_of_a_run_that_never_got_there_are_not_those_to_the_target() -> 
     ]
     shown = board(entries, "seconds_to_target")
 
-    assert (
-        "can neither lead nor be better: slow (did not reach the target in 3 of 3 seeds)" in shown
-    )
+    assert "Not ranked: slow (did not reach the target in 3 of 3 seeds)." in shown
     assert "fast (" not in shown
 
 
@@ -126,7 +140,7 @@ def test_a_lossy_tokenizer_is_flagged() -> None:
     text = board(entries)
     assert "bad (lossy)" in text
     assert "not ranked" in text
-    assert "Lossy tokenizers threw text away" in text
+    assert "Lossy: bad. The tokenizer threw part of the text away" in text
 
 
 @pytest.mark.parametrize("what", UNLIKE)
@@ -148,19 +162,20 @@ def test_how_many_ran_side_by_side_is_said_of_the_runs_that_are_shown() -> None:
         )
 
     assert "side by side" not in beside(1)
-    assert "Speeds were measured with 2 runs side by side." in beside(2)
-    assert "Speeds were measured with 1 or 2 runs side by side." in beside(1, 2)
+    assert "Speeds and seconds are those of 2 runs side by side" in beside(2)
+    assert "Speeds and seconds are those of 1 or 2 runs side by side" in beside(1, 2)
 
 
 def test_the_level_is_that_of_all_looks_together() -> None:
     strict = Rule(alpha=0.001)
     text = " ".join(lines(show("study", standings(runs(APART), rule=strict), [])))
 
-    assert "behind the best (99.9%)" in text
-    assert "the intervals hold with 99.9%" in text
+    assert "(99.9% interval)" in text
+    assert "hold the true differences with 99.9%" in text
 
 
-def test_what_was_dropped_from_the_race_says_when() -> None:
+def raced() -> Standings:
+    """Four cells, of which two were dropped at the first of two looks."""
     cells = {"good": 1.9, "near": 1.93, "bad": 2.5, "worst": 2.6}
     entries = [
         entry for entry in runs(cells)
@@ -171,10 +186,14 @@ def test_what_was_dropped_from_the_race_says_when() -> None:
     found = Standings(entries=entries, metric="val_bits_per_byte", rule=Rule(), looks=first)
     look = found.look_due(5)
     assert look is not None
-    text = " ".join(lines(show("study", replace(found, looks=[*first, look]), [])))
+    return replace(found, looks=[*first, look])
+
+
+def test_what_was_dropped_from_the_race_says_when() -> None:
+    text = " ".join(lines(show("study", raced(), [])))
 
     assert text.count("worse, dropped after 2 seeds") == 2
-    assert "Best bits per byte: good." in text
+    assert "good is best: 1.8" in text
 
 
 def test_seeds_that_miss_for_one_reason_are_one_line() -> None:
@@ -225,22 +244,22 @@ def test_the_least_important_columns_go_first() -> None:
 
     def headings(width: int) -> set[str]:
         heading = next(line for line in lines(shown, width) if line.startswith("cell"))
-        known = (
-            "bits/byte",
-            "loss",
-            "tokens/s",
-            "params",
-            "context",
-            "steps",
-            "train s",
-            "behind",
-        )
+        known = ("bits/byte", "loss", "tokens/s", "params", "context", "steps", "train s", "99%")
         return {name for name in known if name in heading}
 
-    seen = [headings(width) for width in range(140, 39, -1)]
+    seen = [headings(width) for width in range(140, 29, -1)]
     assert all(narrower <= wider for wider, narrower in itertools.pairwise(seen))
     gone = [name for wider, narrower in itertools.pairwise(seen) for name in wider - narrower]
-    assert gone == ["steps", "train s", "params", "context", "loss", "tokens/s", "behind"]
+    assert gone == ["steps", "context", "loss", "tokens/s", "params", "train s", "99%"]
+
+
+def test_seconds_and_intervals_stay_on_a_narrow_terminal() -> None:
+    """With the longest verdict: words get narrower before an interval goes."""
+    shown = show("study", raced(), [])
+
+    assert any("train s" in line and "(99% interval)" in line for line in lines(shown, 80))
+    [row] = [line for line in lines(shown, 60) if line.startswith("bad ")]
+    assert re.search(r"2\.50\d ±0\.00\d +\+0\.\d+ to \+0\.\d+ +worse,", row)
 
 
 def test_a_long_name_goes_on_in_a_further_line() -> None:
