@@ -16,6 +16,8 @@ from bench.conduct.confirmation import confirmation, leading_cell, show_confirma
 from bench.conduct.finals import finals
 from bench.conduct.finished import FinishedSession, FinishedWork
 from bench.ledger.journal_file import FrozenError
+from bench.plan.about import NOTE as ABOUT
+from bench.plan.about import about
 from bench.plan.plan import Plan, Request, make_plan
 from bench.plan.runs import runs_after
 from bench.record.database import count_runs, store_address
@@ -106,11 +108,11 @@ class Conductor:
 
     def conclude(self, request: Request, plan: Plan) -> Result:
         """Run what is left, look after look, and say what came of it."""
-        standings = self._race(plan, fresh=request.fresh)
+        standings = self._race(request, plan)
         if plan.study.search is not None and self._goes_on:
             last = finals(plan, standings)
             if last is not None:
-                plan, standings = last, self._race(last, fresh=request.fresh)
+                plan, standings = last, self._race(request, last)
         leader = leading_cell(plan, standings)
         if leader is not None and self._goes_on:
             self._confirm(plan, leader, standings, fresh=request.fresh)
@@ -130,12 +132,12 @@ class Conductor:
         complete = self._complete and not self._missing
         return Result(standings=standings, exit_code=0 if complete else EXIT_INCOMPLETE)
 
-    def _race(self, plan: Plan, *, fresh: bool) -> Standings:
+    def _race(self, request: Request, plan: Plan) -> Standings:
         """Give each cell that may be the best further seeds, until the best is found."""
         interruption = self._session.interruption
         cells = plan.grid.cells
         seeds = {cell.key: plan.looks[0] for cell in cells}
-        with self._session.work_on(plan, fresh=fresh) as work:
+        with self._session.work_on(plan, fresh=request.fresh) as work:
             for n_seeds in plan.looks:
                 ran = work.run(cells, seeds, runs_after(plan, n_seeds, len(seeds)))
                 if interruption.requested:
@@ -153,6 +155,8 @@ class Conductor:
             left_out = dict.fromkeys(sorted(work.ledger.left_out()), "left out")
             verdicts = {**left_out, **standings.words}
             said = repr((plan.study.metric, verdicts, standings.names))
+            if not plan.part:
+                work.ledger.note(ABOUT, about(request, plan).to_note())
             views = self._close(work, _as_text(board), verdicts, standings.names, said)
             self._views = self._views or views
             changes = work.ledger.changes()

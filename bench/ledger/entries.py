@@ -45,6 +45,23 @@ class Reading:
     looks: list[Any]
     """What was decided at each look, see `bench.conclude.looks`."""
 
+    study: optuna.Study
+    """The Optuna study that it is."""
+
+    @property
+    def id(self) -> str:
+        """Identifies this ledger among all that the study ever had."""
+        return str(self.study.user_attrs["id"])
+
+    @property
+    def dropped(self) -> list[Dropped]:
+        """The points that a search drew and that have no valid config."""
+        return dropped_of(self.study)
+
+    def noted(self, name: str) -> Any:
+        """The value that `Ledger.note` stored under that name, or None."""
+        return noted_in(self.study, name)
+
 
 def refuse_unreadable(study: optuna.Study) -> None:
     """Raise `ValueError`, naming the trial, if one lacks what its run needs to be counted."""
@@ -105,6 +122,11 @@ def in_grid(study: optuna.Study, entries: Sequence[Entry]) -> tuple[list[Entry],
 def looks_of(study: optuna.Study) -> list[Any]:
     """What was decided at each look."""
     return list(study.user_attrs.get("looks", []))
+
+
+def noted_in(study: optuna.Study, name: str) -> Any:
+    """The value that `Ledger.note` stored under that name, or None."""
+    return study.user_attrs.get(f"note {name}")
 
 
 def say_change(gone: Sequence[Entry], new: Sequence[str]) -> str:

@@ -123,7 +123,8 @@ class Ledger(LedgerView):
             study = optuna.load_study(study_name="ledger", storage=open_journal(path))
         except KeyError:
             raise MachineError(f"a ledger must hold a study but {path} is empty") from None
-        return Reading(entries=in_grid(study, entries_of(study))[0], looks=looks_of(study))
+        kept = in_grid(study, entries_of(study))[0]
+        return Reading(entries=kept, looks=looks_of(study), study=study)
 
     def keep_look(self, look: Mapping[str, Any]) -> None:
         """Store what was decided at a look, see `bench.conclude.looks`."""

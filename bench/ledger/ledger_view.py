@@ -5,7 +5,7 @@ from typing import Any
 import optuna
 
 from bench.cells.grid import Dropped
-from bench.ledger.entries import Entry, dropped_of, entries_of, in_grid, looks_of
+from bench.ledger.entries import Entry, dropped_of, entries_of, in_grid, looks_of, noted_in
 from bench.ledger.outcome import Outcome
 
 
@@ -32,7 +32,7 @@ class LedgerView:
 
     def noted(self, name: str) -> Any:
         """The value that `Ledger.note` stored under that name, or None."""
-        return self._study.user_attrs.get(f"note {name}")
+        return noted_in(self._study, name)
 
     def attempts(self) -> set[str]:
         """Names of all attempts that were ever given out."""
