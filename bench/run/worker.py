@@ -25,6 +25,7 @@ from bench.run.messages import (
     Train,
 )
 from bench.run.out_of_memory import free_memory_of, is_out_of_memory
+from bench.run.passage import PASSAGE_FILE, passage_of
 from bench.run.plausible_speed import refuse_impossible_speed
 from bench.run.step_timing import time_steps
 from bench.system.full_disk import full_disk, full_disk_error
@@ -134,6 +135,8 @@ def _train(task: Train) -> Messages:
         if not (yield point):
             return Finished(outcome=Outcome.INTERRUPTED, reason=f"stopped at step {point.step}")
     (task.folder / "sample.txt").write_text(sample_text(setup), encoding="utf-8")
+    if (passage := passage_of(setup)) is not None:
+        (task.folder / PASSAGE_FILE).write_text(passage.to_json(), encoding="utf-8")
     summary = summarize(setup, points)
     refuse_impossible_speed(setup, summary["tokens_per_second"])
     if setup.config.train.measure_test:
