@@ -60,6 +60,7 @@ ROOMS = (
     {"plan"},
     {"conduct"},
     {"micro"},
+    {"results"},
     {"speed", "study", "compare", "power"},
 )
 """The rooms of bench/ in the order of the data: each may import what stands before it."""

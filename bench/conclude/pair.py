@@ -8,7 +8,6 @@ nobody picks two cells without having looked, and at the level of the board. Led
 never written.
 """
 
-import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from bench.conclude.stats import Gain, Look, Race, Rule, Verdict, share_of_next
 from bench.ledger.entries import Entry, Reading
 from bench.ledger.ledger import Ledger
 from bench.ledger.outcome import Outcome
-from bench.ledger.paths import ledger_names, ledger_path
+from bench.ledger.paths import find_ledger, ledger_names
 from bench.metrics import TITLES, Metric, merit, say_gain, say_size
 from bench.system.fitted_table import Fitted
 from gpt.errors import ConfigError
@@ -171,23 +170,13 @@ def _finals_of(study: str, cells: tuple[str, str]) -> Reading | None:
 
 
 def _path(study: str) -> Path:
-    return (Path(study) if study.endswith(".journal") else ledger_path(study)).absolute()
+    return find_ledger(study).absolute()
 
 
 def _read(study: str) -> Reading:
-    """What the ledger of a study says, by name or by path.
-
-    Raises:
-        ConfigError: there is no such ledger; the message names those that are there.
-    """
+    """What the ledger of a study says, by name or by path; raises as `find_ledger`."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    known = ledger_names()
-    if study.endswith(".journal") or study in known:
-        return Ledger.read(_path(study))
-    nearest = difflib.get_close_matches(study, known, n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]}? " if nearest else ""
-    there = f"there are: {', '.join(known)}" if known else "none was run in this folder"
-    raise ConfigError(f"no study called {study!r} was run here; {hint}{there}")
+    return Ledger.read(find_ledger(study))
 
 
 def _side(wanted: str, ledger: Reading, metric: Metric) -> Side:

@@ -1,16 +1,82 @@
-"""Where are the files of a study?"""
+"""Where are the files of a study, and which ledgers belong to it?"""
 
+import difflib
+import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+from gpt.errors import ConfigError
 
 STORE = Path("mlruns")
 """The folder for all files of a study; MLflow's database is beside it."""
 
+Part = Literal["study", "finals", "confirmation"]
+"""What the runs of a ledger are to their study: its own cells, the race of a search's best, or the
+best cell of a grid measured again on the test part."""
 
-def ledger_path(name: str) -> Path:
+_PART = re.compile(r"(?P<study>.+)\.(?:(?P<finals>finals)|test-[0-9a-f]+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerFile:
+    """One of the ledgers of a study."""
+
+    study: str
+    part: Part
+    path: Path
+
+    folder: Path
+    """Where the study was run: MLflow's database lies here."""
+
+
+def ledger_path(name: str, folder: Path = Path()) -> Path:
     """The journal of a ledger."""
-    return STORE / "ledger" / f"{name}.journal"
+    return folder / STORE / "ledger" / f"{name}.journal"
 
 
-def ledger_names() -> list[str]:
-    """Names of the ledgers in this folder, including those that were set aside."""
-    return sorted(path.stem for path in ledger_path("").parent.glob("*.journal"))
+def ledger_names(folder: Path = Path()) -> list[str]:
+    """Names of the ledgers in a folder, including those that were set aside."""
+    return sorted(path.stem for path in ledger_path("", folder).parent.glob("*.journal"))
+
+
+def find_ledger(study: str, folder: Path = Path()) -> Path:
+    """The journal of a study, by its name, that of its file, or the path of the journal itself.
+
+    Raises:
+        ConfigError: no study has that name; the message names those that were run.
+    """
+    if study.endswith(".journal"):
+        return Path(study)
+    name = Path(study).stem if study.endswith(".py") else study
+    known = ledger_names(folder)
+    if name in known:
+        return ledger_path(name, folder)
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]}? " if nearest else ""
+    there = f"there are: {', '.join(known)}" if known else "none was run in this folder"
+    where = "here" if folder == Path() else f"in {folder}"
+    raise ConfigError(f"no study called {name!r} was run {where}; {hint}{there}")
+
+
+def ledgers_of(study: str, folder: Path = Path()) -> list[LedgerFile]:
+    """The ledger of a study and those of its parts; where a part is named, its own alone.
+
+    Raises:
+        ConfigError: as `find_ledger`.
+    """
+    path = find_ledger(study, folder).absolute()
+    if path.parent.parts[-2:] == (STORE.name, "ledger"):
+        folder = path.parents[2]
+    first = _ledger_file(path, folder)
+    others = (_ledger_file(other, folder) for other in sorted(path.parent.glob("*.journal")))
+    parts = [o for o in others if o.part != "study" == first.part and o.study == first.study]
+    return [first, *parts]
+
+
+def _ledger_file(path: Path, folder: Path) -> LedgerFile:
+    found = _PART.fullmatch(path.stem)
+    if found is None or not path.with_name(f"{found['study']}.journal").exists():
+        return LedgerFile(study=path.stem, part="study", path=path, folder=folder)
+    part: Part = "finals" if found["finals"] else "confirmation"
+    return LedgerFile(study=found["study"], part=part, path=path, folder=folder)

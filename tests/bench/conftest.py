@@ -103,6 +103,24 @@ def finished(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Fin
         return Finished(place, place.run(place.write(), "--workers", 2))
 
 
+SWEEP = """
+kind = choose(trial, "tokenizer", ["byte", "char", "unigram", "bpe"])
+vocab_size = {"unigram": 292, "bpe": 9_000}.get(kind)
+tokenizer = TokenizerConfig(kind=kind, vocab_size=vocab_size, byte_fallback=kind != "char")
+model = replace(BASE.model, context_bytes=20)
+return replace(BASE, tokenizer=tokenizer, model=model)
+"""
+
+
+@pytest.fixture(scope="session")
+def swept(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Finished:
+    """Three tokenizers with two seeds each, and one that can't exist on this text."""
+    folder = tmp_path_factory.mktemp("swept")
+    shutil.copy(empty_store, folder / "mlflow.db")
+    with _at_work_in(folder) as place:
+        return Finished(place, place.run(place.write("sweep", cell=SWEEP), "--workers", 1))
+
+
 @pytest.fixture
 def secret() -> str:
     """What was in the environment while the finished study ran."""

@@ -19,12 +19,10 @@ from filelock import FileLock
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy.engine import make_url
 
+from bench.record.database import FILES
 from bench.record.tracking.outages import first_line
 from bench.system.redact import is_ambiguous, redacted
 from gpt.errors import MachineError
-
-FILES = "mlruns"
-"""The folder beside the database that holds the files of all runs, MLflow's default."""
 
 ANSWER_SECONDS = 10.0
 """How long a server may take to say that it is there."""

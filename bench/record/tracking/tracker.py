@@ -24,10 +24,10 @@ from mlflow.entities import (
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from bench.record.database import TAG_LEDGER, TAG_ROLE
+from bench.record.database import FILES, TAG_LEDGER, TAG_ROLE
 from bench.record.tracking import views
 from bench.record.tracking.metric_points import MetricPoint
-from bench.record.tracking.store import FILES, reach, refusal, tidy
+from bench.record.tracking.store import reach, refusal, tidy
 from bench.system.redact import redacted
 
 MAX_BATCH = 1000

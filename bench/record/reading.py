@@ -1,0 +1,122 @@
+"""What was recorded of a run: its id, its curve and its files, from whatever store holds them.
+
+A SQLite file is read directly (`bench.record.database`); for any other store MLflow is asked,
+whose import takes a second, and files that lie elsewhere are fetched. No store is written to.
+"""
+
+import warnings
+from pathlib import Path
+
+import pandas as pd
+
+from bench.record import database
+from bench.record.database import RecordedRun, Series, stores_of
+from gpt.errors import MachineError
+
+CURVE = "curve.csv"
+
+EARLIER_NAMES = {
+    "val/bits_per_byte": "val/bpb",
+    "val_part/bits_per_byte": "val_part/bpb",
+    "speed/tokens_per_second": "speed/tokens_s",
+    "speed/step_milliseconds": "speed/step_ms",
+}
+"""A curve's columns as earlier versions wrote them -> as they are called now."""
+
+
+def recorded_runs(ledger: str, folder: Path = Path()) -> dict[str, RecordedRun]:
+    """The recorded runs of a ledger, by attempt.
+
+    Of two stores that hold a run, that one counts which has its files. A store that does not
+    answer is warned about, and taken as empty.
+
+    Args:
+        ledger: its id.
+        folder: where the study was run.
+    """
+    runs: dict[str, RecordedRun] = {}
+    for address in stores_of(folder):
+        try:
+            found = _runs_of(address, ledger)
+        except MachineError as error:
+            first_line = str(error).partition("\n")[0]
+            warnings.warn(f"runs are without id, curve and files: {first_line}", stacklevel=2)
+            continue
+        for attempt, run in found.items():
+            if attempt not in runs or (runs[attempt].restored and not run.restored):
+                runs[attempt] = run
+    return runs
+
+
+def is_recorded(run_id: str, folder: Path = Path()) -> bool:
+    """Whether a store holds a run; raises as `artifact`."""
+    return any(_files_of(address, run_id) for address in stores_of(folder))
+
+
+def artifact(run_id: str, name: str, folder: Path = Path()) -> Path | None:
+    """A file of a recorded run; None if there is no such run or file.
+
+    Args:
+        name: `curve.csv`, or a path such as `tokenizer/tokenizer.json`.
+        folder: where the run's study was run.
+
+    Raises:
+        MachineError: a store does not answer.
+    """
+    for address in stores_of(folder):
+        files = _files_of(address, run_id)
+        if files and (found := database.local_file(address, files, name)):
+            return found
+        if files and database.database_file(address) is None:
+            from bench.record.tracking import reading
+
+            if found := reading.fetch(address, run_id, name):
+                return found
+    return None
+
+
+def curve_of(run_id: str, folder: Path = Path()) -> pd.DataFrame:
+    """The points of a recorded run, a row each: `step`, then the columns of its `curve.csv`.
+
+    Where that file is gone, the same from MLflow's metrics. No rows if nothing is recorded.
+    Raises as `artifact`.
+    """
+    if path := artifact(run_id, CURVE, folder):
+        return pd.read_csv(path).rename(columns=EARLIER_NAMES)
+    for address in stores_of(folder):
+        if rows := _rows(_series_of(address, run_id)):
+            return pd.DataFrame(rows).rename(columns=EARLIER_NAMES)
+    return pd.DataFrame({"step": []})
+
+
+def _rows(series: Series) -> list[dict[str, float]]:
+    """The values of each step; those of the end, `final/…`, belong to no step."""
+    rows: dict[int, dict[str, float]] = {}
+    for name, step, value in series:
+        if not name.startswith("final/"):
+            rows.setdefault(step, {"step": step})[name] = value
+    return [rows[step] for step in sorted(rows)]
+
+
+def _runs_of(address: str, ledger: str) -> dict[str, RecordedRun]:
+    if (found := database.runs_of(address, ledger)) is not None:
+        return found
+    from bench.record.tracking import reading
+
+    return reading.runs_of(address, ledger)
+
+
+def _files_of(address: str, run_id: str) -> str:
+    if (found := database.files_of(address, run_id)) is not None:
+        return found
+    from bench.record.tracking import reading
+
+    return reading.files_of(address, run_id)
+
+
+def _series_of(address: str, run_id: str) -> Series:
+    if (found := database.series_of(address, run_id)) is not None:
+        return found
+    from bench.record.tracking import reading
+
+    return reading.series_of(address, run_id)
