@@ -88,6 +88,18 @@ def test_one_seed_has_no_interval(open_ledger: Open, ledger_path: Path) -> None:
     assert "have not been judged" not in text
 
 
+def test_rule_10_what_as_many_seeds_would_have_shown_is_printed(
+    open_ledger: Open, ledger_path: Path
+) -> None:
+    record(open_ledger, runs({"good": 1.9, "bad": 1.905, "worst": 2.3}))
+
+    text = compare(ledger_path, "n_head 1", "n_head 2")[1]
+
+    found = re.search(r"So many mostly show a difference of (0\.\d+), not a smaller one", text)
+    assert found is not None
+    assert 0.0095 < float(found[1]) < 0.2
+
+
 def test_it_says_what_the_board_says(open_ledger: Open, ledger_path: Path) -> None:
     """With five seeds, then with six that no board has seen, then with those."""
     record(open_ledger, runs(APART, 5))
