@@ -182,12 +182,16 @@ def _run(
     requests = under_budgets(request, parse_budgets(budgets))
     console = open_console(width=120)
     if plan:
+        from bench.conduct.conductor import is_finished
         from bench.plan.foresee import foresee_plan
+        from bench.plan.lacking import say_lacking
         from bench.plan.show import show_plan
 
         for one in requests.values():
             made = make_plan(one)
-            show_plan(made, console, foresee_plan(one, made))
+            finished = is_finished(one, made)
+            forecast = foresee_plan(one, made, timed=not finished)
+            show_plan(made, console, forecast, lacking=say_lacking(one, made), finished=finished)
         return 0
 
     from bench.conduct.conductor import run_all

@@ -23,6 +23,7 @@ from bench.plan.runs import runs_after
 from bench.record.database import count_runs, store_address
 from bench.system import provenance
 from bench.system.console import open_console
+from gpt.errors import GptBenchError
 
 if TYPE_CHECKING:
     from bench.conduct.session import Session, Work
@@ -84,6 +85,18 @@ def run_study(request: Request, console: Console) -> Result:
     with start_session(request, plan) as session:
         session.foresee(request, plan)
         return Conductor(session, console, lambda say: say()).conclude(request, plan)
+
+
+def is_finished(request: Request, plan: Plan) -> bool:
+    """Whether nothing of a study is left to run, to record or to say anew."""
+    if request.fresh or not plan.journal.is_file():
+        return False
+    with suppress(FrozenError, GptBenchError):
+        Conductor(FinishedSession(request, plan), open_console(), list[object]().append).conclude(
+            request, plan
+        )
+        return True
+    return False
 
 
 class Conductor:

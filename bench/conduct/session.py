@@ -18,6 +18,7 @@ from bench.conduct.texts import Texts, prepare_texts
 from bench.ledger.ledger import Ledger
 from bench.ledger.outcome import Outcome
 from bench.plan.foresee import foresee_study
+from bench.plan.lacking import say_lacking
 from bench.plan.plan import Plan, Request
 from bench.plan.workers import at_once, side_by_side
 from bench.record.outbox import HURRIED_SECONDS, PATIENCE_SECONDS, Outbox
@@ -177,6 +178,8 @@ def start_session(request: Request, plan: Plan) -> Iterator[Session]:
         GptBenchError: what was asked can't be done; nothing was trained.
     """
     configs = [cell.config for cell in plan.grid.cells]
+    for sentence in say_lacking(request, plan):
+        click.echo(sentence, err=True)
     progress = Progress(open_console(stderr=True))
     folders = Folders(cache=default_cache(), corpora_dir=request.corpora_dir)
     with (

@@ -28,7 +28,7 @@ from gpt.cache import atomic, key_of
 from gpt.config import RunConfig
 
 if TYPE_CHECKING:
-    from bench.run.executor import Event, Executor
+    from bench.run.executor import Executor
     from bench.run.messages import Folders
 
 RECIPE = 1
@@ -118,12 +118,8 @@ def calibrate(
     *,
     seconds: float,
     stopped: Callable[[], bool] = lambda: False,
-    others: Callable[[str, "Event"], None] = lambda *_: None,
 ) -> None:
-    """Time shapes in an executor, and keep what they took.
-
-    Args:
-        others: takes what comes of tasks that the executor was given before.
+    """Time shapes in an executor that does nothing else, and keep what they took.
 
     Those that were never timed come first. Those that no worker has begun after so many seconds
     are left out, and so are those that would take half of that by themselves, unless all do.
@@ -148,9 +144,7 @@ def calibrate(
             task = Measure(config=config, size=known.size(config), folders=folders, seconds=each)
             executor.submit(name, task)
         for name, event in executor.events(0.2):
-            if name not in at_work:
-                others(name, event)
-            elif isinstance(event, Measured):
+            if isinstance(event, Measured):
                 found[at_work[name]] = event
             elif isinstance(event, Finished | Died):
                 del at_work[name]

@@ -63,6 +63,7 @@ class Forecast:
         configs: of its cells; of a search, of some of its points.
         known: what was timed on this machine.
         entries: runs of it that have ended.
+        n_done: how many of its runs need not be run.
         devices: the kinds that are here; None: all that are asked for.
         n_workers: runs side by side.
     """
@@ -73,10 +74,12 @@ class Forecast:
         known: Known,
         *,
         entries: Iterable[Entry] = (),
+        n_done: int = 0,
         devices: Sequence[str] | None = None,
         n_workers: int = 1,
     ) -> None:
         self.n_workers = n_workers
+        self.n_done = n_done
         self._known = known
         self._devices = devices
         self._configs = list(configs)
@@ -150,7 +153,7 @@ class Forecast:
         return min(1.0, fewest_steps / min(steps))
 
     def total(self, plan: Plan, runs: Runs) -> Total | None:
-        """What all of it takes, done or not, from the command to its end."""
+        """What so many of its runs take, from the command to its end."""
         costs = [cost for cost in self.costs if cost]
         if not costs:
             return None

@@ -9,6 +9,7 @@ from bench.ledger.ledger import Ledger
 from bench.plan.calibration import Known, calibrate, shapes_of
 from bench.plan.forecast import Forecast
 from bench.plan.plan import Plan, Request
+from bench.plan.runs import count_done
 from bench.plan.workers import side_by_side
 from bench.run.cost import n_steps, rough_step_seconds
 from bench.run.executor import Executor, LocalExecutor, is_here
@@ -28,10 +29,11 @@ WORTH_SECONDS = 60.0
 """A study that is roughly shorter is run without timing anything first."""
 
 
-def foresee_plan(request: Request, plan: Plan) -> Forecast | None:
+def foresee_plan(request: Request, plan: Plan, *, timed: bool = True) -> Forecast | None:
     """The forecast of a study that does not run; None on a cluster, which is not this machine.
 
-    Workers time those of its shapes that are not known yet, for a few seconds.
+    Args:
+        timed: let workers time those of its shapes that are not known yet, for a few seconds.
     """
     if request.executor == "ray":
         return None
@@ -39,10 +41,10 @@ def foresee_plan(request: Request, plan: Plan) -> Forecast | None:
     known = Known(default_cache(), n_workers=n_workers, n_threads=n_threads)
     folders = Folders(cache=default_cache(), corpora_dir=request.corpora_dir)
     configs = _here([cell.config for cell in plan.grid.cells], available_devices())
-    if shapes := shapes_of(configs, known):
+    if timed and (shapes := shapes_of(configs, known)):
         with closing(LocalExecutor(n_workers, n_threads)) as executor:
             calibrate(shapes, known, executor, folders, seconds=PLAN_SECONDS)
-    return _forecast(plan, known, available_devices(), n_workers)
+    return _forecast(request, plan, known, available_devices(), n_workers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +93,7 @@ def foresee_study(
     shapes = shapes_of(configs, known)
     if shapes and roughly * plan.n_runs / n_workers > WORTH_SECONDS:
         calibrate(shapes, known, executor, folders, seconds=STUDY_SECONDS, stopped=stopped)
-    forecast = _forecast(plan, known, executor.devices, n_workers)
+    forecast = _forecast(request, plan, known, executor.devices, n_workers)
     if forecast.mean_seconds is None:
         return None
 
@@ -102,9 +104,18 @@ def foresee_study(
     return Foresight(predict=predict, mean_seconds=forecast.mean_seconds, n_workers=n_workers)
 
 
-def _forecast(plan: Plan, known: Known, devices: Sequence[str], n_workers: int) -> Forecast:
-    configs = [cell.config for cell in plan.grid.cells]
-    return Forecast(configs, known, entries=_entries(plan), devices=devices, n_workers=n_workers)
+def _forecast(
+    request: Request, plan: Plan, known: Known, devices: Sequence[str], n_workers: int
+) -> Forecast:
+    entries = _entries(plan)
+    return Forecast(
+        [cell.config for cell in plan.grid.cells],
+        known,
+        entries=entries,
+        n_done=0 if request.fresh else count_done(plan, entries),
+        devices=devices,
+        n_workers=n_workers,
+    )
 
 
 def _entries(plan: Plan) -> list[Entry]:

@@ -8,10 +8,10 @@ its start.
 import os
 import shlex
 import shutil
-from collections.abc import Iterable
 
 import torch
 
+from bench.plan.plan import Plan, Request
 from bench.run.executor import is_here
 from gpt.config import RunConfig
 from gpt.device import available_devices, product_dtype, resolve_device
@@ -20,9 +20,9 @@ COMPILERS = ("c++", "g++", "clang++")
 """Any of these can compile for torch; `CXX` names another one."""
 
 
-def say_lacking(configs: Iterable[RunConfig]) -> list[str]:
-    """What these runs ask for in vain on this machine; [] if they lack nothing."""
-    configs = list(configs)
+def say_lacking(request: Request, plan: Plan) -> list[str]:
+    """What a study's cells ask for in vain on this machine; [] on a cluster, which is another."""
+    configs = [cell.config for cell in plan.grid.cells] if request.executor == "local" else []
     here = [config for config in configs if is_here(config, available_devices())]
     absent = sorted({c.train.device for c in configs if c not in here})
     return [*(_say_absent(device, configs) for device in absent), *_say_slow(here),
@@ -35,35 +35,38 @@ def _say_absent(device: str, configs: list[RunConfig]) -> str:
 
 
 def _say_slow(configs: list[RunConfig]) -> list[str]:
-    """Of runs that would compute in bfloat16, or do so without the processor's help."""
+    """Of runs that would compute in bfloat16 if this machine had instructions for it."""
     said = []
-    for kind in sorted({resolve_device(config.train.device).type for config in configs}):
-        device = torch.device(kind)
-        if product_dtype(device) is torch.bfloat16:
+    for kind in sorted({_kind(config) for config in configs}):
+        if product_dtype(torch.device(kind)) is torch.bfloat16:
             continue
-        asked = [c.train.dtype for c in configs if resolve_device(c.train.device) == device]
-        where = "" if kind == "cpu" else f" on {kind}"
-        if "auto" in asked:
-            said.append(f"No bfloat16 instructions here{where}: training in float32.")
-        if n := asked.count("bfloat16"):
-            said.append(
-                f"No bfloat16 instructions here{where}: {_cells(n)} may be slow in bfloat16, "
-                "which is emulated."
-            )
+        asking = [config for config in configs if _kind(config) == kind]
+        none = "No bfloat16 instructions here" + (f" on {kind}" if kind != "cpu" else "")
+        if any(config.train.dtype == "auto" for config in asking):
+            said.append(f"{none}: training in float32.")
+        if n := sum(config.train.dtype == "bfloat16" for config in asking):
+            said.append(f"{none}: {_cells(n)} may be slow in bfloat16, which is emulated.")
+        if n := sum(config.model.canonical().kernel == "native" for config in asking):
+            said.append(f"{none}: {_cells(n)} can't be run, for the kernel native needs them.")
     return said
 
 
 def _say_uncompiled(configs: list[RunConfig]) -> list[str]:
-    """Of runs that need a C++ compiler: the kernel `native`, and `compile` on a CPU."""
+    """Of runs whose kernel, or whose step on a CPU, a C++ compiler makes."""
     n = sum(
         c.model.canonical().kernel == "native"
-        or (c.train.compile and resolve_device(c.train.device).type == "cpu")
+        or (_kind(c) == "cpu" and (c.train.compile or c.model.canonical().kernel == "flex"))
         for c in configs
     )
-    named = shlex.split(os.environ.get("CXX", ""))[:1]
-    if not n or any(map(shutil.which, named or COMPILERS)):
+    compilers = shlex.split(os.environ.get("CXX", ""))[:1] or COMPILERS
+    if not n or any(map(shutil.which, compilers)):
         return []
-    return [f"No C++ compiler here ({' or '.join(named or COMPILERS)}): {_cells(n)} can't be run."]
+    return [f"No C++ compiler here ({', '.join(compilers)}): {_cells(n)} can't be run."]
+
+
+def _kind(config: RunConfig) -> str:
+    """The kind of device that a run which is here gets."""
+    return resolve_device(config.train.device).type
 
 
 def _cells(n: int) -> str:

@@ -1,9 +1,10 @@
 """How many runs does a plan come to? Of a race that is known at its end, and guessed before."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from bench.ledger.entries import Entry
 from bench.plan.plan import Plan, looks_of
 
 SURVIVING = 0.5
@@ -19,6 +20,16 @@ class Runs:
     most: int
     n_confirming: tuple[int, int, int] = (0, 0, 0)
     """Those of them that measure the best again."""
+
+    def after(self, n_done: int) -> "Runs":
+        """Those that come after so many of them."""
+        fewest, expected, most = (
+            max(confirming, n - n_done)
+            for n, confirming in zip(
+                (self.fewest, self.expected, self.most), self.n_confirming, strict=True
+            )
+        )
+        return replace(self, fewest=fewest, expected=expected, most=most)
 
     @property
     def exact(self) -> bool:
@@ -41,6 +52,18 @@ def runs_of(plan: Plan) -> Runs:
         expected=plan.n_runs + runs_after(plan, plan.looks[0], n_cells),
         most=most + again[2],
         n_confirming=again,
+    )
+
+
+def count_done(plan: Plan, entries: Iterable[Entry]) -> int:
+    """How many of a plan's runs, those of finals and confirmation aside, need not be run."""
+    cells = {cell.key for cell in plan.grid.cells}
+    seeds = range(plan.study.first_seed, plan.study.first_seed + plan.looks[-1])
+    return sum(
+        entry.outcome.settled
+        and entry.config.train.seed in seeds
+        and (plan.study.search is not None or entry.cell in cells)
+        for entry in entries
     )
 
 

@@ -1,5 +1,7 @@
 """A plan as a person reads it: cells, what each takes, and what all of it will take."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 
 from bench.plan.forecast import Forecast
@@ -9,11 +11,20 @@ from bench.run.cost import Cost
 from bench.system.console import say_seconds
 
 
-def show_plan(plan: Plan, console: Console, forecast: Forecast | None = None) -> None:
+def show_plan(
+    plan: Plan,
+    console: Console,
+    forecast: Forecast | None = None,
+    *,
+    lacking: Sequence[str] = (),
+    finished: bool = False,
+) -> None:
     """Print the cells of a plan, what was dropped from it, which texts it needs, and its cost.
 
     Args:
         forecast: what its runs take; None: nobody knows.
+        lacking: what this machine lacks for it, in sentences.
+        finished: whether nothing of it is left to run.
     """
     search = plan.study.search
     runs = runs_of(plan)
@@ -35,22 +46,31 @@ def show_plan(plan: Plan, console: Console, forecast: Forecast | None = None) ->
         for repeat, label in plan.grid.repeats.items():
             console.print(f"the same as {label}, so no further cell: {repeat}", soft_wrap=True)
     console.print(f"Text: {plan.grid.texts}.", soft_wrap=True)
-    console.print(say_total(plan, runs, forecast), soft_wrap=True)
+    for sentence in lacking:
+        console.print(sentence, soft_wrap=True)
+    nothing_left = "Nothing is left to run: the same command without --plan shows the result."
+    said = nothing_left if finished else say_total(plan, runs, forecast)
+    console.print(said, soft_wrap=True)
     console.print(f"Kept in {plan.ledger_name}.journal.", soft_wrap=True)
 
 
 def say_total(plan: Plan, runs: Runs, forecast: Forecast | None) -> str:
-    """What all of it takes, in a sentence, with how far that may be off."""
-    total = forecast.total(plan, runs) if forecast else None
+    """What is left to run takes, in a sentence, with how far that may be off."""
+    n_done = forecast.n_done if forecast else 0
+    left = runs.after(n_done)
+    total = forecast.total(plan, left) if forecast else None
     if forecast is None or total is None:
         return "Time: not known for where it would run."
-    again = runs.n_confirming[1]
+    again = left.n_confirming[1]
     confirming = f", {again} of them to confirm the best" if again else ""
     side_by_side = f"{forecast.n_workers} side by side" if forecast.n_workers > 1 else "one by one"
+    what, done = ("in all", "")
+    if n_done:
+        what, done = "more", f" Done already: {n_done} run{'s' * (n_done != 1)}."
     return (
-        f"Time: about {say_seconds(total.expected)} in all on this machine "
-        f"({say_seconds(total.low)} to {say_seconds(total.high)}), for {say_runs(runs)} runs"
-        f"{confirming}, {side_by_side}."
+        f"Time: about {say_seconds(total.expected)} {what} on this machine "
+        f"({say_seconds(total.low)} to {say_seconds(total.high)}), for {say_runs(left)} runs"
+        f"{confirming}, {side_by_side}.{done}"
     )
 
 

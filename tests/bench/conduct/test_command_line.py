@@ -1,6 +1,7 @@
 """The command as it is typed: help, list, plan, and whole studies with their ends."""
 
 import io
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -110,6 +111,28 @@ def test_the_same_command_again_has_nothing_to_do(
     assert {run.info.run_id for run in place.records()} == before
     board = finished.result.stdout.partition("Browse it")[0]
     assert again.stdout.partition("Browse it")[0] == board
+
+
+def test_a_plan_forecasts_what_is_left(
+    finished: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = finished.place
+    monkeypatch.chdir(place.folder)
+    monkeypatch.setenv("GPT_BENCH_CACHE", str(place.folder / "cache"))
+
+    def said(*options: object) -> str:
+        result = place.run("tiny.py", "--plan", *options)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    assert "Nothing is left to run: " in said()
+    assert "Time: " not in said()
+    assert re.search(r"Time: about \d+ s more on this .* for 2 runs", said("--seeds", 3))
+    assert "Done already: 4 runs." in said("--seeds", 3)
+    assert "Done already" not in said("--set", "steps=13")
+    fresh = said("--fresh")
+    assert "Nothing is left" not in fresh
+    assert "Done already" not in fresh
 
 
 def test_a_plan_shows_what_each_budget_gives(bare: Workplace) -> None:

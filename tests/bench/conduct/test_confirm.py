@@ -143,8 +143,9 @@ def test_both_numbers_are_said_with_their_standard_deviations(plan: Plan) -> Non
         fresh_run(cell, 2, val_bits_per_byte=1.4, test_bits_per_byte=1.45),
     ]
     assert confirmed(plan, *again, swept=[1.0, 1.2, 1.4]) == (
-        "Best of 2 on the validation part: n_layer 1, 1.200 ±0.200 bits/byte. "
-        "With 3 fresh seeds: 1.400 ±0.100 there, and 1.430 ±0.026 on the test part."
+        "Measured again, for the best of 2 may owe its 1.200 ±0.200 bits/byte to luck: n_layer 1 "
+        "has 1.400 ±0.100 with 3 fresh seeds, and 1.430 ±0.026 on the test part, which no run of "
+        "the sweep has seen."
     )
 
 
@@ -154,8 +155,9 @@ def test_one_seed_has_no_spread_and_what_is_missing_is_said(plan: Plan) -> None:
     diverged = [replace(fresh_run(cell, seed), outcome=Outcome.DIVERGED) for seed in (1, 2)]
 
     assert confirmed(plan, again, *diverged, swept=[1.0]) == (
-        "Best of 2 on the validation part: n_layer 1, 1.000 bits/byte. "
-        "With 1 fresh seed (2 diverged): 1.300 there, and 1.400 on the test part."
+        "Measured again, for the best of 2 may owe its 1.000 bits/byte to luck: n_layer 1 has "
+        "1.300 with 1 fresh seed (2 diverged), and 1.400 on the test part, which no run of the "
+        "sweep has seen."
     )
     assert confirmed(plan, *diverged, swept=[1.0]) == (
         "The best, n_layer 1, could not be measured on the test part (2 diverged)."
@@ -172,6 +174,5 @@ def test_a_study_whose_runs_are_measured_on_the_test_part_too_is_not_mixed_in() 
     [cell] = again_of(plan, plan.grid.cells[0]).grid.cells
     again = fresh_run(cell, 0, val_bits_per_byte=1.3, test_bits_per_byte=1.4)
 
-    assert "1.100 ±0.141 bits/byte. With 1 fresh seed: 1.300" in confirmed(
-        plan, again, swept=[1.0, 1.2]
-    )
+    said = confirmed(plan, again, swept=[1.0, 1.2])
+    assert "1.100 ±0.141 bits/byte to luck: n_layer 1 has 1.300 with 1 fresh seed" in said

@@ -49,8 +49,8 @@ def test_the_command_asks_for_the_same_again(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a song.txt").write_text("la " * 1000, "utf-8")
     asked: list[Request] = []
-    monkeypatch.setattr("bench.plan.show.show_plan", lambda *_: None)
-    monkeypatch.setattr("bench.plan.foresee.foresee_plan", lambda one, _: asked.append(one))
+    monkeypatch.setattr("bench.plan.show.show_plan", lambda *_, **__: None)
+    monkeypatch.setattr("bench.plan.foresee.foresee_plan", lambda one, *_, **__: asked.append(one))
 
     first = CliRunner().invoke(main, [*shlex.split(typed), "--plan"])
     assert first.exit_code == 0, first.output

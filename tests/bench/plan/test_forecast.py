@@ -246,21 +246,6 @@ def test_shapes_are_timed_by_the_workers_and_kept(
     assert Forecast([tiny], later).of(tiny) is not None
 
 
-def test_what_comes_of_other_tasks_meanwhile_is_passed_on(tiny: RunConfig, tmp_path: Path) -> None:
-    """A text's task has its end yet to say when the text is there, and shapes are timed."""
-    executor, found = InProcess(measured=MEASURED), known(tmp_path)
-    folders = Folders(cache=tmp_path, corpora_dir=None)
-    passed: list[tuple[str, type]] = []
-    executor.submit("a text", Measure(config=tiny, size=SIZE, folders=folders, seconds=0))
-    calibrate(
-        shapes_of([tiny], found), found, executor, folders, seconds=8,  # type: ignore[arg-type]
-        others=lambda name, event: passed.append((name, type(event))),
-    )  # fmt: skip
-
-    assert passed == [("a text", Measured), ("a text", Finished)]
-    assert shapes_of([tiny], found) == {}
-
-
 def test_of_many_shapes_the_first_timed_lie_far_apart(tiny: RunConfig, tmp_path: Path) -> None:
     configs = [tiny.replace(model=replace(tiny.model, n_layer=n)) for n in range(1, 18)]
     found = known(tmp_path)
