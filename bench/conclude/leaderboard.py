@@ -110,9 +110,9 @@ def _table(name: str, cells: pd.DataFrame, standings: Standings) -> Fitted:
     level = f"\n({say_level(standings.rule.alpha)} interval)" if intervals else ""
     behind = f"{BEHIND}{level}"
     if standings.leads:
-        columns[behind] = [_say_behind(row.key, standings) for row in rows]
+        columns[behind] = [say_behind(row.key, standings) for row in rows]
     if standings.leads or _flawed(cells, standings):
-        columns["verdict"] = [_say_verdict(row.key, standings) for row in rows]
+        columns["verdict"] = [say_verdict(row.key, standings) for row in rows]
     ranking = RANKED_BY[standings.metric]
     return Fitted(
         title=name,
@@ -128,13 +128,13 @@ def _flawed(cells: pd.DataFrame, standings: Standings) -> list[Any]:
     return [row for row in cells.itertuples() if row.key in standings.flaws]
 
 
-def _say_behind(cell: str, standings: Standings) -> str:
+def say_behind(cell: str, standings: Standings) -> str:
     """How far a cell is behind the best."""
     lead = standings.leads.get(cell)
     return "" if lead is None else say_lead(standings.metric, lead)
 
 
-def _say_verdict(cell: str, standings: Standings) -> str:
+def say_verdict(cell: str, standings: Standings) -> str:
     """What may be said of a cell."""
     verdict = standings.verdicts.get(cell)
     if verdict is None or cell != standings.order[0]:

@@ -1,4 +1,4 @@
-"""The results of studies as a pandas table, for a notebook or a script: `load("tokenizer_sweep")`.
+"""The results of studies as a pandas table: `bench.results.load("tokenizer_sweep")`.
 
 Numbers and outcomes come from the ledgers, which know every run; ids, curves and files from
 MLflow's record, if it is still there. Only what is missing then differs: `run_id`, and the curves.
