@@ -42,7 +42,8 @@ def show(name: str, standings: Standings, dropped: Sequence[Dropped]) -> Rendera
     if not cells.empty:
         said = (Text(remark, style="dim") for remark in remarks(standings))
         parts = [_table(name, cells, standings), *said]
-    parts += _gaps(standings, dropped)
+    if gaps := say_gaps(standings, dropped):
+        parts += [Text("Not complete:", style="bold"), *(Text(f"  {gap}") for gap in gaps)]
     return Group(*parts)
 
 
@@ -91,7 +92,11 @@ def _say_change(leaders: Mapping[str, tuple[str, str]], verdicts: Mapping[str, s
     )
 
 
-def _table(name: str, cells: pd.DataFrame, standings: Standings) -> Fitted:
+def columns_of(cells: pd.DataFrame, standings: Standings) -> dict[str, list[str]]:
+    """Heading -> what stands below it, a text for each row of `summarize`.
+
+    A heading's second line is what it adds in brackets.
+    """
     rows = list(cells.itertuples())
     columns = {
         "cell": [f"{row.cell} ({row.flags})" if row.flags else row.cell for row in rows],
@@ -113,13 +118,18 @@ def _table(name: str, cells: pd.DataFrame, standings: Standings) -> Fitted:
         columns[behind] = [say_behind(row.key, standings) for row in rows]
     if standings.leads or _flawed(cells, standings):
         columns["verdict"] = [say_verdict(row.key, standings) for row in rows]
+    return columns
+
+
+def _table(name: str, cells: pd.DataFrame, standings: Standings) -> Fitted:
+    columns = columns_of(cells, standings)
     ranking = RANKED_BY[standings.metric]
     return Fitted(
         title=name,
         columns=columns,
         words=("cell", "verdict"),
         spare=tuple(heading for heading in LEAST_FIRST if heading != ranking),
-        dear=(behind,),
+        dear=tuple(heading for heading in columns if heading.startswith(BEHIND)),
     )
 
 
@@ -142,7 +152,7 @@ def say_verdict(cell: str, standings: Standings) -> str:
     return "best" if verdict is Verdict.BETTER else f"leads, {verdict}"
 
 
-def _gaps(standings: Standings, dropped: Sequence[Dropped]) -> list[Text]:
+def say_gaps(standings: Standings, dropped: Sequence[Dropped]) -> list[str]:
     """What is missing and why; the seeds of a cell that miss for one reason in one line."""
     seeds: dict[tuple[str, str, str], list[int]] = {}
     for entry in standings.entries:
@@ -151,9 +161,8 @@ def _gaps(standings: Standings, dropped: Sequence[Dropped]) -> list[Text]:
             gap = (entry.outcome.value, standings.names[entry.cell], reason)
             seeds.setdefault(gap, []).append(entry.config.train.seed)
     gaps = [
-        f"  {outcome}: {name} · seed{'s' * (len(missing) > 1)} "
+        f"{outcome}: {name} · seed{'s' * (len(missing) > 1)} "
         f"{', '.join(map(str, sorted(missing)))}: {reason}"
         for (outcome, name, reason), missing in seeds.items()
     ]
-    gaps += [f"  dropped: {point.label}: {point.reason}" for point in dropped]
-    return [Text("Not complete:", style="bold"), *map(Text, gaps)] if gaps else []
+    return gaps + [f"dropped: {point.label}: {point.reason}" for point in dropped]

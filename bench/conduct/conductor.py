@@ -16,8 +16,8 @@ from bench.conduct.confirmation import confirmation, leading_cell, show_confirma
 from bench.conduct.finals import finals
 from bench.conduct.finished import FinishedSession, FinishedWork
 from bench.ledger.journal_file import FrozenError
+from bench.plan.about import CONFIRMED, about
 from bench.plan.about import NOTE as ABOUT
-from bench.plan.about import about
 from bench.plan.plan import Plan, Request, make_plan
 from bench.plan.runs import runs_after
 from bench.record.database import count_runs, store_address
@@ -188,6 +188,7 @@ class Conductor:
             found = work.ledger.entries()
             sentence = show_confirmation(plan, leader, standings.entries, found)
             self._close(work, sentence, {}, {}, sentence)
+            work.ledger.note(CONFIRMED, sentence)
         self._say(sentence)
 
     def _close(

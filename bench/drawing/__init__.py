@@ -3,7 +3,7 @@
 A page is one file that loads nothing, has no script, and adapts to dark screens, phones and paper.
 """
 
-from bench.drawing.page import Panel, Picture, Section, write_page
+from bench.drawing.page import Panel, Picture, Section, download, table, templates, write_page
 from bench.drawing.style import Style, new_axes, styles
 from bench.drawing.svg import hint, standalone, to_svg
 
@@ -12,10 +12,13 @@ __all__ = [
     "Picture",
     "Section",
     "Style",
+    "download",
     "hint",
     "new_axes",
     "standalone",
     "styles",
+    "table",
+    "templates",
     "to_svg",
     "write_page",
 ]

@@ -1,7 +1,7 @@
 """A page of sections, pictures and tables: one HTML file that loads nothing and has no script."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -82,11 +82,26 @@ def download(file_name: str, kind: str, content: str, words: str) -> Markup:
 def templates() -> Environment:
     """The templates of pages; everything that is filled in is escaped unless it is `Markup`."""
     return Environment(
-        loader=PackageLoader("bench.drawing", "."),
+        loader=PackageLoader("bench", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+    )
+
+
+def table(columns: Mapping[str, Sequence[str]], *, words: Collection[str] = ()) -> Markup:
+    """A table with a row for each text of a column.
+
+    Args:
+        columns: heading -> texts from the top down.
+        words: columns that hold words; the others hold numbers, and are set to the right.
+    """
+    template = templates().get_template("drawing/table.html")
+    return Markup(
+        template.render(
+            columns=columns, rows=list(zip(*columns.values(), strict=True)), words=words
+        )
     )
 
 
@@ -99,7 +114,7 @@ def write_page(
         subtitle: a line below the title.
         lead: the answer, in a sentence or two.
     """
-    page = templates().get_template("page.html")
+    page = templates().get_template("drawing/page.html")
     text = page.render(title=title, subtitle=subtitle, lead=lead, sections=sections)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as partial:

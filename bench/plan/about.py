@@ -8,6 +8,9 @@ from typing import Any, Self
 from bench.metrics import Metric
 from bench.plan.plan import Plan, Request
 
+CONFIRMED = "confirmed"
+"""The note of a confirmation's ledger that holds its sentence."""
+
 NOTE = "about"
 """The note of the ledger that holds it."""
 
