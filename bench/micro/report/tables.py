@@ -1,36 +1,33 @@
-"""The results as text: contestants down, T across, the median time in each cell.
+"""The results as text: answers down, T across, the median time in each cell; then what was found.
 
-Medians of answers that were timed one after another are shown, and not compared: which is fastest
-is said below them, by the times that were taken in turns.
+Bold is what the times taken in turns call the fastest, whatever the medians look like.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bench.conclude.stats import Race
-from bench.micro.results import LeftOut, Results, Row
-from bench.micro.verdicts import RULE, fastest, race, say
-
-UNSTABLE = 0.2
-"""A spread (interquartile range) of more than this share of the median is marked."""
+from bench.micro.report.questions import IN_TURNS, Question, questions
+from bench.micro.report.results import NOISY, LeftOut, Results, Row
 
 NOTE = (
     "times: the median over rounds, one answer after another, so that a ratio of two of them says "
     "little; of matmul, of copy: share of the fastest matrix product and copy measured here, at "
     "the largest T, as the peak memory"
 )
+BOLD = "bold: the fastest in turns, or all that tie for it"
+NOISE = f"~ interquartile range over {NOISY:.0%} of the median: measure again on a quieter machine"
 
-IN_TURNS = (
-    f"in turns: the answers timed once more, in turns; intervals of {1 - RULE.alpha:.0%} that "
-    f"hold together; {RULE.matters:.0%} and less does not matter; bold: the fastest by this, or "
-    "all that tie for it"
-)
 
-NOT_IN_TURNS = "not timed in turns: no verdict on which is fastest"
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table."""
+
+    text: str
+    is_fastest: bool = False
 
 
 def duration(seconds: float) -> str:
@@ -49,87 +46,74 @@ def memory(n_bytes: int | None) -> str:
 
 
 def tables(results: Results) -> list[RenderableType]:
-    """A table for each series, a note on unstable times, and what has no time and why."""
+    """A table for each question; notes; what has no time and why; last, what was found."""
+    asked = questions(results)
     parts: list[RenderableType] = []
-    for series in results.series:
-        for _, rows in groupby(results.of(series), key=lambda row: row.device):
-            same = list(rows)
-            races = {
-                question.T: race(question)
-                for question in results.in_turns
-                if (question.series, question.device) == (series, same[0].device)
-            }
-            parts += [Text(f"{series} · {_where(same[0])}", style="bold"), _table(same, races)]
-            parts += [*(Text(line, style="dim") for line in _verdicts(same, races)), ""]
-    if any(_unstable(row) for row in results.rows):
-        share = f"{UNSTABLE:.0%}"
-        parts.append(
-            Text(
-                f"~ interquartile range over {share} of the median: measure again on a quieter "
-                "machine"
-            )
-        )
-    parts += [Text(NOTE), *([Text(IN_TURNS)] if results.in_turns else [])]
-    parts += [Text(line) for line in _left_out(results.left_out)]
+    for question in asked:
+        parts += [Text(f"{question.series} · {question.where}", style="bold"), _table(question)]
+        parts += [*(Text(line, style="dim") for line in question.verdicts), ""]
+    parts += [Text(line) for line in (*notes(results), *left_out(results.left_out))]
+    parts += ["", Text("What was found", style="bold")]
+    parts += [Text(f"{q.series}: {q.finding}") for q in asked if q.finding]
     return parts
 
 
-def _unstable(row: Row) -> bool:
-    return row.iqr_seconds > UNSTABLE * row.median_seconds
+def notes(results: Results) -> list[str]:
+    """How to read the tables, a line each."""
+    noisy = any(row.is_noisy for row in results.rows)
+    return [*([NOISE] if noisy else []), NOTE, *([IN_TURNS, BOLD] if results.in_turns else [])]
 
 
-def _verdicts(rows: Sequence[Row], races: Mapping[int | None, Race]) -> Iterable[str]:
-    """A line for each T that has two answers or more."""
-    for T in dict.fromkeys(row.T for row in rows):
-        where = "" if T is None else f", T = {T}"
-        if T in races:
-            yield f"in turns{where}: {say(races[T])}"
-        elif sum(row.T == T for row in rows) > 1:
-            yield f"{where.lstrip(', ')}{': ' if where else ''}{NOT_IN_TURNS}"
-
-
-def _table(rows: Sequence[Row], races: Mapping[int | None, Race]) -> Table:
-    lengths = list(dict.fromkeys(row.T for row in rows))
-    table = Table(box=None)
-    table.add_column("")
-    for T in lengths:
-        table.add_column("median" if T is None else f"T = {T}", justify="right")
-    for heading in ("of matmul", "of copy", "peak memory"):
-        table.add_column(heading, justify="right", style="dim")
-    best = {T: fastest(race) for T, race in races.items()}
-    for name in dict.fromkeys(row.name for row in rows):
-        by_length = {row.T: row for row in rows if row.name == name}
-        cells = [
-            _cell(by_length[T], name in best.get(T, ())) if T in by_length else Text("–")
+def cells(question: Question) -> tuple[list[str], list[list[Cell]]]:
+    """The headings of a table, and its rows; all columns but the first hold numbers."""
+    lengths = question.lengths
+    headings = ["", *("median" if T is None else f"T = {T}" for T in lengths)]
+    best = {T: question.fastest(T) for T in lengths}
+    rows = []
+    for name in question.names:
+        by_length = {row.T: row for row in question.rows if row.name == name}
+        times = [
+            Cell(_time(by_length[T]), name in best[T]) if T in by_length else Cell("–")
             for T in lengths
         ]
         longest = list(by_length.values())[-1]
-        table.add_row(
-            name,
-            *cells,
-            f"{longest.share_of_matmul_ceiling:.1%}" if longest.flops else "–",
+        of_matmul = f"{longest.share_of_matmul_ceiling:.1%}" if longest.flops else "–"
+        others = (
+            of_matmul,
             f"{longest.share_of_copy_ceiling:.1%}",
             memory(longest.peak_memory_bytes),
         )
-    return table
+        rows.append([Cell(name), *times, *map(Cell, others)])
+    return [*headings, "of matmul", "of copy", "peak memory"], rows
 
 
-def _cell(row: Row, is_fastest: bool) -> Text:
-    style = "bold green" if is_fastest else ""
-    return Text(f"{'~' if _unstable(row) else ''}{duration(row.median_seconds)}", style=style)
-
-
-def _where(row: Row) -> str:
-    threads = f", {row.threads} thread{'s' if row.threads > 1 else ''}"
-    return f"{row.device_name}{threads if row.device == 'cpu' else ''}"
-
-
-def _left_out(left_out: Iterable[LeftOut]) -> Iterable[str]:
+def left_out(left_out: Iterable[LeftOut]) -> list[str]:
     """A line for each contestant and reason; what is wrong comes first."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for left in left_out:
         reasons.setdefault((left.name, left.reason), []).append(left.series)
     ordered = sorted(reasons.items(), key=lambda item: not item[0][1].startswith("wrong"))
+    lines = []
     for (name, reason), series in ordered:
         where = "" if len(set(series)) > 1 else f" ({series[0]})"
-        yield f"no time for {name}{where}: {reason}"
+        lines.append(f"no time for {name}{where}: {reason}")
+    return lines
+
+
+def _time(row: Row) -> str:
+    return f"{'~' if row.is_noisy else ''}{duration(row.median_seconds)}"
+
+
+def _table(question: Question) -> Table:
+    headings, rows = cells(question)
+    table = Table(box=None)
+    for i, heading in enumerate(headings):
+        is_time = 0 < i <= len(question.lengths)
+        table.add_column(
+            heading,
+            justify="right" if i else "left",
+            style="dim" if i and not is_time else "",
+        )
+    for row in rows:
+        table.add_row(*(Text(c.text, style="bold green" if c.is_fastest else "") for c in row))
+    return table
