@@ -6,11 +6,9 @@ It loads nothing and has no script.
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
 from markupsafe import Markup, escape
 
-from bench.drawing import Section, write_page
-from bench.drawing.page import download
+from bench.drawing import Section, download, table, write_page
 from bench.micro.report.pictures import data, draw, looks_of
 from bench.micro.report.questions import IN_TURNS, Question, questions, summary
 from bench.micro.report.results import Results
@@ -71,31 +69,16 @@ def _list(lines: Sequence[tuple[str, str]]) -> Markup:
 def _table(question: Question) -> Markup:
     """The medians of a question, and its verdicts below them."""
     headings, rows = cells(question)
-    number = Markup(' class="number"')
-    body = Markup("\n").join(
-        Markup("<tr>{}</tr>").format(
-            Markup("").join(
-                Markup("<td{}>{}</td>").format(
-                    number if i else "",
-                    Markup("<b>{}</b>").format(cell.text) if cell.is_fastest else cell.text,
-                )
-                for i, cell in enumerate(row)
-            )
-        )
-        for row in rows
-    )
-    head = Markup("").join(
-        Markup("<th{}>{}</th>").format(number if i else "", heading)
-        for i, heading in enumerate(headings)
-    )
+    columns = {
+        heading: [Markup("<b>{}</b>").format(c.text) if c.is_fastest else c.text for c in column]
+        for heading, column in zip(headings, zip(*rows, strict=True), strict=True)
+    }
     verdicts = Markup("<br>").join(escape(line) for line in question.verdicts)
-    return Markup(
-        '<h3>{} · {}</h3>\n<div class="wide"><table>\n<tr>{}</tr>\n{}\n</table></div>\n'
-        '<p class="note">{}</p>'
-    ).format(question.series, question.where, head, body, verdicts)
+    return Markup('<h3>{} · {}</h3>\n{}\n<p class="note">{}</p>').format(
+        question.series, question.where, table(columns, words=("",)), verdicts
+    )
 
 
 def _download(asked: Sequence[Question]) -> Markup:
-    everything = pd.concat([data(question) for question in asked])
-    text = everything.to_csv(index=False)
+    text = data(asked).to_csv(index=False)
     return download("microbenchmarks.csv", "text/csv", text, "all numbers (CSV)")

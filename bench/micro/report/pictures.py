@@ -78,17 +78,16 @@ def draw(question: Question, looks: Mapping[str, Style]) -> Picture:
         name="-".join(re.findall(r"\w+", f"{question.series} {rows[0].device}".lower())),
         title=f"{question.series}: {question.finding}".removesuffix(": "),
         panels=panels,
-        data=data(question),
+        data=data([question]),
         note=" ".join([f"{question.where}.", *notes]),
         legend={name: looks[name] for name in question.names},
     )
 
 
-def data(question: Question) -> pd.DataFrame:
-    """The numbers of a question, a row for each answer and T."""
+def data(questions: Sequence[Question]) -> pd.DataFrame:
+    """The numbers of questions, a row for each answer and T."""
     lines = []
-    for row in question.rows:
-        race = question.races.get(row.T)
+    for row, race in ((row, q.races.get(row.T)) for q in questions for row in q.rows):
         compared: dict[str, Any] = {}
         if race is not None and row.name in race.verdicts:
             ratio, low, high = times_as_long(race, row.name)

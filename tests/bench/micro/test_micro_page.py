@@ -66,6 +66,8 @@ def test_the_sentence_of_the_page_is_the_verdict(saved: dict[str, Any], tmp_path
     assert f"<li><b>causal mean, fp32</b>: {sentence}</li>" in text
     assert f"<figcaption>causal mean, fp32: {sentence}</figcaption>" in text
     assert f"in turns, T = 8: {say(found[0])}<br>" in text
+    bold = re.findall(r"<td[^>]*><b>(.*?)</b>", text)
+    assert bold == ["8 ms", "16 ms", "32 ms", "320 µs"]  # of the loop, and of the tie
     assert "Of 3 comparisons in turns: one answer is fastest in 2; some tie for it in 1." in text
 
 
@@ -81,7 +83,7 @@ def series(name: str, *answers: str) -> list[dict[str, Any]]:
     return [benchmark(answer, T, 1e-3 * T, series=name) for answer in answers for T in (8, 16)]
 
 
-def test_an_answer_has_one_look_in_all_pictures(saved: dict[str, Any]) -> None:
+def test_an_answer_has_one_look_in_all_pictures(saved: dict[str, Any], tmp_path: Path) -> None:
     """Each curve and each of its points, in every panel; no two of a picture share a colour."""
     others = [f"way {i}" for i in range(8)]
     saved["benchmarks"] = [
@@ -104,6 +106,12 @@ def test_an_answer_has_one_look_in_all_pictures(saved: dict[str, Any]) -> None:
             for name, lines in seen.items():
                 assert {line.get_color() for line in lines} == {looks[name].colour}
                 assert {line.get_marker() for line in lines} == {"None", looks[name].marker}
+    shown: dict[str, set[str]] = {}
+    for svg, name in re.findall(
+        r"<span>(<svg.*?</svg>) (.*?)</span>", page_of(saved, tmp_path), re.S
+    ):
+        shown.setdefault(name, set()).update(re.findall(r"stroke: (#\w{6})", svg))
+    assert shown == {name: {look.colour} for name, look in looks.items()}
 
 
 def drawn(panel: Panel) -> dict[str, list[Line2D]]:
@@ -166,7 +174,7 @@ def test_the_interval_of_a_verdict_is_drawn(saved: dict[str, Any]) -> None:
 
 def test_the_numbers_of_a_picture_have_the_verdict(saved: dict[str, Any]) -> None:
     saved["in_turns"] = [in_turns(8, loop=1.0, cumsum=2.0)]
-    table = data(questions(Results.from_saved(saved))[0]).set_index(["name", "T"])
+    table = data(questions(Results.from_saved(saved))).set_index(["name", "T"])
 
     assert table.loc[("cumsum", 8), "median_seconds"] == 8e-5
     assert table.loc[("loop", 8), "verdict_in_turns"] == "better"
