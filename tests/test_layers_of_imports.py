@@ -61,7 +61,7 @@ ROOMS = (
     {"conduct"},
     {"micro"},
     {"results"},
-    {"speed", "study", "compare", "power", "export", "sample", "tokens"},
+    {"speed", "study", "compare", "power", "export"},
 )
 """The rooms of bench/ in the order of the data: each may import what stands before it."""
 

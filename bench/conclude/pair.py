@@ -17,8 +17,9 @@ import optuna
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from bench.conclude.doubts import is_ahead, say_seeds, say_too_few
 from bench.conclude.looks import as_looks, rule_of
-from bench.conclude.remarks import say_evidence, say_lead, say_level, say_seeds, say_too_few
+from bench.conclude.remarks import say_evidence, say_lead, say_level
 from bench.conclude.standings import RULED_OUT, flaws_of, merits_of, names_of, refuse_unlike
 from bench.conclude.stats import Gain, Look, Race, Rule, Verdict, share_of_next
 from bench.ledger.entries import Entry, Reading
@@ -149,10 +150,11 @@ def _say_needed(metric: Metric, race: Race, pair: tuple[str, str]) -> str:
     if math.isfinite(gain.detectable):
         size = say_size(metric, gain.detectable)
         shown = f" So many mostly show a difference of {size}, not a smaller one."
-    return (
-        f"With {gain.n} paired seed{'s' * (gain.n != 1)} they can't be told apart; that would "
-        f"take {say_seeds(needed)}.{shown}"
-    )
+    told = "they can't be told apart"
+    if is_ahead(gain):
+        told = "they differ, though perhaps by less than matters"
+    seeds = f"{gain.n} paired seed{'s' * (gain.n != 1)}"
+    return f"With {seeds} {told}; that would take {say_seeds(needed)}.{shown}"
 
 
 def _named(study: str) -> str:

@@ -5,10 +5,10 @@ report and MLflow say the same. They are written for a reader who has read no do
 """
 
 import math
-from collections.abc import Sequence
 
+from bench.conclude.doubts import is_ahead, say_names, say_open, say_unjudged
 from bench.conclude.standings import Standings
-from bench.conclude.stats import FEWEST_FREEDOM, LOOKS, Gain, Race, Verdict
+from bench.conclude.stats import FEWEST_FREEDOM, Gain, Race, Verdict
 from bench.conclude.summary import say_count, summarize
 from bench.metrics import RELATIVE, UNITS, Metric, say_gain, say_size, say_value
 
@@ -28,12 +28,6 @@ ALIKE = 1.05
 
 SAME_BYTES = 1.01
 """Runs whose bytes of text are within this ratio read the same amount."""
-
-MANY = 100
-"""Nobody runs more seeds than that, so what needs more is not told more exactly."""
-
-MOST_NAMED = 4
-"""Names in one sentence."""
 
 
 def remarks(standings: Standings) -> list[str]:
@@ -64,10 +58,12 @@ def say_answer(standings: Standings) -> str:
     value = say_value(standings.metric, float(cells.loc[best, COLUMNS[standings.metric]]))
     name, verdict = standings.names[best], standings.verdicts[best]
     if verdict is Verdict.UNDETERMINED:
-        return f"{name} leads with {value}; whether it is best is undetermined."
+        ahead = all(is_ahead(gain) for gain in standings.leads.values())
+        what = "it leads by as much as matters" if ahead else "it is best"
+        return f"{name} leads with {value}; whether {what} is undetermined."
     if verdict is Verdict.TIE:
         tied = [cell for cell, found in standings.verdicts.items() if found is Verdict.TIE]
-        rivals = _say_names(standings, [cell for cell in tied if cell != best])
+        rivals = say_names(standings, [cell for cell in tied if cell != best])
         return f"{name} leads with {value}, in a tie with {rivals}: the difference doesn't matter."
     gain = standings.leads[nearest]
     level = say_level(standings.rule.alpha)
@@ -77,70 +73,6 @@ def say_answer(standings: Standings) -> str:
         f"{name} is best: {value}, {say_size(standings.metric, gain.mean)} ahead of the next, "
         f"{standings.names[nearest]}{interval}."
     )
-
-
-def say_open(standings: Standings) -> str:
-    """Which cells can't be told from the leader, and what it would take."""
-    race, new = standings.race, _unseen(standings)
-    rivals = [
-        cell
-        for cell, verdict in standings.verdicts.items()
-        if verdict is Verdict.UNDETERMINED and cell in standings.leads and cell not in new
-    ]
-    if not rivals:
-        return ""
-    if race.noise is None or race.noise.freedom < FEWEST_FREEDOM:
-        return say_too_few(race)
-    n, names = standings.leads[rivals[0]].n, _say_names(standings, rivals)
-    after = f"After {n} seed{'s' * (n != 1)}, {names} can't be told from the leader"
-    needed = race.seeds_needed(standings.order[0], rivals[0])
-    if needed is None:
-        return f"{after}."
-    of_whom = f" for {standings.names[rivals[0]]}" if len(rivals) > 1 else ""
-    stops = standings.is_hopeless
-    return f"{after}; that would take {say_seeds(needed)}{of_whom}." + (
-        f" The race stopped: {LOOKS[-1]} seeds, the most that it runs, would hardly do." * stops
-    )
-
-
-def say_too_few(race: Race) -> str:
-    """Why not even a large difference is told apart when there are hardly any runs."""
-    enough = max(2, 1 + math.ceil(FEWEST_FREEDOM / max(1, len(race.merits) - 1)))
-    return (
-        "There are too few runs yet to tell a difference from luck, however large it looks: "
-        f"{len(race.merits)} cells need at least {enough} seeds each (--seeds {enough})."
-    )
-
-
-def say_seeds(needed: int) -> str:
-    """How many seeds it would take: `about 9 seeds`."""
-    return f"about {needed} seeds" if needed <= MANY else f"more than {MANY} seeds"
-
-
-def say_unjudged(standings: Standings) -> str:
-    """Which cells have runs that no look has seen, and why they are not judged by them."""
-    if not standings.leads or not standings.looks:
-        return ""
-    n_seeds = max(look.n_seeds for look in standings.looks)
-    if new := _unseen(standings):
-        return (
-            f"Not judged yet: {_say_names(standings, new)}, for the cells were last compared, at "
-            f"{n_seeds} seed{'s' * (n_seeds != 1)} each, without. To compare again at as many "
-            "would be another chance to be lucky: the next verdicts come with more seeds "
-            f"(--seeds {n_seeds + 1}, if the race does not go on by itself)."
-        )
-    if standings.race.is_behind(standings.race.merits):
-        return (
-            f"The verdicts are those of {n_seeds} seeds; later runs count in the means alone "
-            "until all cells in the race have more."
-        )
-    return ""
-
-
-def _unseen(standings: Standings) -> list[str]:
-    """Ranked cells that are newer than the last look, if there was one."""
-    seen = standings.looks[-1].runs if standings.looks else standings.race.merits
-    return [cell for cell in standings.race.merits if cell not in seen]
 
 
 def say_evidence(metric: Metric, race: Race) -> list[str]:
@@ -237,7 +169,7 @@ def say_lossy(standings: Standings) -> str:
     if not lossy:
         return ""
     return (
-        f"Lossy: {_say_names(standings, list(lossy))}. The tokenizer threw part of the text away, "
+        f"Lossy: {say_names(standings, list(lossy))}. The tokenizer threw part of the text away, "
         "so bits/byte can't be compared with those of lossless ones."
     )
 
@@ -280,12 +212,3 @@ def say_lead(metric: Metric, gain: Gain) -> str:
     if any(map(math.isnan, ends)):
         return "—"
     return " to ".join(say_gain(metric, end) for end in ends)
-
-
-def _say_names(standings: Standings, cells: Sequence[str]) -> str:
-    """`a, b and c`; of many the first ones, and how many more."""
-    names = [standings.names[cell] for cell in cells]
-    if len(names) > MOST_NAMED:
-        names = [*names[: MOST_NAMED - 1], f"{len(names) - MOST_NAMED + 1} more"]
-    *others, last = names
-    return f"{', '.join(others)} and {last}" if others else last

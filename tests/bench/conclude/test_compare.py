@@ -100,6 +100,16 @@ def test_rule_10_what_as_many_seeds_would_have_shown_is_printed(
     assert 0.0095 < float(found[1]) < 0.2
 
 
+def test_a_sure_difference_about_as_large_as_matters_is_said_to_be_one(
+    open_ledger: Open, ledger_path: Path
+) -> None:
+    record(open_ledger, runs({"good": 1.9, "bad": 1.9095, "worst": 2.3}, 9, noise=0.001), 9)
+
+    text = compare(ledger_path, "n_head 1", "n_head 2")[1]
+
+    assert "With 9 paired seeds they differ, though perhaps by less than matters; that" in text
+
+
 def test_it_says_what_the_board_says(open_ledger: Open, ledger_path: Path) -> None:
     """With five seeds, then with six that no board has seen, then with those."""
     record(open_ledger, runs(APART, 5))

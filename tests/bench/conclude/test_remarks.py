@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from boards import run, runs, standings
 
-from bench.conclude import remarks
+from bench.conclude import doubts, remarks
 from bench.conclude.standings import Standings
 from bench.conclude.stats import Look, Race, Rule
 from bench.ledger.entries import Entry
@@ -97,7 +97,7 @@ def test_the_next_look_judges_it() -> None:
     assert look is not None
     found = replace(found, looks=[*found.looks, look])
 
-    assert remarks.say_unjudged(found) == ""
+    assert doubts.say_unjudged(found) == ""
     assert remarks.say_answer(found).startswith("new is best: 1.500")
 
 
@@ -105,8 +105,8 @@ def test_runs_since_the_last_look_are_said_to_count_in_the_means_alone() -> None
     looks = standings(runs({"a": 1.9, "b": 2.1}, 3)).looks
     found = replace(standings(runs({"a": 1.9, "b": 2.1}, 4)), looks=looks)
 
-    assert remarks.say_unjudged(found).startswith("The verdicts are those of 3 seeds; later runs")
-    assert remarks.say_unjudged(standings(runs({"a": 1.9, "b": 2.1}, 4))) == ""
+    assert doubts.say_unjudged(found).startswith("The verdicts are those of 3 seeds; later runs")
+    assert doubts.say_unjudged(standings(runs({"a": 1.9, "b": 2.1}, 4))) == ""
 
 
 def test_cells_that_share_no_seed_can_t_be_told_apart_by_any_number() -> None:
@@ -121,14 +121,35 @@ def test_cells_that_share_no_seed_can_t_be_told_apart_by_any_number() -> None:
 
 
 def test_what_would_take_hundreds_of_seeds_is_not_said_to_the_seed() -> None:
-    assert remarks.say_seeds(9) == "about 9 seeds"
-    assert remarks.say_seeds(4337) == "more than 100 seeds"
+    assert doubts.say_seeds(9) == "about 9 seeds"
+    assert doubts.say_seeds(4337) == "more than 100 seeds"
 
 
 def test_many_rivals_are_named_in_part() -> None:
     cells = {f"cell {i}": 1.9 + i / 10_000 for i in range(6)}
 
-    said = remarks.say_open(standings(runs(cells, 4, noise=0.05)))
+    said = doubts.say_open(standings(runs(cells, 4, noise=0.05)))
 
     assert said.count("cell ") == 4  # three names, and once more for whom the seeds are
     assert " and 2 more can't be told from the leader" in said
+
+
+def test_what_is_surely_behind_is_not_said_to_be_like_the_leader() -> None:
+    """About what matters, and many times the noise."""
+    found = standings(runs({"a": 1.9, "b": 1.9095}, 9, noise=0.001))
+    assert found.leads[found.order[1]].interval[0] > 0
+
+    answer = remarks.say_answer(found)
+    assert answer.endswith("whether it leads by as much as matters is undetermined.")
+    assert doubts.say_open(found).startswith(
+        "After 9 seeds, b is behind, though perhaps by less than matters; that would take more"
+    )
+
+
+def test_rivals_that_are_close_and_those_that_are_behind_have_a_sentence_each() -> None:
+    found = standings(runs({"a": 1.9, "b": 1.907, "c": 1.913}, 4, noise=0.002))
+    said = doubts.say_open(found)
+
+    assert remarks.say_answer(found).endswith("whether it is best is undetermined.")
+    assert "4 seeds, b can't be told from the leader; that would take about " in said
+    assert "4 seeds, c is behind, though perhaps by less than matters; that would take" in said

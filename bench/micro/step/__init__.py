@@ -1,1 +1,0 @@
-"""Where does the time of a training step go?"""
