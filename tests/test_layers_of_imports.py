@@ -61,7 +61,7 @@ ROOMS = (
     {"conduct"},
     {"micro"},
     {"results"},
-    {"speed", "study", "compare", "power", "export"},
+    {"speed", "study", "compare", "power", "export", "sample", "tokens"},
 )
 """The rooms of bench/ in the order of the data: each may import what stands before it."""
 

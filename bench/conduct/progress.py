@@ -242,6 +242,12 @@ class Progress:
             seconds += self._usual
         return say_seconds(seconds * left / done) if left > 0 and done > 0 else ""
 
+    def say(self, line: str) -> None:
+        """A line of its own, above the bars where a terminal has them."""
+        if self._console.is_terminal:
+            self._console.print(line, soft_wrap=True)
+        self._write(line)
+
     def _write(self, line: str) -> None:
         if not self._console.is_terminal:
             with suppress(OSError):  # rich would end the process where a pipe is broken

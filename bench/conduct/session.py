@@ -20,6 +20,7 @@ from bench.ledger.outcome import Outcome
 from bench.plan.foresee import foresee_study
 from bench.plan.lacking import say_lacking
 from bench.plan.plan import Plan, Request
+from bench.plan.unequal import say_unequal
 from bench.plan.workers import at_once, side_by_side
 from bench.record.outbox import HURRIED_SECONDS, PATIENCE_SECONDS, Outbox
 from bench.record.recorder import Recorder
@@ -187,11 +188,20 @@ def start_session(request: Request, plan: Plan) -> Iterator[Session]:
         Interruption() as interruption,
         scratch_folder() as folder,
     ):
+        texts = prepare_texts(configs, executor, folders, progress, interruption)
+
+        def warn() -> None:
+            if not texts.waiting and not texts.making:
+                sizes = {key: text.size for key, text in texts.ready.items() if text.size}
+                if said := say_unequal(plan.grid.cells, sizes):
+                    progress.say(said)
+
+        texts.then(warn)
         yield Session(
             executor=executor,
             progress=progress,
             folders=folders,
-            texts=prepare_texts(configs, executor, folders, progress, interruption),
+            texts=texts,
             interruption=interruption,
             folder=folder,
         )

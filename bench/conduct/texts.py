@@ -42,6 +42,17 @@ class Texts:
     made: Callable[[], None] = lambda: None
     """Called when one is made, or known to be infeasible."""
 
+    def then(self, do: Callable[[], None]) -> None:
+        """Do this too whenever one is made, and now for those that are."""
+        before = self.made
+
+        def made() -> None:
+            before()
+            do()
+
+        self.made = made
+        do()
+
     def unknown_corpora(self) -> dict[str, RunConfig | None]:
         """Name of each corpus of which no text is ready, but may come to be -> a config whose text
         would tell; None: a worker is at one."""

@@ -11,6 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from bench.drawing.legend import swatches
+from bench.drawing.style import Style
 from bench.drawing.svg import to_svg
 from gpt.cache import atomic
 
@@ -40,6 +42,14 @@ class Picture:
 
     note: str = ""
     """How to read it, below the picture."""
+
+    legend: Mapping[str, Style] = field(default_factory=dict)
+    """Name -> its look in all panels; shown above them."""
+
+    @property
+    def swatches(self) -> list[tuple[str, Markup]]:
+        """Each name of the legend, and inline SVG of its look."""
+        return swatches(self.legend, self.name)
 
     @property
     def drawings(self) -> list[tuple[str, Markup]]:

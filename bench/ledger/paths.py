@@ -43,6 +43,8 @@ def ledger_names(folder: Path = Path()) -> list[str]:
 def find_ledger(study: str, folder: Path = Path()) -> Path:
     """The journal of a study, by its name, that of its file, or the path of the journal itself.
 
+    A study that was run in one way alone, with settings of its own, goes by its bare name too.
+
     Raises:
         ConfigError: no study has that name; the message names those that were run.
     """
@@ -52,6 +54,9 @@ def find_ledger(study: str, folder: Path = Path()) -> Path:
     known = ledger_names(folder)
     if name in known:
         return ledger_path(name, folder)
+    settings = [other for other in known if re.split("[@+]", other)[0] == name]
+    if len(settings) == 1:
+        return ledger_path(settings[0], folder)
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]}? " if nearest else ""
     there = f"there are: {', '.join(known)}" if known else "none was run in this folder"

@@ -1,4 +1,4 @@
-"""`python -m bench.micro`: draw the results of the microbenchmarks; explain a training step."""
+"""`python -m bench.micro`: show the results of the microbenchmarks; explain a training step."""
 
 if __name__ == "__main__":  # before the imports
     from bench.system.entry import begin
@@ -13,7 +13,7 @@ import click
 from bench.system.refusal import refusals
 from gpt.presets import PRESETS
 
-REPORT = Path(".benchmarks") / "report"
+REPORT = Path(".benchmarks") / "report.html"
 
 
 class _Group(click.Group):
@@ -37,19 +37,23 @@ def main(debug: bool) -> None:
 
 @main.command()
 @click.argument("json", required=False, type=click.Path(path_type=Path))
-@click.option("--output", type=click.Path(path_type=Path), default=REPORT, show_default=True,
-              help="Folder for the PNGs and index.html.")  # fmt: skip
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), default=REPORT,
+              show_default=True, help="The page.")  # fmt: skip
 def report(json: Path | None, output: Path) -> None:
-    """Draw time and memory against T from JSON, by default the newest in .benchmarks."""
-    from bench.micro.report import write_report
-    from bench.micro.results import read_results
-    from bench.micro.tables import tables
+    """Show what was found, in tables and on a page with pictures.
+
+    JSON is what `pytest --benchmark-only` saved; default: the newest in .benchmarks.
+    """
+    from bench.micro.report.page import write_report
+    from bench.micro.report.results import read_results
+    from bench.micro.report.tables import tables
     from bench.system.console import open_console
 
     results = read_results(json)
     console = open_console(width=130)
     console.print(*tables(results), sep="\n")
-    console.print(f"Drawn: {write_report(results, output)}", soft_wrap=True, highlight=False)
+    write_report(results, output)
+    console.print(f"\nWith pictures: {output}", soft_wrap=True, highlight=False)
 
 
 @main.command()
@@ -74,7 +78,7 @@ def explain(preset: str, device: str, dtype: str, kernel: str | None, threads: i
     """
     import torch
 
-    from bench.micro.explain import explain_step, show
+    from bench.micro.step.explain import explain_step, show
     from bench.system.console import open_console
     from gpt.acceleration.malloc import keep_freed_memory
 

@@ -2,7 +2,8 @@
 
 Benchmarks are timed when an option of pytest-benchmark asks for it (`pytest --benchmark-only`); in
 a plain `pytest` each runs once, at a tiny size, as a test. Results are saved as by
-`--benchmark-autosave`, unless another way of saving is asked for.
+`--benchmark-autosave`, unless another way of saving is asked for. Our summary comes last, and
+instead of pytest-benchmark's own tables, unless an option asks for these.
 """
 
 import re
@@ -17,7 +18,6 @@ from pytest_benchmark.utils import get_tag
 from bench.micro.alternating import AlternatingTimer, QuestionTimes
 from bench.micro.fixture import LEFT_OUT, Place, Timed
 from bench.micro.stopwatch import SECONDS, Stopwatch
-from bench.system.entry import write_in_any_locale
 from gpt.acceleration.malloc import keep_freed_memory
 from gpt.device import resolve_device
 from gpt.errors import GptBenchError
@@ -33,6 +33,11 @@ TIMING_OPTIONS = (
     "only", "enable", "save", "autosave", "json", "compare", "histogram", "csv", "cprofile",
 )  # fmt: skip
 """Options of pytest-benchmark that ask for times; without any of them nothing is timed."""
+
+SHOWING_OPTIONS = (
+    "sort", "group-by", "columns", "name", "time-unit", "histogram", "compare", "cprofile",
+)  # fmt: skip
+"""Options of pytest-benchmark that ask for its own tables."""
 
 Saved: TypeAlias = dict[str, Any]
 """What pytest-benchmark writes as JSON."""
@@ -90,6 +95,14 @@ def pytest_configure(config: pytest.Config) -> None:
         option.benchmark_autosave = get_tag()  # type: ignore[no-untyped-call]
     option.benchmark_save_data = True
     option.benchmark_columns = option.benchmark_columns or ["median", "iqr", "min", "rounds"]
+    option.benchmark_quiet = option.benchmark_quiet or not _shows_its_tables(config)
+
+
+def _shows_its_tables(config: pytest.Config) -> bool:
+    """Whether pytest-benchmark was asked for its own tables; a default can't be told from this."""
+    asking = tuple(f"--benchmark-{name}" for name in SHOWING_OPTIONS)
+    is_asked = any(str(argument).startswith(asking) for argument in config.invocation_params.args)
+    return is_asked or config.option.verbose > 0
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -97,7 +110,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if session.config.option.bench_mlflow:
         with _usage_errors(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # MLflow's imports deprecate each other
-            from bench.micro.record import open_record
+            from bench.micro.report.record import open_record
 
             session.config.stash[RECORD] = open_record(session.config.option.bench_size)
 
@@ -147,7 +160,7 @@ def _dtypes(device: torch.device) -> list[torch.dtype]:
 
 
 class _usage_errors:  # noqa: N801
-    """AlternatingTimer the suite's own errors into pytest's usage errors."""
+    """Turns the suite's own errors into pytest's usage errors."""
 
     def __enter__(self) -> None: ...
 
@@ -245,25 +258,20 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    """The kernels side by side over T, once more and in short."""
-    if SAVED not in config.stash:
-        return
-    from rich.console import Console
+) -> Generator[None]:
+    """Our summary, after all other parts of pytest's, of which the list of skips is long."""
+    try:
+        yield
+    finally:
+        if SAVED in config.stash:
+            from bench.micro.report.terminal import write_summary
 
-    from bench.micro.results import Results
-    from bench.micro.tables import tables
-
-    saved = config.stash[SAVED]
-    console = Console(width=max(110, terminalreporter._tw.fullwidth))
-    with console.capture() as captured:
-        console.print(*tables(Results.from_saved(saved)), sep="\n")
-    write_in_any_locale(terminalreporter._tw._file)  # pytest would escape the line ends too
-    terminalreporter.write(captured.get())
-    terminalreporter.write_line("To draw it: python -m bench.micro report")
-    if UNRECORDED in config.stash:
-        terminalreporter.write_line(
-            f"not recorded in MLflow: {config.stash[UNRECORDED]}", red=True
-        )
+            saved = config.stash[SAVED]
+            write_summary(terminalreporter, config, saved)
+            if UNRECORDED in config.stash:
+                terminalreporter.write_line(
+                    f"not recorded in MLflow: {config.stash[UNRECORDED]}", red=True
+                )

@@ -16,6 +16,7 @@ from bench.system.interruption import SIGNALS, leave
 STAND_INS = {
     "±": "+/-", "×": "x", "·": "-", "−": "-", "–": "-", "—": "-", "…": "...", "²": "^2",
     "≤": "<=", "≥": ">=", "≈": "~", "→": "->", "µ": "u",
+    "│": "|", "␣": "_", "⏎": "\\n", "␍": "\\r", "⇥": "\\t",
     "’": "'", "“": '"', "”": '"', "━": "-", "╸": "-", "╺": "-",
 }  # fmt: skip
 """ASCII text that is written where the encoding of the locale lacks the character."""

@@ -111,3 +111,23 @@ def test_no_two_of_many_curves_look_the_same() -> None:
 
     assert len(set(looks)) == 30
     assert len({look.colour for look in list(looks)[:10]}) == 10
+
+
+def test_a_legend_shows_each_name_with_its_look(tmp_path: Path) -> None:
+    looks = styles(["bpe", "<byte>"])
+    pictures = [
+        Picture(name=name, title="Two looks", panels=[], data=DATA, legend=looks)
+        for name in ("one", "two")
+    ]
+    section = Section(title="Curves", name="curves", pictures=pictures)
+    write_page(tmp_path / "page.html", title="", subtitle="", lead="", sections=[section])
+    text = (tmp_path / "page.html").read_text("utf-8")
+
+    for legend in text.split('<p class="legend">')[1:]:
+        one, two = legend.split("</p>")[0].split("</span>")[:2]
+        assert one.endswith(" bpe")
+        assert two.endswith(" &lt;byte&gt;")
+        assert looks["bpe"].colour in one
+        assert looks["<byte>"].colour in two
+    ids = Elements(text).ids
+    assert len(ids) == len(set(ids)) > 4

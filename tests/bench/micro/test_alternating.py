@@ -13,8 +13,8 @@ from bench.micro import alternating as module
 from bench.micro.accounting import Work
 from bench.micro.alternating import AlternatingTimer, QuestionTimes
 from bench.micro.fixture import LEFT_OUT, Timed
+from bench.micro.report.verdicts import fastest, race, say
 from bench.micro.stopwatch import ImpossibleError, Stopwatch, Subject
-from bench.micro.verdicts import fastest, race, say
 
 CPU = torch.device("cpu")
 
@@ -110,7 +110,7 @@ def test_what_is_saved_is_read_again() -> None:
     [
         ({"a": 2.0, "b": 1.0, "c": 30.0}, "b is fastest: a, the next, takes 2.0"),
         ({"a": 1.0, "b": 1.0, "c": 2.0}, "tie for the fastest"),
-        ({"a": 1.0, "b": 1.02}, "a leads; whether it is fastest is undetermined: b takes 1.0"),
+        ({"a": 1.0, "b": 1.02}, "which is fastest is undetermined: a leads, b takes 1.0"),
         ({"a": 1.0, "b": 200.0}, "a is fastest: b, the next, takes 200 (19"),
     ],
 )
@@ -128,7 +128,9 @@ def test_one_round_tells_nothing() -> None:
     )
     found = race(question)
     assert fastest(found) == []
-    assert say(found).endswith("undetermined: b takes 3.00 times as long, in too few rounds")
+    assert say(found).endswith(
+        "undetermined: a leads, b takes 3.00 times as long, in too few rounds"
+    )
 
 
 @pytest.mark.parametrize("disabled", [True, False])

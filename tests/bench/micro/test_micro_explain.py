@@ -12,9 +12,9 @@ from rich.console import Console
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.micro import explain
-from bench.micro.explain import Explanation, Line, explain_step, show
-from bench.micro.parts import parts_of_step
+from bench.micro.step import explain
+from bench.micro.step.explain import Explanation, Line, explain_step, show
+from bench.micro.step.parts import parts_of_step
 from gpt.acceleration.step import Update
 from gpt.config import RunConfig
 from gpt.presets import MODERN, NANOGPT, PRESETS

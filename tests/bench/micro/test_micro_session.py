@@ -12,8 +12,9 @@ from typing import Any, cast
 import pytest
 from pytest_benchmark.logger import PytestBenchmarkWarning
 
-from bench.micro.conftest import pytest_xdist_auto_num_workers
-from bench.micro.results import Results
+from bench.micro.conftest import _shows_its_tables, pytest_xdist_auto_num_workers
+from bench.micro.report.results import Results
+from bench.micro.report.terminal import saved_to
 from gpt.device import available_devices
 
 ROOT = Path(__file__).parents[3]
@@ -56,6 +57,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, int]:
     (folder / "breaker.py").write_text(BREAKER)
     done = session(
         folder, "-p", "breaker", "--benchmark-only", "--bench-mlflow", "--bench-device", "cpu",
+        "--benchmark-columns=median",
         "-k", "forward-wrong and fp32 or forward-matmul and fp32 and (T64 or T128)",
     )  # fmt: skip
     return folder, done.stdout + done.stderr, done.returncode
@@ -123,6 +125,7 @@ def test_the_session_is_one_run_in_mlflow(broken: tuple[Path, str, int]) -> None
     assert tags["torch"]
     assert tags["no_time.wrong"].startswith("wrong: its output is off by")
     assert list((folder / "mlruns").rglob("results.json"))
+    assert list((folder / "mlruns").rglob("report.html"))
 
 
 @pytest.mark.slow
@@ -143,23 +146,83 @@ def test_a_session_times_the_answers_in_turns_too(
     """In this process."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(WORKER, raising=False)
-    one_file = str(ROOT / "bench" / "micro" / "test_aggregation.py")
-    selected = ["-k", "fp32 and T64 and (matmul or cumsum)", "--bench-device", "cpu"]
+    two_files = [
+        str(ROOT / "bench" / "micro" / f"test_{n}.py") for n in ("aggregation", "attention")
+    ]
+    selected = ["-k", "fp32 and T64 and (flex or causal and (matmul or cumsum))"]
 
-    assert pytest.main([one_file, "--benchmark-only", *selected]) == 0
+    assert pytest.main([*two_files, "--benchmark-only", *selected, "--bench-device", "cpu"]) == 0
 
     (path,) = (tmp_path / ".benchmarks").glob("*/*.json")
     [question] = Results.from_saved(json.loads(path.read_bytes())).in_turns
     assert (question.series, question.T, question.device) == ("causal mean, fp32", 64, "cpu")
     assert {name: s.shape[1] for name, s in question.seconds.items()} == {"matmul": 2, "cumsum": 2}
     assert min(seconds.min() for seconds in question.seconds.values()) > 0
-    assert "in turns, T = 64: " in capfd.readouterr().out
+    shown = capfd.readouterr().out
+    assert "in turns, T = 64: " in shown
+    assert " benchmark 'causal mean, fp32, T = 64': 2 tests " not in shown
+    lines = shown.splitlines()
+    found = lines.index("What was found")
+    assert lines[found + 1].startswith("causal mean, fp32: ")
+    assert [line for line in lines[found:] if "SKIPPED" in line] == []
+    (command,) = (line for line in lines[found:] if "python -m bench.micro report" in line)
+    assert Path(command.split()[-1]).samefile(path)
+    assert "pytest-benchmark's own tables: add -v" in shown
 
 
 @pytest.mark.parametrize(("option", "n_workers"), [("only", 0), ("save", 0), ("sort", None)])
 def test_what_is_timed_has_no_tests_beside_it(option: str, n_workers: int | None) -> None:
     config = SimpleNamespace(option=SimpleNamespace(**{f"benchmark_{option}": "yes"}))
     assert pytest_xdist_auto_num_workers(cast(pytest.Config, config)) == n_workers
+
+
+@pytest.mark.parametrize(
+    ("arguments", "verbose", "shows"),
+    [
+        (["--benchmark-only"], 0, False),
+        (["--benchmark-only", "--benchmark-save=before"], 0, False),
+        (["--benchmark-only"], 1, True),
+        (["--benchmark-only", "--benchmark-sort", "median"], 0, True),
+        (["--benchmark-compare=0001"], 0, True),
+        (["--benchmark-only", "--benchmark-histogram"], 0, True),
+    ],
+)
+def test_the_tables_of_pytest_benchmark_are_shown_when_asked_for(
+    arguments: list[str], verbose: int, shows: bool
+) -> None:
+    config = SimpleNamespace(
+        invocation_params=SimpleNamespace(args=arguments), option=SimpleNamespace(verbose=verbose)
+    )
+    assert _shows_its_tables(cast(pytest.Config, config)) == shows
+
+
+@pytest.mark.parametrize(
+    ("json", "storage", "path"),
+    [
+        ("mine.json", "file://store", "mine.json"),
+        (None, "file://store", "store/machine/2.json"),
+        (None, "store", "store/machine/2.json"),
+        (None, "file://nothing", None),
+        (None, "elasticsearch+http://store", None),
+    ],
+)
+def test_the_summary_names_the_file_of_its_own_session(
+    json: str | None,
+    storage: str,
+    path: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "store" / "machine").mkdir(parents=True)
+    for i in (3, 2):
+        saved = tmp_path / "store" / "machine" / f"{i}.json"
+        saved.touch()
+        os.utime(saved, (0, -i))
+    option = SimpleNamespace(benchmark_json=json, benchmark_storage=storage)
+
+    found = saved_to(cast(pytest.Config, SimpleNamespace(option=option)))
+    assert (found and Path(found)) == (path and Path(path))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 from boards import APART, ended, runs, standings
 from click.testing import CliRunner, Result
-from workplace import Finished
 
 from bench.conclude.latex import escape, latex
 from bench.export import main
@@ -21,11 +20,6 @@ from bench.results import load
 
 def export(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
-
-
-@pytest.fixture
-def here(swept: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(swept.place.folder)
 
 
 @pytest.mark.usefixtures("here")
@@ -132,7 +126,7 @@ def test_a_study_without_a_complete_run_has_no_table() -> None:
     assert "No run is complete" in table
 
 
-@pytest.mark.parametrize("module", ["export"])
+@pytest.mark.parametrize("module", ["export", "sample", "tokens"])
 def test_help_answers_without_loading_what_is_slow(module: str) -> None:
     program = (
         f"import sys; from click.testing import CliRunner; from bench.{module} import main\n"

@@ -1,8 +1,6 @@
 """`bench.results`: what a table says of a study that was really run, from wherever it lies."""
 
 import shutil
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,23 +18,6 @@ from gpt.errors import ConfigError
 
 if TYPE_CHECKING:
     from servers import Server
-
-
-@pytest.fixture
-def home(swept: Finished) -> Path:
-    """The folder of the study, which is not the current one."""
-    return swept.place.folder
-
-
-@pytest.fixture
-def moved(home: Path, tmp_path: Path) -> Path:
-    """A copy of it, whose database names a folder that is gone."""
-    there = tmp_path / "moved"
-    shutil.copytree(home, there, ignore=shutil.ignore_patterns("cache", "tmp"))
-    with closing(sqlite3.connect(there / "mlflow.db")) as database:
-        database.execute("UPDATE runs SET artifact_uri = replace(artifact_uri, 'swept', 'gone')")
-        database.commit()
-    return there
 
 
 def test_a_row_is_a_run(swept: Finished, home: Path) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
-from bench.micro.results import Results, Row
+from bench.micro.report.page import write_report
+from bench.micro.report.results import Results, Row
 from bench.record.tracking import Tracker, metric_points
 from bench.system.provenance import environment
 from bench.system.scratch import scratch_folder
@@ -18,7 +19,8 @@ from bench.system.scratch import scratch_folder
 EXPERIMENT = "microbenchmarks"
 DESCRIPTION = """How long do the pieces take: causal means, attention kernels, loss head, norms,
 activations, optimizers, tokenizers? One run is one session of `pytest --benchmark-only
---bench-mlflow`; the step of a metric is T, and `results.json` is what pytest-benchmark saved."""
+--bench-mlflow`; the step of a metric is T, `results.json` is what pytest-benchmark saved, and
+`report.html` says which way is fastest: metrics were taken one after another and can't tell."""
 
 
 def open_record(size: str) -> Callable[[dict[str, Any]], None]:
@@ -44,6 +46,7 @@ def open_record(size: str) -> Callable[[dict[str, Any]], None]:
         with scratch_folder() as scratch:
             (folder := scratch / "session").mkdir()
             (folder / "results.json").write_text(content, "utf-8")
+            write_report(results, folder / "report.html")
             left_out = {f"no_time.{left.name}": left.reason for left in results.left_out}
             tracker.finish(run_id, "FINISHED", tags=left_out, folder=folder)
 

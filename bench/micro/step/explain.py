@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from rich.table import Table
 
-from bench.micro.parts import Part, parts_of_step
+from bench.micro.step.parts import Part, parts_of_step
 from gpt.cache import default_cache
 from gpt.config import Budget, RunConfig
 from gpt.device import device_name, resolve_device

@@ -6,6 +6,7 @@ times that were taken in turns under `in_turns`.
 """
 
 import json
+import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,6 +16,9 @@ from bench.micro.alternating import QuestionTimes
 from gpt.errors import DataError
 
 STORE = Path(".benchmarks")
+
+NOISY = 0.2
+"""A spread (interquartile range) of more than this share of the median is marked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +44,11 @@ class Row:
     share_of_matmul_ceiling: float
     share_of_copy_ceiling: float
     peak_memory_bytes: int | None
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether its rounds differed so much that it should be measured again."""
+        return self.iqr_seconds > NOISY * self.median_seconds
 
     @property
     def floor_seconds(self) -> float:
@@ -101,7 +110,7 @@ class Results:
             rows=rows,
             left_out=list(left_out),
             in_turns=[QuestionTimes.from_json(question) for question in saved.get("in_turns", ())],
-            commit=f"{str(info.get('id'))[:7]}{changed}",
+            commit=f"{_abbreviated(info.get('id'))}{changed}",
             taken_at=f"{saved['datetime'][:16].replace('T', ' ')} UTC",
         )
 
@@ -133,11 +142,21 @@ def read_results(path: Path | None) -> Results:
     return results
 
 
+def _abbreviated(commit: object) -> str:
+    """Seven digits of a commit; another word, such as `unversioned`, as it is."""
+    words = str(commit)
+    return words[:7] if set(words) <= set(string.hexdigits) else words
+
+
+def newest(store: Path = STORE) -> Path | None:
+    """The file of the latest session that was saved in a folder of pytest-benchmark's."""
+    return max(store.glob("*/*.json"), key=lambda path: path.stat().st_mtime, default=None)
+
+
 def _newest() -> Path:
-    saved = sorted(STORE.glob("*/*.json"), key=lambda path: path.stat().st_mtime)
-    if not saved:
+    if (saved := newest()) is None:
         raise DataError(
             f"there must be saved microbenchmarks in {STORE.absolute()} but there are none: "
             "run `pytest --benchmark-only` here, or name a file"
         )
-    return saved[-1]
+    return saved

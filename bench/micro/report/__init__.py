@@ -1,0 +1,1 @@
+"""What did a session of microbenchmarks find? In sentences, tables, pictures and MLflow."""
