@@ -6,11 +6,12 @@ the table can't be quoted without that; the other remarks stand above it as comm
 
 import math
 import re
+from collections.abc import Iterable
 
-from bench.conclude.leaderboard import RANKED_BY, say_behind, say_verdict
+from bench.conclude.leaderboard import BEHIND, RANKED_BY, columns_of
 from bench.conclude.remarks import remarks, say_answer, say_level
 from bench.conclude.standings import Standings
-from bench.conclude.summary import say_count, summarize
+from bench.conclude.summary import summarize
 from bench.ledger.outcome import Outcome
 
 SPECIAL = {
@@ -22,11 +23,13 @@ SPECIAL = {
 """Characters that LaTeX takes for something else, or that its fonts may lack."""
 
 _SPECIAL = re.compile("|".join(map(re.escape, SPECIAL)))
+_MINUS = re.compile(r"(?<!\S)-(?=\d)")
 
 
 def escape(text: str) -> str:
     """Text as LaTeX shows it, on one line."""
-    return _SPECIAL.sub(lambda found: SPECIAL[found[0]], " ".join(text.split()))
+    plain = _SPECIAL.sub(lambda found: SPECIAL[found[0]], " ".join(text.split()))
+    return _MINUS.sub("$-$", plain)
 
 
 def latex(title: str, standings: Standings, *, label: str) -> str:
@@ -43,25 +46,13 @@ def latex(title: str, standings: Standings, *, label: str) -> str:
     comments = [f"% {' '.join(line.split())}" for line in (title, *said)]
     if cells.empty:
         return "\n".join([*comments, "% No run is complete: there is nothing to show."]) + "\n"
-    rows = list(cells.itertuples())
-    columns = {
-        "cell": [f"{row.cell} ({row.flags})" if row.flags else row.cell for row in rows],
-        "bits/byte": [
-            f"{row.bits_per_byte:.3f}" + (f" ± {row.spread:.3f}" if row.seeds > 1 else "")
-            for row in rows
-        ],
-    }
-    if RANKED_BY[standings.metric] == "loss":
-        columns["loss"] = [f"{row.loss:.3f}" for row in rows]
-    if standings.leads:
-        columns["behind the best"] = [say_behind(row.key, standings) for row in rows]
-    if standings.words:
-        columns["verdict"] = [say_verdict(row.key, standings) for row in rows]
-    columns |= {
-        "tokens/s": [f"{row.tokens_per_second:,.0f}" for row in rows],
-        "params": [say_count(row.n_params) for row in rows],
-        "train s": [f"{row.train_seconds:.1f}" for row in rows],
-    }
+    board = columns_of(cells, standings)
+    behind = [heading for heading in board if heading.startswith(BEHIND)]
+    ranked_by = RANKED_BY[standings.metric]
+    shown = ["cell", "bits/byte", *behind, "verdict", "tokens/s", "params", "train s"]
+    if ranked_by not in shown:
+        shown.insert(2, ranked_by)
+    columns = {heading: board[heading] for heading in shown if heading in board}
     kinds = "".join("l" if heading in ("cell", "verdict") else "r" for heading in columns)
     lines = [
         *comments,
@@ -71,9 +62,9 @@ def latex(title: str, standings: Standings, *, label: str) -> str:
         rf"  \label{{tab:{re.sub(r'[^A-Za-z0-9.-]', '-', label)}}}",
         rf"  \begin{{tabular}}{{{kinds}}}",
         r"    \toprule",
-        _line(list(columns)),
+        _line(columns),
         r"    \midrule",
-        *(_line(list(cells)) for cells in zip(*columns.values(), strict=True)),
+        *map(_line, zip(*columns.values(), strict=True)),
         r"    \bottomrule",
         r"  \end{tabular}",
         r"\end{table}",
@@ -81,7 +72,7 @@ def latex(title: str, standings: Standings, *, label: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _line(cells: list[str]) -> str:
+def _line(cells: Iterable[str]) -> str:
     return f"    {' & '.join(map(escape, cells))} \\\\"
 
 

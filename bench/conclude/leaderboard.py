@@ -115,9 +115,9 @@ def columns_of(cells: pd.DataFrame, standings: Standings) -> dict[str, list[str]
     level = f"\n({say_level(standings.rule.alpha)} interval)" if intervals else ""
     behind = f"{BEHIND}{level}"
     if standings.leads:
-        columns[behind] = [say_behind(row.key, standings) for row in rows]
+        columns[behind] = [_say_behind(row.key, standings) for row in rows]
     if standings.leads or _flawed(cells, standings):
-        columns["verdict"] = [say_verdict(row.key, standings) for row in rows]
+        columns["verdict"] = [_say_verdict(row.key, standings) for row in rows]
     return columns
 
 
@@ -138,13 +138,13 @@ def _flawed(cells: pd.DataFrame, standings: Standings) -> list[Any]:
     return [row for row in cells.itertuples() if row.key in standings.flaws]
 
 
-def say_behind(cell: str, standings: Standings) -> str:
+def _say_behind(cell: str, standings: Standings) -> str:
     """How far a cell is behind the best."""
     lead = standings.leads.get(cell)
     return "" if lead is None else say_lead(standings.metric, lead)
 
 
-def say_verdict(cell: str, standings: Standings) -> str:
+def _say_verdict(cell: str, standings: Standings) -> str:
     """What may be said of a cell."""
     verdict = standings.verdicts.get(cell)
     if verdict is None or cell != standings.order[0]:

@@ -123,7 +123,10 @@ def load(*studies: str | Path, folder: str | Path = ".") -> Runs:
     for ledger in ledgers:
         twice = n_same[ledger.study, "study"] > 1
         name = str(ledger.folder / ledger.study) if twice else ledger.study
-        rows += _rows_of(ledger, Ledger.read(ledger.path), name)
+        of_ledger = _rows_of(ledger, Ledger.read(ledger.path), name)
+        if not of_ledger:
+            warnings.warn(f"no run of {ledger.path.stem} has ended yet", stacklevel=2)
+        rows += of_ledger
     runs = _table(rows)
     runs.folders = tuple(dict.fromkeys(ledger.folder.absolute() for ledger in ledgers))
     return runs

@@ -202,6 +202,15 @@ def test_parts_come_with_their_study_and_several_studies_in_one_table(
     assert len(twice) == 3
 
 
+def test_a_study_that_has_only_begun_is_said(open_ledger: Open, ledger_path: Path) -> None:
+    with open_ledger() as ledger:
+        claims(ledger)
+    with pytest.warns(UserWarning, match="no run of study has ended yet"):
+        table = load(ledger_path)
+    assert table.empty
+    assert table.curves().empty
+
+
 def test_two_studies_of_one_name_are_told_apart(home: Path, moved: Path) -> None:
     """The same study of two folders, such as before and after a change of the code."""
     ledger = Path("mlruns") / "ledger" / "sweep.journal"
