@@ -39,8 +39,13 @@ def merit(metric: Metric, value: float) -> float:
 
 def say_value(metric: Metric, value: float) -> str:
     """A metric's value with its unit: `2.056 bits per byte`, `18,974 tokens per second`."""
+    return f"{say_number(metric, value)}{UNITS.get(metric, f' {TITLES[metric]}')}"
+
+
+def say_number(metric: Metric, value: float) -> str:
+    """The same without the unit."""
     digits = {"tokens_per_second": 0, "seconds_to_target": 1}.get(metric, 3)
-    return f"{value:,.{digits}f}{UNITS.get(metric, f' {TITLES[metric]}')}"
+    return f"{value:,.{digits}f}"
 
 
 def say_gain(metric: Metric, gain: float) -> str:
@@ -53,3 +58,8 @@ def say_gain(metric: Metric, gain: float) -> str:
 def say_size(metric: Metric, difference: float) -> str:
     """The size of a difference of merits, without a sign: `0.0123`, `5.1%`."""
     return say_gain(metric, difference).lstrip("+")
+
+
+def say_count(count: float) -> str:
+    """A number of parameters to three digits: `804 k`, `10.8 M`."""
+    return f"{count / 1e3:.3g} k" if count < 1e6 else f"{count / 1e6:.3g} M"

@@ -13,9 +13,9 @@ from bench.cells.grid import Dropped
 from bench.conclude.remarks import remarks, say_lead, say_level
 from bench.conclude.standings import Standings
 from bench.conclude.stats import Verdict
-from bench.conclude.summary import say_count, summarize
+from bench.conclude.summary import summarize
 from bench.ledger.outcome import Outcome
-from bench.metrics import Metric
+from bench.metrics import Metric, say_count
 from bench.system.fitted_table import Fitted
 from gpt.config import Budget
 
@@ -117,7 +117,7 @@ def columns_of(cells: pd.DataFrame, standings: Standings) -> dict[str, list[str]
     if standings.leads:
         columns[behind] = [_say_behind(row.key, standings) for row in rows]
     if standings.leads or _flawed(cells, standings):
-        columns["verdict"] = [_say_verdict(row.key, standings) for row in rows]
+        columns["verdict"] = [say_verdict(row.key, standings) for row in rows]
     return columns
 
 
@@ -144,7 +144,7 @@ def _say_behind(cell: str, standings: Standings) -> str:
     return "" if lead is None else say_lead(standings.metric, lead)
 
 
-def _say_verdict(cell: str, standings: Standings) -> str:
+def say_verdict(cell: str, standings: Standings) -> str:
     """What may be said of a cell."""
     verdict = standings.verdicts.get(cell)
     if verdict is None or cell != standings.order[0]:

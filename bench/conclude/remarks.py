@@ -9,8 +9,8 @@ import math
 from bench.conclude.doubts import is_ahead, say_names, say_open, say_unjudged
 from bench.conclude.standings import Standings
 from bench.conclude.stats import FEWEST_FREEDOM, Gain, Race, Verdict
-from bench.conclude.summary import say_count, summarize
-from bench.metrics import RELATIVE, UNITS, Metric, say_gain, say_size, say_value
+from bench.conclude.summary import summarize
+from bench.metrics import RELATIVE, UNITS, Metric, say_count, say_gain, say_size, say_value
 
 COLUMNS: dict[Metric, str] = {
     "val_bits_per_byte": "bits_per_byte",

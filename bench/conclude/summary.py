@@ -42,8 +42,3 @@ def summarize(standings: Standings) -> pd.DataFrame:
     others = [cell for cell in cells.index if cell not in standings.order]
     cells.insert(0, "cell", [standings.names[cell] for cell in cells.index])
     return cells.loc[[*standings.order, *others]].reset_index()
-
-
-def say_count(count: float) -> str:
-    """A number of parameters to three digits: `804 k`, `10.8 M`."""
-    return f"{count / 1e3:.3g} k" if count < 1e6 else f"{count / 1e6:.3g} M"

@@ -4,15 +4,17 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
 
 from bench.cells.grid import Cell
 from bench.conclude import leaderboard
 from bench.conclude.looks import look_at, standings_of
+from bench.conclude.remarks import say_answer
+from bench.conclude.results import say_results
 from bench.conclude.standings import Standings
-from bench.conduct.confirmation import confirmation, leading_cell, show_confirmation
+from bench.conduct.confirmation import confirmation, leading_cell, say_tested, show_confirmation
 from bench.conduct.finals import finals
 from bench.conduct.finished import FinishedSession, FinishedWork
 from bench.ledger.journal_file import FrozenError
@@ -167,10 +169,19 @@ class Conductor:
                     self._say(board)
             left_out = dict.fromkeys(sorted(work.ledger.left_out()), "left out")
             verdicts = {**left_out, **standings.words}
-            said = repr((plan.study.metric, verdicts, standings.names))
+            results, answer = say_results(standings), say_answer(standings)
+            said = repr((plan.study.metric, verdicts, standings.names, results, answer))
             if not plan.part:
                 work.ledger.note(ABOUT, about(request, plan).to_note())
-            views = self._close(work, _as_text(board), verdicts, standings.names, said)
+            views = self._close(
+                work,
+                _as_text(board),
+                said,
+                verdicts=verdicts,
+                names=standings.names,
+                results=results,
+                answer=answer,
+            )
             self._views = self._views or views
             changes = work.ledger.changes()
         self._complete = self._complete and not dropped
@@ -187,7 +198,15 @@ class Conductor:
             work.run([cell], {cell.key: again.looks[0]}, 0)
             found = work.ledger.entries()
             sentence = show_confirmation(plan, leader, standings.entries, found)
-            self._close(work, sentence, {}, {}, sentence)
+            self._close(
+                work,
+                sentence,
+                sentence,
+                verdicts={},
+                names={cell.key: cell.label},
+                results={cell.key: say_tested(found)},
+                answer=sentence,
+            )
             work.ledger.note(CONFIRMED, sentence)
         self._say(sentence)
 
@@ -195,17 +214,17 @@ class Conductor:
         self,
         work: "Work | FinishedWork",
         note: str,
-        verdicts: Mapping[str, str],
-        names: Mapping[str, str],
         said: str,
+        **words: Any,
     ) -> dict[str, str]:
         """Record what came of a plan, and keep in its ledger that it is recorded.
 
         Args:
             said: what is recorded again if it changes.
+            words: what the recorder is told beside the note.
         """
         interrupted = self._session.interruption.requested
-        views = work.recorder.close(note, verdicts=verdicts, names=names, interrupted=interrupted)
+        views = work.recorder.close(note, **words, interrupted=interrupted)
         self._missing += work.recorder.missing
         if not self._missing and not interrupted:
             held = count_runs(store_address(), work.ledger.id)

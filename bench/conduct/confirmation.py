@@ -85,6 +85,12 @@ def show_confirmation(
     )
 
 
+def say_tested(fresh: Sequence[Entry]) -> str:
+    """What the test part gave, as short as a table wants it; "" if nothing was measured."""
+    test = [e.summary["test_bits_per_byte"] for e in fresh if e.outcome is Outcome.COMPLETE]
+    return f"{_mean_and_spread(test)} on the test part" if test else ""
+
+
 def _mean_and_spread(values: Sequence[float]) -> str:
     """The mean, and after a ± the standard deviation, which one value doesn't have."""
     spread = f" ±{statistics.stdev(values):.3f}" if len(values) > 1 else ""

@@ -8,6 +8,7 @@ nothing is imported that takes seconds, and no text is made ready; only its dige
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.cells.grid import Cell
 from bench.ledger.journal_file import FrozenError
@@ -32,6 +33,10 @@ class FinishedRecord:
 
     def close(self, *_: object, **__: object) -> dict[str, str]:
         """Where the views are that were saved when it was recorded."""
+        return self.views
+
+    def attach_report(self, path: Path) -> dict[str, str]:  # noqa: ARG002
+        """Nothing: the report was attached when the study was recorded."""
         return self.views
 
 

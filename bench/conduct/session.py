@@ -107,6 +107,7 @@ class Session:
                 self._outbox(plan, ledger),
                 plan.title,
                 plan.study,
+                launch_name=plan.launch_name,
                 ledger=ledger,
                 environment=provenance.environment(),
             ) as recorder,

@@ -96,6 +96,11 @@ class Plan:
         return " · ".join(part for part in parts if part)
 
     @property
+    def launch_name(self) -> str:
+        """How a launch of it is called where there is room for few characters."""
+        return " · ".join(part for part in (self.name, self.part.partition("-")[0]) if part)
+
+    @property
     def journal(self) -> Path:
         """The file of its ledger."""
         return ledger_path(self.ledger_name)

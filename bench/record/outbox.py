@@ -131,6 +131,10 @@ class Outbox:
             tags=tags, metrics=metrics, folder=folder, at=milliseconds(),
         )  # fmt: skip
 
+    def new_folder(self) -> Path:
+        """An empty folder for files that are to be sent."""
+        return self._kept.new_folder()
+
     @property
     def unsent(self) -> str:
         """How many messages are unsent and why, in one line; "" if none are."""

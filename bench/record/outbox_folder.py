@@ -8,6 +8,7 @@ import glob
 import json
 import shutil
 import time
+import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from inspect import signature
@@ -87,7 +88,7 @@ class OutboxFolder:
         path.parent.mkdir(parents=True, exist_ok=True)
         if (files := message.files) is not None and files.exists():
             # rename it first: the next run may use the same folder
-            own = files.rename(files.with_name(message.arguments["run_id"]))
+            own = files.rename(files.with_name(uuid.uuid4().hex))
             message.arguments["folder"] = str(own)
             try:
                 shutil.move(own, path.with_suffix(""))
@@ -97,6 +98,12 @@ class OutboxFolder:
             message.arguments["folder"] = str(path.with_suffix(""))
         _write(path, message)
         message.file = path
+
+    def new_folder(self) -> Path:
+        """An empty folder for files of a message; one that is left is removed by `load`."""
+        folder = self.folder / uuid.uuid4().hex
+        folder.mkdir(parents=True)
+        return folder
 
     def drop(self, message: OutboxMessage) -> None:
         """Delete a message that was sent, and its run's files."""

@@ -90,10 +90,10 @@ def curve_of(run_id: str, folder: Path = Path()) -> pd.DataFrame:
 
 
 def _rows(series: Series) -> list[dict[str, float]]:
-    """The values of each step; those of the end, `final/…`, belong to no step."""
+    """The values of each step; `final/…` belongs to no step, and `mean/…` to no run alone."""
     rows: dict[int, dict[str, float]] = {}
     for name, step, value in series:
-        if not name.startswith("final/"):
+        if not name.startswith(("final/", "mean/")):
             rows.setdefault(step, {"step": step})[name] = value
     return [rows[step] for step in sorted(rows)]
 

@@ -1,6 +1,7 @@
 """What is recorded of a launch, and under which names? (The outbox and tracker only send it.)"""
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -11,9 +12,17 @@ import pandas as pd
 from bench.ledger.entries import Entry
 from bench.ledger.ledger import Claim, Ledger
 from bench.ledger.outcome import Outcome
-from bench.record.metric_names import final_metrics, final_name, point_metrics
+from bench.record import shown
+from bench.record.metric_names import final_metrics, final_name, point_metrics, say_cost
 from bench.record.outbox import Outbox
-from bench.record.tracking import TAG_ATTEMPT, TAG_CELL, TAG_CELL_KEY, Tracker
+from bench.record.tracking import (
+    AXES,
+    REPORT,
+    TAG_ATTEMPT,
+    TAG_CELL,
+    TAG_CELL_KEY,
+    Tracker,
+)
 from bench.run.messages import Started
 from bench.spec import Study
 from bench.system import provenance
@@ -32,18 +41,6 @@ STATUS = {
 }
 """MLflow's word for each outcome; ours is in the tag `outcome`."""
 
-LEADERBOARD_COLUMNS = (
-    "attributes.`Duration`",
-    "metrics.`final/bpb`",
-    "metrics.`final/loss`",
-    "metrics.`final/tokens_s`",
-    "metrics.`final/params`",
-    "params.`tokenizer`",
-    "params.`vocab_size`",
-    "params.`seed`",
-    "tags.`verdict`",
-)
-
 
 class _OpenRun(NamedTuple):
     """A child run that is not finished."""
@@ -59,8 +56,9 @@ class Recorder:
     A launch with nothing left to do makes no run.
 
     Args:
-        name: of the parent run.
+        name: the study as it was asked for, for people.
         study: says which metric ranks the runs.
+        launch_name: of the parent run, short, for MLflow cuts it; "": `name`.
         ledger: its id identifies the runs of all its launches; runs that a killed launch left
             open are closed.
         environment: machine and libraries, kept with every run.
@@ -72,16 +70,21 @@ class Recorder:
         name: str,
         study: Study,
         *,
+        launch_name: str = "",
         ledger: Ledger,
         environment: Mapping[str, Any],
     ) -> None:
         self._outbox = outbox
         self._name = name
+        self._launch_name = launch_name or name
         self._study = study
         self._ledger = ledger.id
         self._environment = environment
         self._open: dict[str, _OpenRun] = {}
         self._launch: str | None = None
+        self._ended: set[str] = set()
+        """Cells of which runs ended, by their keys."""
+
         for earlier in ledger.replaced:
             outbox.put(Tracker.close_stale, earlier)
         outbox.put(Tracker.close_stale, ledger.id, sorted(ledger.interrupted()))
@@ -118,9 +121,9 @@ class Recorder:
         if self._launch is None:
             self._launch = self._outbox.begin(
                 Tracker.start_launch,
-                self._name,
+                self._launch_name,
                 ledger=self._ledger,
-                tags=_environment_tags(self._environment),
+                tags={"study": self._name, **shown.environment_tags(self._environment)},
             )
             if changes := provenance.uncommitted_changes():
                 self._outbox.put(Tracker.log_text, self._launch, "uncommitted.diff", changes)
@@ -150,16 +153,19 @@ class Recorder:
         folder: Path | None,
     ) -> None:
         if summary:
-            self._outbox.log(
-                run_id, 0, final_metrics(summary)
-            )  # one value at one step: MLflow draws bars
+            # one value at one step: MLflow draws bars
+            self._outbox.log(run_id, 0, final_metrics(summary))
+            tags = {**tags, "cost": say_cost(summary)}
         ours = {"outcome": outcome.value, **({"reason": reason} if reason else {})}
         self._outbox.finish(run_id, STATUS[outcome], tags={**tags, **ours}, folder=folder)
 
     def log(self, claim: Claim, point: Point) -> None:
         """Collect the metrics of a point for the next batch."""
         run = self._open[claim.name]
-        self._outbox.log(run.run_id, point.step, point_metrics(point, run.flops_per_step))
+        metrics = point_metrics(point, run.flops_per_step)
+        if point.watched is not None:
+            metrics |= {mean: metrics[spent] for spent, mean in AXES.items()}
+        self._outbox.log(run.run_id, point.step, metrics)
 
     def finish(
         self,
@@ -180,6 +186,7 @@ class Recorder:
         if claim.name not in self._open:
             self.start(claim, None)
         run = self._open.pop(claim.name)
+        self._ended.add(claim.config.cell_key)
         tags = dict(facts)
         if folder.exists():
             try:
@@ -219,6 +226,8 @@ class Recorder:
         verdicts: Mapping[str, str],
         names: Mapping[str, str],
         interrupted: bool,
+        results: Mapping[str, str] | None = None,
+        answer: str = "",
     ) -> dict[str, str]:
         """Close the parent run, with the leaderboard as its note; returns name of view -> address.
 
@@ -226,12 +235,15 @@ class Recorder:
             verdicts: by the cell's key, for the tag `verdict` of its runs.
             names: labels by the cell's key, for the tag `cell` of its runs: a changed grid may
                 label a cell differently.
+            results: what came of each cell, by its key, for the tag `result` of its runs.
+            answer: the study's, in words, for the tag `result` of the launch.
         """
-        for cell, verdict in verdicts.items():
-            tags = {"verdict": verdict, **({TAG_CELL: names[cell]} if cell in names else {})}
+        for cell, tags in shown.cell_tags(verdicts, results or {}, names).items():
             self._outbox.put(Tracker.tag_cell, self._ledger, cell, tags)
+        for cell in sorted(self._ended):
+            self._outbox.put(Tracker.align_curves, self._ledger, cell)
         if self._launch is not None:
-            note = {"mlflow.note.content": _quoted(leaderboard)}
+            note = {"mlflow.note.content": _quoted(leaderboard), "result": answer}
             status = "KILLED" if interrupted else "FINISHED"
             self._outbox.finish(self._launch, status, tags=note)
         self._outbox.put(
@@ -240,10 +252,32 @@ class Recorder:
             ledger=self._ledger,
             order_by=final_name(self._study.metric),
             ascending=self._study.direction == "minimize",
-            columns=LEADERBOARD_COLUMNS,
+            columns=shown.LEADERBOARD_COLUMNS,
+            curves=shown.CURVES,
         )
+        return self._sent()
+
+    def attach_report(self, path: Path) -> dict[str, str]:
+        """Make an HTML file the artifact `report.html` of the ledger's latest launch, which may be
+        an earlier one; returns name of view -> address.
+
+        The launch's description then begins with a link to it. Call it after `close`, which writes
+        that description. What can't be sent now is kept and sent later.
+
+        Raises:
+            OSError: the file can't be read or copied.
+        """
+        folder = self._outbox.new_folder()
+        shutil.copyfile(path, folder / REPORT)
+        self._outbox.put(
+            Tracker.attach_report, self._ledger, launch=self._launch or "", folder=folder
+        )
+        return self._sent()
+
+    def _sent(self) -> dict[str, str]:
+        """Wait until all is sent; returns the addresses of the views."""
         self._outbox.flush()
-        return self._outbox.tracker.addresses(self._ledger)
+        return self._outbox.tracker.addresses(self._ledger, ask=not self._outbox.unsent)
 
     @property
     def missing(self) -> list[str]:
@@ -259,14 +293,6 @@ def _cell_tags(label: str, config: RunConfig, attempt: str) -> dict[str, str]:
 def _quoted(text: str) -> str:
     """Text as a code block, for a Markdown note."""
     return f"```\n{text}\n```"
-
-
-def _environment_tags(environment: Mapping[str, Any]) -> dict[str, Any]:
-    tags = {name: environment[name] for name in ("python", "platform", "code")}
-    commit = {
-        name: environment[name] for name in ("git_commit", "git_dirty") if name in environment
-    }
-    return {**tags, **commit}
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -18,35 +18,29 @@ from mlflow.entities import (
     InputTag,
     Metric,
     Param,
-    RunTag,
     ViewType,
 )
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from bench.record.database import FILES, TAG_LEDGER, TAG_ROLE
-from bench.record.tracking import views
 from bench.record.tracking.metric_points import MetricPoint
+from bench.record.tracking.pages import MAX_FOUND, NOTE, Pages, as_tags, is_tag
 from bench.record.tracking.store import reach, refusal, tidy
 from bench.system.redact import redacted
 
 MAX_BATCH = 1000
 """Metrics in one call; MLflow accepts no more."""
 
-MAX_FOUND = 50_000
-"""Runs found by one search; MLflow returns no more."""
-
 TAG_ATTEMPT = "gpt_bench.attempt"
 TAG_CELL = "cell"
 """The tag for the cell's label, for people; `TAG_CELL_KEY` is that for filters."""
-
-TAG_CELL_KEY = "gpt_bench.cell"
 
 TAG_OWN = "gpt_bench.own"
 """The tag for our own name of a run, which it has before the store gives it an id."""
 
 
-class Tracker:
+class Tracker(Pages):
     """The record of one study in an MLflow experiment.
 
     Args:
@@ -63,9 +57,7 @@ class Tracker:
             reach(self._uri)
             self._client = MlflowClient(self._uri)
             self.experiment_id = self._experiment(study)
-            self._client.set_experiment_tag(
-                self.experiment_id, "mlflow.note.content", redacted(description)
-            )
+            self._client.set_experiment_tag(self.experiment_id, NOTE, redacted(description))
         except Exception as error:
             raise refusal(self._uri, error) from error
         finally:
@@ -142,10 +134,6 @@ class Tracker:
         tag = InputTag("mlflow.data.context", "training")
         self._client.log_inputs(run_id, [DatasetInput(dataset, [tag])])
 
-    def set_tags(self, run_id: str, tags: Mapping[str, Any]) -> None:
-        """Add tags to a run."""
-        self._client.log_batch(run_id, tags=_tags(tags))
-
     def log(self, run_id: str, metrics: Sequence[MetricPoint]) -> None:
         """Send metrics, in as few calls as MLflow allows."""
         for start in range(0, len(metrics), MAX_BATCH):
@@ -176,7 +164,7 @@ class Tracker:
             self._client.log_artifacts(run_id, str(folder))
         self.log(run_id, metrics[MAX_BATCH:])
         last = [Metric(*metric) for metric in metrics[:MAX_BATCH]]
-        self._client.log_batch(run_id, metrics=last, tags=_tags(tags))
+        self._client.log_batch(run_id, metrics=last, tags=as_tags(tags))
         self._client.set_terminated(run_id, status, at)
 
     def close_stale(self, ledger: str, interrupted: Collection[str] = ()) -> None:
@@ -213,39 +201,6 @@ class Tracker:
             raise refusal(self._uri, error) from error
         return {run.data.tags.get(TAG_ATTEMPT, ""): str(run.info.run_name) for run in found}
 
-    def tag_cell(self, ledger: str, cell: str, tags: Mapping[str, Any]) -> None:
-        """Add tags to every run of a cell, from all launches.
-
-        Args:
-            cell: its key.
-        """
-        runs = self._client.search_runs(
-            [self.experiment_id],
-            filter_string=f"tags.`{TAG_LEDGER}` = '{ledger}' AND tags.`{TAG_CELL_KEY}` = '{cell}'",
-        )
-        for run in runs:
-            self.set_tags(run.info.run_id, tags)
-
-    def save_views(
-        self, name: str, *, ledger: str, order_by: str, ascending: bool, columns: Sequence[str]
-    ) -> None:
-        """Save the views of a ledger's finished runs, see `bench.record.tracking.views`."""
-        tags = views.view_tags(
-            name,
-            ledger=ledger,
-            runs=f"tags.`{TAG_LEDGER}` = '{ledger}' AND tags.`{TAG_ROLE}` = 'run'",
-            group_by=TAG_CELL,
-            order_by=order_by,
-            ascending=ascending,
-            columns=columns,
-        )
-        for key, value in tags.items():
-            self._client.set_experiment_tag(self.experiment_id, key, value)
-
-    def addresses(self, ledger: str) -> dict[str, str]:
-        """Name of each view of a ledger -> its address in the UI."""
-        return views.addresses(self._uri, self.experiment_id, ledger)
-
     def find(self, own: str) -> str | None:
         """The id of the run with this own name, or None."""
         return next(iter(self._all_of(own)), None)
@@ -269,19 +224,14 @@ class Tracker:
             return False
 
     def _all_of(self, own: str) -> list[str]:
-        found = self._client.search_runs([self.experiment_id], f"tags.`{TAG_OWN}` = '{own}'")
-        return [str(run.info.run_id) for run in found]
+        return [str(run.info.run_id) for run in self._search(is_tag(TAG_OWN, own))]
 
     def _create(
         self, name: str, tags: Mapping[str, Any], at: int | None, own: str, again: bool
     ) -> str:
         if again and (found := self.find(own)):
             return found
-        texts = {tag.key: tag.value for tag in _tags({**tags, TAG_OWN: own} if own else tags)}
+        texts = {tag.key: tag.value for tag in as_tags({**tags, TAG_OWN: own} if own else tags)}
         short = redacted(name)[:250]  # a server's database refuses more
         run = self._client.create_run(self.experiment_id, at, texts, short)
         return str(run.info.run_id)
-
-
-def _tags(tags: Mapping[str, Any]) -> list[RunTag]:
-    return [RunTag(name, redacted(str(value))[:5000]) for name, value in tags.items()]

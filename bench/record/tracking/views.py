@@ -1,4 +1,4 @@
-"""The saved views of a ledger in MLflow's UI: a leaderboard and overlaid curves.
+"""The saved views of a ledger in MLflow's UI: a leaderboard, curves, and the study's report.
 
 The leaderboard is a table of the finished runs, best first. The curves are one for each cell, the
 mean over its seeds. MLflow does not document the format of a saved view; a version that does not
@@ -12,13 +12,20 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.record.tracking.charts import sections
+from bench.record.tracking.colours import TAG_CURVE
 from bench.system.redact import redacted
 
 UI_ADDRESS = "http://127.0.0.1:5000"
 """Where `mlflow ui` serves unless told otherwise."""
 
-CHART_SECTIONS = ("val_part", "val", "train", "speed", "final")
-"""Prefixes of metrics, in the order in which their charts are worth looking at."""
+REPORT = "report.html"
+"""The artifact of a launch that holds the study's report."""
+
+CREATED, DURATION = {"runDateAndNestInfo": 140}, {"duration": 80}
+"""Columns that are always there, and their width in pixels."""
+
+MOST_NAME_PIXELS = 320
 
 
 def view_tags(
@@ -26,39 +33,44 @@ def view_tags(
     *,
     ledger: str,
     runs: str,
-    group_by: str,
     order_by: str,
     ascending: bool,
-    columns: Sequence[str],
+    columns: Mapping[str, int],
+    longest: int,
+    charts: Sequence[Mapping[str, Any]],
 ) -> dict[str, str]:
     """The tags of an experiment that hold its saved views.
 
     Args:
         runs: a filter that finds the ledger's runs.
-        group_by: the tag that groups runs into curves.
         order_by: the metric that ranks the runs.
+        columns: what the leaderboard shows, in this order -> width in pixels.
+        longest: characters of the longest name of a run.
+        charts: those of the curves, see `bench.record.tracking.charts`.
     """
+    name_pixels = min(50 + 7 * max(10, longest), MOST_NAME_PIXELS)
+    widths = {"attributes.`Run Name`": name_pixels, **CREATED, **columns, **DURATION}
     table = {
         "searchFilter": f"{runs} AND attributes.status = 'FINISHED'",
         "orderByKey": f"metrics.`{order_by}`",
         "orderByAsc": ascending,
         "selectedColumns": list(columns),
+        "columnOrder": list(widths),
+        "columnWidths": widths,
     }
     curves = {
         **table,
         "groupBy": {
             "aggregateFunction": "average",
-            "groupByKeys": [{"mode": "tag", "groupByData": group_by}],
+            "groupByKeys": [{"mode": "tag", "groupByData": TAG_CURVE}],
         },
         "runsHiddenMode": "SHOW_ALL",
+        "runListHidden": True,
+        "viewMaximized": True,
         "hideEmptyCharts": True,
         "isAccordionReordered": True,
-        "compareRunCharts": [],
-        "compareRunSections": [
-            {"uuid": f"{key}-{section}", "name": section, "display": section != "final"}
-            | {"isReordered": False, "deleted": False, "isGenerated": True}
-            for key, section in enumerate(CHART_SECTIONS)
-        ],
+        "compareRunCharts": list(charts),
+        "compareRunSections": sections(),
     }
     return {
         f"mlflow.sharedViewState.{_key(ledger)}-table": _packed(f"{name}: leaderboard", table),
@@ -66,14 +78,29 @@ def view_tags(
     }
 
 
-def addresses(uri: str, experiment_id: str, ledger: str) -> dict[str, str]:
-    """Name of each view of a ledger -> its address in the UI."""
+def addresses(
+    uri: str, experiment_id: str, ledger: str, reported: str | None = None
+) -> dict[str, str]:
+    """Name of each view of a ledger -> its address in the UI.
+
+    Args:
+        reported: the run that holds the study's report; None: there is none.
+    """
     server = redacted(uri).partition("?")[0] if uri.startswith("http") else UI_ADDRESS
     view = (
         f"{server.rstrip('/')}/#/experiments/{experiment_id}/runs"
         f"?workflowType=machine_learning&viewStateShareKey={_key(ledger)}"
     )
-    return {"leaderboard": f"{view}-table", "curves": f"{view}-curves&compareRunsMode=CHART"}
+    found = {"leaderboard": f"{view}-table", "curves": f"{view}-curves&compareRunsMode=CHART"}
+    if reported is not None:
+        found["report"] = f"{server.rstrip('/')}/{report_link(experiment_id, reported)}"
+    return found
+
+
+def report_link(experiment_id: str, run_id: str) -> str:
+    """Where the UI shows a run's report, relative to its root: it works in a description too."""
+    page = f"#/experiments/{experiment_id}/runs/{run_id}/artifacts/{REPORT}"
+    return f"{page}?workflowType=machine_learning"
 
 
 def _key(ledger: str) -> str:

@@ -1,7 +1,12 @@
 """What of a launch is recorded, and that nothing stays open after one that ended badly."""
 
 from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
+import pytest
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
 from workplace import Workplace
 
 from bench.cells.grid import enumerate_grid
@@ -113,3 +118,69 @@ def test_what_a_killed_launch_left_open_is_closed_by_a_fresh_one_too(place: Work
     assert sorted(run.info.status for run in place.records()) == ["FINISHED", "FINISHED", "KILLED"]
     statuses = [run.info.status for run in place.records("launch")]
     assert sorted(statuses) == ["FINISHED", "KILLED"]
+
+
+def report_of(place: Workplace, text: str) -> Path:
+    path = place.folder / "a report.html"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def attached(launch: Run) -> str:
+    place = Path(launch.info.artifact_uri.removeprefix("file://"))
+    return (place / "report.html").read_text("utf-8")
+
+
+def test_a_report_is_an_artifact_of_the_latest_launch_which_opens_on_it(place: Workplace) -> None:
+    """After the launch is closed, and again by a later process that makes no launch."""
+    with ExitStack() as stack:
+        _, recorder = begin(place, stack)
+        words: dict[str, Any] = {"verdicts": {}, "names": {}, "interrupted": False}
+        assert "report" not in recorder.close("the board", **words)
+        address = recorder.attach_report(report_of(place, "first"))["report"]
+    [launch] = place.records("launch")
+    assert attached(launch) == "first"
+    page = f"#/experiments/{launch.info.experiment_id}/runs/{launch.info.run_id}/artifacts/"
+    assert page + "report.html" in address
+    note = launch.data.tags["mlflow.note.content"]
+    assert note.startswith("[**Open the report**](" + page)
+    assert "the board" in note
+
+    with (
+        Ledger.open(place.journal(), STUDY, overrides={}, identity={"grid": "another"}) as ledger,
+        Recorder(
+            Outbox(Tracker("tiny", ""), place.folder / "unsent"),
+            "tiny",
+            STUDY,
+            ledger=ledger,
+            environment=ENVIRONMENT,
+        ) as recorder,
+    ):
+        assert recorder.close("", **words)["report"] == address
+        assert recorder.attach_report(report_of(place, "second"))["report"] == address
+    [launch] = place.records("launch")
+    assert attached(launch) == "second"
+    assert launch.data.tags["mlflow.note.content"] == note
+    assert not (place.folder / "unsent").exists()
+
+
+def test_a_report_that_cannot_be_sent_is_sent_by_a_later_launch(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def log_artifacts(*_: object, **__: object) -> None:
+        raise OSError("the disk of the store is away")
+
+    with ExitStack() as stack, monkeypatch.context() as patch:
+        _, recorder = begin(place, stack)
+        recorder.close("", verdicts={}, names={}, interrupted=False)
+        patch.setattr(MlflowClient, "log_artifacts", log_artifacts)
+        assert "report" not in recorder.attach_report(report_of(place, "late"))
+        assert "is away" in recorder.missing[0]
+    (place.folder / "a report.html").unlink()
+
+    with ExitStack() as stack:
+        _, recorder = begin(place, stack)
+        recorder.close("", verdicts={}, names={}, interrupted=False)
+        assert recorder.missing == []
+    earlier = [run for run in place.records("launch") if "gpt_bench.report" in run.data.tags]
+    assert [attached(launch) for launch in earlier] == ["late"]

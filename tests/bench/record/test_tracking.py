@@ -2,6 +2,7 @@
 
 import base64
 import json
+import statistics
 import zlib
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from safetensors.torch import load_model
 from workplace import Finished
 
 from bench.record.metric_names import final_name
-from bench.record.tracking import TAG_CELL_KEY, load_config
+from bench.record.tracking import AXES, TAG_CELL_KEY, TAG_COLOUR, TAG_CURVE, colours, load_config
+from bench.record.tracking.colours import PALETTE, colour_of
 from gpt.config import RunConfig
 from gpt.tokenizers import load_tokenizer
 from gpt.training.evaluate import evaluate
@@ -35,6 +37,7 @@ CURVES = {
     "speed/tokens_s",
     "speed/step_ms",
 }
+COLUMNS = ["tags.`result`", "params.`tokenizer`", "tags.`cost`", "params.`seed`"]
 FILES = {
     "config.json",
     "environment.json",
@@ -209,7 +212,87 @@ def test_the_saved_views_show_this_ledger_s_runs_best_first(finished: Finished) 
         )
         assert {run.data.tags["gpt_bench.ledger"] for run in found} == {ledger}
         assert len(found) == 4
+        assert state["selectedColumns"][:4] == COLUMNS
+        assert [c for c in state["columnOrder"] if c in COLUMNS] == COLUMNS
+        for column in COLUMNS:  # a column of nothing says nothing
+            kind, _, name = column.partition(".")
+            assert all(getattr(run.data, kind).get(name.strip("`")) for run in found)
     assert "workflowType=machine_learning" in finished.result.stdout
+
+
+def test_the_curves_view_has_charts_of_what_is_recorded(finished: Finished) -> None:
+    experiment = finished.place.client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    [state] = [view(value) for tag, value in experiment.tags.items() if tag.endswith("-curves")]
+    runs = finished.place.records()
+    lines = [chart for chart in state["compareRunCharts"] if chart["type"] == "LINE"]
+    named = [{c["metricKey"], c["selectedXAxisMetricKey"]} for c in lines]
+    assert named == [{"val_part/bpb", "mean/bytes"}, {"val_part/bpb", "mean/seconds"}]
+    [bar] = [c["metricKey"] for c in state["compareRunCharts"] if c["type"] == "BAR"]
+    [plane] = [c for c in state["compareRunCharts"] if c["type"] == "SCATTER"]
+    metrics = {*named[0], *named[1], bar, plane["xaxis"]["key"], plane["yaxis"]["key"]}
+    assert all(metrics <= set(run.data.metrics) for run in runs)
+    sections = [section["uuid"] for section in state["compareRunSections"]]
+    assert {chart["metricSectionId"] for chart in state["compareRunCharts"]} == {sections[0]}
+
+    client = finished.place.client
+    values = [
+        point.value
+        for run in runs
+        for point in client.get_metric_history(run.info.run_id, "val_part/bpb")
+    ]
+    ends = lines[0]["range"]
+    assert 0 < ends["yMin"] < min(values) < max(values) < ends["yMax"]
+    assert state["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": TAG_CURVE}]
+
+
+def test_the_curves_of_a_cell_have_one_x_axis_which_is_the_mean_of_its_seeds(
+    finished: Finished,
+) -> None:
+    def latest(run: Run, name: str) -> dict[int, float]:
+        history = finished.place.client.get_metric_history(run.info.run_id, name)
+        return {m.step: m.value for m in sorted(history, key=lambda m: m.timestamp)}
+
+    cells: dict[str, list[Run]] = {}
+    for run in finished.place.records():
+        cells.setdefault(run.data.tags[TAG_CELL_KEY], []).append(run)
+    for spent, mean in AXES.items():
+        for runs in cells.values():
+            [one, other] = [latest(run, mean) for run in runs]
+            assert one == other
+            assert list(one) == [3, 6, 9, 12]
+            own = [latest(run, spent) for run in runs]
+            assert one == pytest.approx({s: sum(o[s] for o in own) / 2 for s in one})
+
+
+def test_each_run_says_its_result_and_its_cost_in_words(finished: Finished) -> None:
+    entries = finished.place.entries()
+    for run in finished.place.records():
+        entry = next(e for e in entries if e.config.key == run.data.tags["run_key"])
+        values = [e.summary["val_bits_per_byte"] for e in entries if e.cell == entry.cell]
+        numbers, _, verdict = run.data.tags["result"].partition(" · ")
+        assert numbers == f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}"
+        assert run.data.tags["verdict"] in verdict  # the best one's: "leads, undetermined"
+        seconds, speed, size = run.data.tags["cost"].split(" · ")
+        assert seconds == f"{entry.summary['train_seconds']:,.1f} s"
+        assert speed == f"{entry.summary['tokens_per_second']:,.0f} tokens/s"
+        assert size.endswith(" k params")
+    *_, launch = finished.place.records("launch")
+    assert launch.data.tags["result"] in " ".join(finished.result.stdout.split())
+    assert launch.data.tags["result"]
+    assert launch.info.run_name == "tiny"
+
+
+def test_no_two_cells_share_a_colour(finished: Finished) -> None:
+    looks = {
+        run.data.tags["cell"]: (run.data.tags[TAG_COLOUR], colour_of(run.data.tags[TAG_CURVE]))
+        for run in finished.place.records()
+    }
+    assert all(alone == drawn for alone, drawn in looks.values())
+    assert len(set(looks.values())) == len(looks) == 2
+    many = colours(f"cell {i}" for i in range(len(PALETTE)))
+    assert {colour_of(look.curve) for look in many.values()} == set(PALETTE)
+    assert all(look.curve.rstrip(" \u200b") == name for name, look in many.items())
 
 
 def view(tag: str) -> dict[str, Any]:

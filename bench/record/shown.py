@@ -1,0 +1,48 @@
+"""What is a study's reader shown first in MLflow: which columns, which curves, and which words?"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench.record.tracking import TAG_CELL, TAG_COLOUR, TAG_CURVE, colours
+
+LEADERBOARD_COLUMNS = {
+    "tags.`result`": 250,
+    "params.`tokenizer`": 80,
+    "tags.`cost`": 250,
+    "params.`seed`": 55,
+    "params.`vocab_size`": 85,
+}
+"""What MLflow's table shows, in this order, and the width in pixels. The first four have room in a
+window of 1,280 pixels, the first two beside MLflow's assistant, which opens at a first visit."""
+
+
+CURVES = ("val_part/bpb", "val/bpb")
+"""The first of these that a run has is drawn against what was spent."""
+
+
+def cell_tags(
+    verdicts: Mapping[str, str], results: Mapping[str, str], names: Mapping[str, str]
+) -> dict[str, dict[str, str]]:
+    """Cell, by its key -> tags for all its runs, of what is known of it.
+
+    Args:
+        verdicts, results, names: by the cell's key.
+    """
+    looks = colours(names.values())
+    tags: dict[str, dict[str, str]] = {}
+    for cell in {**names, **verdicts, **results}:
+        said = {"verdict": verdicts.get(cell, ""), "result": results.get(cell, "")}
+        tags[cell] = {tag: words for tag, words in said.items() if words}
+        if (name := names.get(cell)) is not None:
+            curve, colour = looks[name]
+            tags[cell] |= {TAG_CELL: name, TAG_CURVE: curve, TAG_COLOUR: colour}
+    return tags
+
+
+def environment_tags(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the environment is shown with a launch; its runs have all of it as a file."""
+    tags = {name: environment[name] for name in ("python", "platform", "code")}
+    commit = {
+        name: environment[name] for name in ("git_commit", "git_dirty") if name in environment
+    }
+    return {**tags, **commit}
