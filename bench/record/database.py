@@ -33,10 +33,13 @@ def store_address() -> str:
 
 
 def stores_of(folder: Path) -> list[str]:
-    """The addresses of the stores that may hold what was run in a folder; no missing files."""
+    """The addresses of the stores that may hold what was run in a folder; no missing files.
+
+    The folder's own comes first, which answers at once.
+    """
     named = os.environ.get("MLFLOW_TRACKING_URI")
     local = f"sqlite:///{(folder / 'mlflow.db').absolute()}"
-    found = [named, local] if named else [local]
+    found = [local, named] if named else [local]
     return [store for store in found if (path := database_file(store)) is None or path.is_file()]
 
 
@@ -105,6 +108,12 @@ def series_of(address: str, run_id: str) -> Series | None:
     return _ask(address, query, run_id)
 
 
+def is_local(files: str) -> bool:
+    """Whether a run's files lie on this machine, by their path or address."""
+    scheme, colon, _ = files.partition(":")
+    return not colon or scheme == "file" or len(scheme) == 1  # a drive of Windows
+
+
 def local_file(address: str, files: str, name: str) -> Path | None:
     """A file of a run, if it lies on this machine.
 
@@ -113,10 +122,9 @@ def local_file(address: str, files: str, name: str) -> Path | None:
     Args:
         address: of the store that names the folder `files`.
     """
-    scheme, colon, _ = files.partition(":")
-    if colon and scheme != "file" and len(scheme) > 1:  # one letter: a drive of Windows
+    if not is_local(files):
         return None
-    place = url2pathname(urlsplit(files).path) if scheme == "file" else files
+    place = url2pathname(urlsplit(files).path) if files.startswith("file:") else files
     below = place.replace("\\", "/").rpartition(f"/{FILES}/")[2]
     database = database_file(address)
     beside = [database.parent / FILES / below] if database else []

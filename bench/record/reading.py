@@ -5,6 +5,8 @@ whose import takes a second, and files that lie elsewhere are fetched. No store 
 """
 
 import warnings
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -24,18 +26,23 @@ EARLIER_NAMES = {
 """A curve's columns as earlier versions wrote them -> as they are called now."""
 
 
-def recorded_runs(ledger: str, folder: Path = Path()) -> dict[str, RecordedRun]:
+def recorded_runs(
+    ledger: str, attempts: Collection[str], folder: Path = Path()
+) -> dict[str, RecordedRun]:
     """The recorded runs of a ledger, by attempt.
 
-    Of two stores that hold a run, that one counts which has its files. A store that does not
-    answer is warned about, and taken as empty.
+    Of two stores that hold a run, that one counts which has its files. A store that is needed and
+    does not answer is warned about, and taken as empty.
 
     Args:
         ledger: its id.
+        attempts: those that are wanted.
         folder: where the study was run.
     """
     runs: dict[str, RecordedRun] = {}
     for address in stores_of(folder):
+        if all(attempt in runs and not runs[attempt].restored for attempt in attempts):
+            break
         try:
             found = _runs_of(address, ledger)
         except MachineError as error:
@@ -64,29 +71,32 @@ def artifact(run_id: str, name: str, folder: Path = Path()) -> Path | None:
         MachineError: a store does not answer.
     """
     for address in stores_of(folder):
-        files = _files_of(address, run_id)
-        if files and (found := database.local_file(address, files, name)):
-            return found
-        if files and database.database_file(address) is None:
+        if not (files := _files_of(address, run_id)):
+            continue
+        found = database.local_file(address, files, name)
+        if found is None and database.database_file(address) is None:
             from bench.record.tracking import reading
 
-            if found := reading.fetch(address, run_id, name):
-                return found
+            found = reading.fetch(address, run_id, name)
+        if found is not None or database.is_local(files):
+            return found
     return None
 
 
 def curve_of(run_id: str, folder: Path = Path()) -> pd.DataFrame:
     """The points of a recorded run, a row each: `step`, then the columns of its `curve.csv`.
 
-    Where that file is gone, the same from MLflow's metrics. No rows if nothing is recorded.
-    Raises as `artifact`.
+    Where that file is gone or no table, the same from MLflow's metrics. No rows if nothing is
+    recorded. Raises as `artifact`.
     """
     if path := artifact(run_id, CURVE, folder):
-        return pd.read_csv(path).rename(columns=EARLIER_NAMES)
-    for address in stores_of(folder):
-        if rows := _rows(_series_of(address, run_id)):
-            return pd.DataFrame(rows).rename(columns=EARLIER_NAMES)
-    return pd.DataFrame({"step": []})
+        with suppress(ValueError):  # what pandas raises at what is no table is one
+            points = pd.read_csv(path)
+            if "step" in points:
+                return points.rename(columns=EARLIER_NAMES)
+    holding = (address for address in stores_of(folder) if _files_of(address, run_id))
+    rows = next((_rows(_series_of(address, run_id)) for address in holding), [])
+    return pd.DataFrame(rows or {"step": []}).rename(columns=EARLIER_NAMES)
 
 
 def _rows(series: Series) -> list[dict[str, float]]:

@@ -16,7 +16,7 @@ from bench.ledger.paths import ledger_names, ledgers_of
 from bench.metrics import merit
 from bench.record.reading import artifact, is_recorded
 from bench.results.board import board_of
-from bench.results.saved_tokenizer import load_saved_tokenizer
+from bench.results.saved_tokenizer import load_saved_tokenizer, refuse_no_text
 from bench.results.table import load
 from gpt.config import RunConfig
 from gpt.device import resolve_device
@@ -50,6 +50,8 @@ def run_id_of(run: str, cell: str | None, folder: Path = Path()) -> tuple[str, P
         DataError: that run is not in MLflow's record.
         MachineError: a ledger or a store can't be read.
     """
+    refuse_no_text(run)
+    refuse_no_text(cell or "")
     if cell is not None:
         return _best_run(run, cell, folder)
     if is_recorded(run, folder):

@@ -152,7 +152,7 @@ class _Row:
 
 def _rows_of(ledger: LedgerFile, reading: Reading, study: str) -> list[_Row]:
     names = names_of(reading.entries)
-    recorded = recorded_runs(reading.id, ledger.folder)
+    recorded = recorded_runs(reading.id, [e.attempt for e in reading.entries], ledger.folder)
     rows = []
     for entry in reading.entries:
         run = recorded.get(entry.attempt)

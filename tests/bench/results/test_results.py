@@ -120,8 +120,12 @@ def test_a_moved_folder_is_read_where_it_is(moved: Path) -> None:
 
 def test_without_its_file_a_curve_is_that_of_mlflow(moved: Path) -> None:
     before = load("sweep", folder=moved).curves()
-    for path in moved.glob("mlruns/sweep/*/artifacts/curve.csv"):
+    one, two, three, *rest = moved.glob("mlruns/sweep/*/artifacts/curve.csv")
+    for path in rest:
         path.unlink()
+    one.write_bytes(b"")
+    two.write_bytes(b"\xff\n1")
+    three.write_bytes(b"no,table\n1,2\n")
 
     curves = load("sweep", folder=moved).curves()
 
@@ -148,6 +152,15 @@ def test_a_damaged_record_is_said(moved: Path) -> None:
     (moved / "mlflow.db").write_bytes(b"no database")
     with pytest.warns(UserWarning, match=r"without id, .*mlflow\.db is not"):
         assert load("sweep", folder=moved).run_id.isna().all()
+
+
+def test_a_server_that_is_away_is_not_needed_where_the_folder_has_it_all(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    table = load("sweep", folder=home)
+    assert is_recorded(table.run_id[0], home)
+    assert len(table.curves()) == 36
 
 
 @pytest.mark.slow

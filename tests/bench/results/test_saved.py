@@ -109,6 +109,9 @@ def test_of_a_cell_the_best_run_is_taken(here: Path) -> None:  # noqa: ARG001
         (["sweep", "--cell", "byte", "--prompt", ""], 2, "at least one character but got none"),
         (["sweep", "--cell", "char", "--prompt", "é"], 2, "got 'é' (U+00E9)"),
         (["sweep", "--cell", "byte", "--prompt", "\udcff"], 2, "must be UTF-8"),
+        (["\udcff"], 2, "must be UTF-8"),
+        (["sweep", "--cell", "\udcff"], 2, "must be UTF-8"),
+        (["\udcff", "--cell", "byte"], 2, "must be UTF-8"),
         (["sweep", "--cell", "byte", "--temperature", "nan"], 2, "at least 0 but got nan"),
     ],
 )
