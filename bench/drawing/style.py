@@ -1,8 +1,9 @@
 """Which colour, marker and line does a curve have? The same one in every picture of a page.
 
-The colours are Paul Tol's *muted* ones and three of his *vibrant* ones
-(https://personal.sron.nl/~pault/): people with any kind of colour blindness tell them apart. After
-them the markers and the lines differ, so that no two curves of a page look the same.
+The colours are Paul Tol's (https://personal.sron.nl/~pault/), which people with any kind of colour
+blindness tell apart; the darkest of them are of his *bright* ones, for the others can hardly be
+seen on a dark screen. After them the markers and the lines differ, so that no two curves of a page
+look the same.
 """
 
 from collections.abc import Iterable
@@ -14,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 COLOURS = (
-    "#4477aa", "#cc6677", "#117733", "#ddaa33", "#55bbdd",
-    "#882255", "#999933", "#7755bb", "#ee7733", "#44aa99",
+    "#4477aa", "#cc6677", "#228833", "#ddaa33", "#55bbdd",
+    "#aa3377", "#999933", "#7755bb", "#ee7733", "#44aa99",
 )  # fmt: skip
 MARKERS = "osD^vP*X<>"
 LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)))
