@@ -61,6 +61,7 @@ ROOMS = (
     {"conduct"},
     {"micro"},
     {"results"},
+    {"report"},
     {"speed", "study", "compare", "power", "export", "sample", "tokens"},
 )
 """The rooms of bench/ in the order of the data: each may import what stands before it."""

@@ -1,0 +1,116 @@
+"""How often was each cell run, and after which look did it leave the race?"""
+
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bench.drawing import Panel, Picture, hint, new_axes
+from bench.drawing.style import INK, MUTED
+from bench.ledger.outcome import Outcome
+from bench.report.figures.board import MOST_ROWS
+from bench.report.figures.labels import LABEL_SIZE, fold_all, height_of
+from bench.report.story import Story
+
+
+def race(story: Story) -> Picture | None:
+    """A row a cell, a dot a seed; None where all cells were run alike and none was dropped."""
+    data = race_data(story)
+    dropped = story.standings.race.dropped
+    if data.empty or data.key.nunique() < 2:
+        return None
+    if not dropped and data.groupby("key").turn.max().nunique() == 1:
+        return None
+    looks = sorted({look.n_seeds for look in story.standings.looks})
+    return Picture(
+        name="seeds-of-cells",
+        title=_say(story, data),
+        panels=[Panel(figure=_panel(story, data, dropped, looks))],
+        data=data,
+        note="Dots are complete runs, crosses others. Upright lines are looks at the runs until "
+        "then; × behind a row is where another cell was shown to be better, so that it got no "
+        "further seeds.",
+    )
+
+
+def race_data(story: Story) -> pd.DataFrame:
+    """A row a run: its cell, its seed, the how-manieth seed that is, outcome, and the drop.
+
+    `dropped_after` is the number of seeds at the look after which the cell left the race.
+    """
+    entries = story.standings.entries
+    turns = {s: i for i, s in enumerate(sorted({e.config.train.seed for e in entries}), start=1)}
+    dropped = story.standings.race.dropped
+    rows = pd.DataFrame(
+        {
+            "key": entry.cell,
+            "cell": story.names[entry.cell],
+            "seed": entry.config.train.seed,
+            "turn": turns[entry.config.train.seed],
+            "outcome": entry.outcome.value,
+            "dropped_after": dropped.get(entry.cell),
+        }
+        for entry in entries
+    )
+    if not rows.empty:
+        rows["dropped_after"] = rows.dropped_after.astype("Int64")
+    return rows
+
+
+def _say(story: Story, data: pd.DataFrame) -> str:
+    dropped = story.standings.race.dropped
+    n_cells = data.key.nunique()
+    if not dropped:
+        return f"{len(data)} runs of {n_cells} cells, none of which was dropped from the race."
+    left = [story.names[key] for key in story.standings.race.left]
+    n_saved = n_cells * int(data.turn.max()) - len(data)
+    saved = f"; that saved {n_saved} of {n_saved + len(data)} runs" if n_saved > 0 else ""
+    who = f"only {left[0]} stayed" if len(left) == 1 else f"{len(left)} stayed"
+    return f"{len(dropped)} of {n_cells} cells were dropped from the race, {who}{saved}."
+
+
+def _panel(
+    story: Story, data: pd.DataFrame, dropped: Mapping[str, int], looks: list[int]
+) -> Figure:
+    begun = list(dict.fromkeys(data.key))
+    others = [key for key in begun if key not in story.order]
+    rows = [key for key in [*story.order, *others] if key in begun][:MOST_ROWS]
+    most = int(data.turn.max())
+    names = fold_all([story.names[key] for key in rows])
+    figure, axes = new_axes(
+        width=5.4,
+        height=0.8 + height_of(names) * len(rows),
+        xlabel="seeds that a cell was run with",
+    )
+    axes.set_ylim(len(rows) - 0.5, -0.75)
+    axes.set_xlim(0.4, most + 0.9)
+    axes.set_yticks(range(len(rows)), names)
+    axes.set_xticks(range(1, most + 1))
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(visible=False)
+    for n_seeds in looks:
+        axes.axvline(n_seeds + 0.5, color=MUTED, linewidth=0.8, linestyle=(0, (3, 2)), zorder=0)
+    for i, key in enumerate(rows):
+        style, runs = story.styles[key], data[data.key == key]
+        complete = runs[runs.outcome == Outcome.COMPLETE.value]
+        lost = runs[runs.outcome != Outcome.COMPLETE.value]
+        (dots,) = axes.plot(
+            complete.turn, [i] * len(complete), linestyle="", color=style.colour, **style.point
+        )
+        axes.plot(lost.turn, [i] * len(lost), "x", color=MUTED, markersize=5.5)
+        said = f"{story.names[key]}: {len(complete)} complete runs"
+        if key in dropped:
+            said += f", dropped after {dropped[key]} seeds"
+            axes.plot([dropped[key] + 0.5], [i], "x", color=INK, markersize=6, mew=1.6)
+        if len(lost):
+            said += f", {len(lost)} others ({', '.join(dict.fromkeys(lost.outcome))})"
+        hint(dots, said)
+        word = f"dropped after {dropped[key]}" if key in dropped else "stayed"
+        if key not in story.standings.merits:
+            word = "not ranked"
+        axes.text(
+            1.02, i, word, transform=axes.get_yaxis_transform(), va="center",
+            fontsize=LABEL_SIZE, color=INK if word == "stayed" else MUTED,
+        )  # fmt: skip
+    return figure

@@ -1,0 +1,130 @@
+"""All that a report tells of a study, gathered from its ledgers and the record of its runs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import optuna
+import pandas as pd
+
+from bench.cells.grid import Dropped
+from bench.conclude.standings import Standings
+from bench.drawing import Style, styles
+from bench.ledger.entries import Entry, Reading
+from bench.ledger.ledger import Ledger
+from bench.ledger.outcome import Outcome
+from bench.ledger.paths import ledgers_of
+from bench.plan.about import CONFIRMED, NOTE, About
+from bench.results import Runs, load
+from bench.results.board import board_of
+from gpt.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """A study, its runs, and what may be concluded from them."""
+
+    name: str
+    """Of its ledger."""
+
+    about: About
+    standings: Standings
+    """Of the cells that the answer is about: a grid's, or the finalists of a search."""
+
+    runs: Runs
+    """Of these cells, a row a run; `cell` is a cell's name, `cell_key` its key."""
+
+    searched: optuna.Study | None
+    """For a search, all its trials."""
+
+    dropped: Sequence[Dropped]
+    """Points that have no valid config."""
+
+    gaps: Sequence[Entry]
+    """Runs of a search, outside of its finals, that are not complete."""
+
+    confirmation: str
+    """The best measured again, in a sentence; "" if it was not."""
+
+    folder: Path
+    """Where the study was run."""
+
+    @classmethod
+    def of(cls, study: str, folder: Path = Path()) -> Self:
+        """The story of a study that was run in a folder.
+
+        Args:
+            study: its name, or the path of its ledger.
+
+        Raises:
+            ConfigError: there is no such study, or its ledger doesn't say what it is about.
+            MachineError: a ledger can't be read.
+        """
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        first, *parts = ledgers_of(study, folder)
+        own = Ledger.read(first.path)
+        about = _about_in(own, first.path.stem)
+        read = {part.path: Ledger.read(part.path) for part in parts}
+        searched = None if about.params else own.study
+        board = board_of(str(first.path))
+        standings, part = board.standings, board.ledger.part
+        runs = load(first.path)
+        leader = f"test-{standings.order[0]}" if standings.order else ""
+        sentences = [
+            reading.noted(CONFIRMED) for path, reading in read.items() if leader in path.stem
+        ]
+        return cls(
+            name=first.path.stem,
+            about=about,
+            standings=standings,
+            runs=runs[runs.part == part],
+            searched=searched,
+            dropped=own.dropped,
+            gaps=own.entries if part == "finals" else [],
+            confirmation=next(filter(None, sentences), ""),
+            folder=first.folder,
+        )
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """A row a point of the runs; empty where no curve is left."""
+        return self.runs.curves()
+
+    @cached_property
+    def names(self) -> Mapping[str, str]:
+        """Cell, by its key -> how it is called."""
+        return self.standings.names
+
+    @cached_property
+    def order(self) -> list[str]:
+        """Keys of all cells with complete runs, best first, what is not ranked last."""
+        complete = dict.fromkeys(entry.cell for entry in self.standings.complete)
+        return list(dict.fromkeys([*self.standings.order, *complete]))
+
+    @cached_property
+    def complete(self) -> Runs:
+        """The runs that have numbers."""
+        found: Runs = self.runs[self.runs.outcome == Outcome.COMPLETE.value]
+        return found
+
+    @cached_property
+    def styles(self) -> dict[str, Style]:
+        """Cell, by its key -> its colour, marker and line, the same in every picture."""
+        return styles(entry.cell for entry in self.standings.entries)
+
+    @cached_property
+    def params(self) -> dict[str, Mapping[str, Any]]:
+        """Cell, by its key -> what was chosen for it."""
+        return {key: self.about.params.get(key, {}) for key in self.names}
+
+
+def _about_in(reading: Reading, name: str) -> About:
+    note = reading.noted(NOTE)
+    if note is None:
+        raise ConfigError(
+            f"the ledger of {name} must say what its study is about but an earlier version wrote "
+            "it, or the study was stopped before its first look; run the study's command again"
+        )
+    return About.from_note(note)
