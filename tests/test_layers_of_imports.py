@@ -58,10 +58,10 @@ ROOMS = (
     {"record"},
     {"conclude"},
     {"plan"},
-    {"conduct"},
-    {"micro"},
     {"results"},
     {"report"},
+    {"conduct"},
+    {"micro"},
     {"speed", "study", "compare", "power", "export", "sample", "tokens"},
 )
 """The rooms of bench/ in the order of the data: each may import what stands before it."""

@@ -18,6 +18,7 @@ from bench.conduct.confirmation import confirmation, leading_cell, say_tested, s
 from bench.conduct.finals import finals
 from bench.conduct.finished import FinishedSession, FinishedWork
 from bench.ledger.journal_file import FrozenError
+from bench.ledger.paths import report_path
 from bench.plan.about import CONFIRMED, about
 from bench.plan.about import NOTE as ABOUT
 from bench.plan.plan import Plan, Request, make_plan
@@ -123,6 +124,7 @@ class Conductor:
 
     def conclude(self, request: Request, plan: Plan) -> Result:
         """Run what is left, look after look, and say what came of it."""
+        asked = plan
         standings = self._race(request, plan)
         if plan.study.search is not None and self._goes_on:
             last = finals(plan, standings)
@@ -131,6 +133,8 @@ class Conductor:
         leader = leading_cell(plan, standings)
         if leader is not None and self._goes_on:
             self._confirm(plan, leader, standings, fresh=request.fresh)
+        if self._goes_on:
+            self._report(asked)
         self._say("\nBrowse it: mlflow ui")
         for name, address in self._views.items():
             self._say(f"  {name:<12} {address}", soft_wrap=True)
@@ -209,6 +213,24 @@ class Conductor:
             )
             work.ledger.note(CONFIRMED, sentence)
         self._say(sentence)
+
+    def _report(self, plan: Plan) -> None:
+        """Write the report of a study, and record it, unless it is there and nothing was run."""
+        path = report_path(plan.ledger_name)
+        if not self._idle or not path.is_file():
+            from bench.report.page import Report  # it draws, which takes seconds to import
+
+            try:
+                Report.of(plan.ledger_name).write()
+            except Exception as error:  # the study is whole without it
+                self._say(f"\nNo report could be written: {error!r}", soft_wrap=True)
+                return
+            with self._session.work_on(plan, fresh=False) as work:
+                self._views = work.recorder.attach_report(path)
+                self._missing += work.recorder.missing
+                if record := work.ledger.noted("record"):
+                    work.ledger.note("record", {**record, "views": dict(self._views)})
+        self._say(f"\nThe answer on a page: {path}", soft_wrap=True)
 
     def _close(
         self,

@@ -35,6 +35,11 @@ def ledger_path(name: str, folder: Path = Path()) -> Path:
     return folder / STORE / "ledger" / f"{name}.journal"
 
 
+def report_path(name: str, folder: Path = Path()) -> Path:
+    """The report of the study with that ledger."""
+    return folder / STORE / "report" / f"{name}.html"
+
+
 def ledger_names(folder: Path = Path()) -> list[str]:
     """Names of the ledgers in a folder, including those that were set aside."""
     return sorted(path.stem for path in ledger_path("", folder).parent.glob("*.journal"))

@@ -132,7 +132,7 @@ def _say(value: Any) -> str:
 def _say_best(story: Story, layout: Layout, means: pd.Series) -> str:
     what = f"{TITLES[story.about.metric].capitalize()} by {layout.down} and {layout.across}"
     ranked = [key for key in story.standings.order if key in means.index]
-    if not ranked:
+    if not ranked or story.standings.refusal is not None:
         return f"{what}."
     best = ranked[0]
     value = say_value(story.about.metric, float(means[best]))

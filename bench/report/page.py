@@ -1,0 +1,204 @@
+"""The report as a page: the question, the answer, and what it rests on, in this order."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from markupsafe import Markup
+
+from bench.conclude.latex import latex
+from bench.conclude.leaderboard import columns_of, say_gaps
+from bench.conclude.remarks import remarks, say_answer, say_cost
+from bench.conclude.summary import summarize
+from bench.drawing import Picture, Section, download, standalone, table, write_page
+from bench.ledger.paths import report_path
+from bench.record.reading import artifact
+from bench.report import figures
+from bench.report.story import Story
+from bench.report.texts import passages, samples, show_passages
+
+SHOWN_FACTS = {
+    "device_name": "device",
+    "threads": "threads a run",
+    "runs_side_by_side": "runs side by side",
+}
+"""Facts of runs -> what they are called."""
+
+SHOWN_ENVIRONMENT = ("platform", "python", "torch", "git_commit", "git_dirty", "code")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The report of a study, before it is written."""
+
+    story: Story
+    sections: list[Section]
+
+    @classmethod
+    def of(cls, study: str, folder: Path = Path()) -> Self:
+        """The report of a study that was run in a folder.
+
+        Raises:
+            ConfigError: there is no such study, or an earlier version ran it.
+            MachineError: its ledger, or a store, can't be read.
+        """
+        story = Story.of(study, folder)
+        return cls(story=story, sections=list(_sections(story)))
+
+    def write(self, path: Path | None = None) -> Path:
+        """Write it as an HTML file, beside the study's runs unless a path is given."""
+        story = self.story
+        path = path or report_path(story.name, story.folder)
+        about = story.about
+        write_page(
+            path,
+            title=about.question or about.title,
+            subtitle=_subtitle(story),
+            lead=" ".join(filter(None, (say_lead(story), say_cost(story.standings)))),
+            sections=self.sections,
+        )
+        return path
+
+    def write_pictures(self, folder: Path) -> list[Path]:
+        """Write each drawing as an SVG file; returns their paths."""
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for picture in (picture for section in self.sections for picture in section.pictures):
+            for i, panel in enumerate(picture.panels, start=1):
+                number = f"-{i}" * (len(picture.panels) > 1)
+                path = folder / f"{picture.name}{number}.svg"
+                path.write_text(standalone(panel.figure, path.stem), encoding="utf-8")
+                paths.append(path)
+        return paths
+
+
+def say_lead(story: Story) -> str:
+    """The answer in a sentence."""
+    if answer := say_answer(story.standings):
+        return answer
+    cells = summarize(story.standings)
+    if cells.empty:
+        return "No run is complete: see below what became of them."
+    row = next(cells.itertuples())
+    spread = f" ±{row.spread:.3f}" if row.seeds > 1 else ""
+    return f"{row.cell}: {row.bits_per_byte:.3f}{spread} bits per byte, of {row.seeds} runs."
+
+
+def _subtitle(story: Story) -> str:
+    entries = story.standings.entries
+    n_cells = len({entry.cell for entry in entries})
+    parts = [story.about.title, f"{n_cells} cells", f"{len(entries)} runs"]
+    corpora = {str(e.facts["corpus"]) for e in entries if "corpus" in e.facts}
+    budgets = {entry.config.train.budget for entry in entries}
+    parts += sorted(corpora)
+    parts += [f"{budget.amount:,g} {budget.unit} a run" for budget in budgets]
+    return " · ".join(parts)
+
+
+def _sections(story: Story) -> Iterator[Section]:
+    description = story.about.description
+    in_lead = (say_answer(story.standings), say_cost(story.standings))
+    told = [story.confirmation, *(r for r in remarks(story.standings) if r not in in_lead)]
+    yield Section(
+        title="The answer",
+        name="answer",
+        paragraphs=[description] * bool(description),
+        pictures=_drawn(figures.leaderboard(story)),
+        content=[*_board(story), *(_paragraph(remark) for remark in told if remark)],
+    )
+    yield from _of("While it learns", "curves", figures.curves(story))
+    yield from _of("What it costs", "cost", figures.cost(story))
+    yield from _of("The grid", "grid", figures.heat_map(story))
+    yield from _of(
+        "The search",
+        "search",
+        figures.importance(story),
+        figures.slices(story),
+        figures.parallel(story),
+    )
+    yield from _of("Devices", "devices", figures.machines(story))
+    yield from _of("The race", "race", figures.race(story))
+    if (texts := samples(story)) is not None:
+        words = "One run of each cell writes on from a line end; all with the same seed."
+        yield Section(title="Samples", name="samples", paragraphs=[words], content=[texts])
+    if found := passages(story):
+        words = (
+            "The same validation passage, token by token: darker is more bits per byte, a line is "
+            "the edge of a token, and the number behind a name is the mean of this passage alone."
+        )
+        content = [show_passages(found)]
+        yield Section(title="Where the bits go", name="bits", paragraphs=[words], content=content)
+    yield _failures(story)
+    yield _environment(story)
+
+
+def _drawn(*pictures: Picture | None) -> list[Picture]:
+    return [picture for picture in pictures if picture is not None]
+
+
+def _of(title: str, name: str, *pictures: Picture | None) -> Iterator[Section]:
+    if drawn := _drawn(*pictures):
+        yield Section(title=title, name=name, pictures=drawn)
+
+
+def _paragraph(text: str) -> Markup:
+    return Markup("<p>{}</p>").format(text)
+
+
+def _board(story: Story) -> Iterator[Markup]:
+    """The leaderboard as a table, with its numbers as CSV and as LaTeX."""
+    cells = summarize(story.standings)
+    if cells.empty:
+        return
+    columns = columns_of(cells, story.standings)
+    yield table(columns, words=("cell", "verdict"))
+    csv = cells.to_csv(index=False)
+    yield download("leaderboard.csv", "text/csv", csv, "leaderboard (CSV)")
+    tex = latex(story.about.title, story.standings, label=story.name)
+    yield download("leaderboard.tex", "application/x-tex", tex, "leaderboard (LaTeX)")
+
+
+def _failures(story: Story) -> Section:
+    gaps = say_gaps(story.standings, story.dropped)
+    words = ["Every run is complete."] if not gaps else ["What is not complete, and why:"]
+    items = (Markup("<li>{}</li>").format(gap) for gap in gaps)
+    content = [Markup("<ul>{}</ul>").format(Markup("").join(items))] if gaps else []
+    return Section(title="What failed", name="failed", paragraphs=words, content=content)
+
+
+def _environment(story: Story) -> Section:
+    facts = {
+        called: _distinct(entry.facts.get(name) for entry in story.standings.complete)
+        for name, called in SHOWN_FACTS.items()
+    }
+    recorded = _recorded_environment(story)
+    facts |= {name: str(recorded[name]) for name in SHOWN_ENVIRONMENT if name in recorded}
+    facts["text"] = _distinct(
+        f"{entry.facts.get('corpus')} (SHA-256 {str(entry.facts.get('corpus_digest'))[:12]}…)"
+        for entry in story.standings.complete
+    )
+    known = {name: value for name, value in facts.items() if value}
+    columns = {"what": list(known), "which": list(known.values())}
+    command = Markup("<p>Run it again:</p><pre>{}</pre>").format(story.about.command)
+    return Section(
+        title="Made with",
+        name="environment",
+        content=[table(columns, words=tuple(columns)), command],
+    )
+
+
+def _distinct(values: Iterable[Any]) -> str:
+    return ", ".join(dict.fromkeys(str(value) for value in values if value is not None))
+
+
+def _recorded_environment(story: Story) -> dict[str, Any]:
+    """The environment of the latest run that recorded one."""
+    for run_id in reversed(list(story.complete.run_id)):
+        if isinstance(run_id, str):
+            path = artifact(run_id, "environment.json", story.folder)
+            if path is not None:
+                found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+                return found
+    return {}

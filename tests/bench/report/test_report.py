@@ -1,0 +1,131 @@
+"""The report of a study that was really run, and what is written on its page."""
+
+import html
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from workplace import Finished
+
+from bench.report.__main__ import main
+from bench.report.page import Report, say_lead
+from bench.report.story import Story
+from bench.report.texts import LINE_CHARACTERS, passages, show_passages
+from bench.run.passage import Passage
+
+MEGABYTE = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def page(swept: Finished, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("report") / "sweep.html"
+    Report.of("sweep", swept.place.folder).write(path)
+    return path.read_text("utf-8")
+
+
+def text_of(page: str) -> str:
+    """The words of a page, without what only a style sheet or a picture needs."""
+    body = page.split("</style>", 1)[1]
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", body)).split())
+
+
+def test_the_page_begins_with_the_question_and_the_answer(swept: Finished, page: str) -> None:
+    story = Story.of("sweep", swept.place.folder)
+
+    assert f"<h1>{html.escape(story.about.question)}</h1>" in page
+    lead = re.search(r'<p class="lead">(.*?)</p>', page, re.DOTALL)
+    assert lead is not None
+    assert html.unescape(lead[1]).startswith(say_lead(story))
+    assert page.index("<h1>") < page.index('class="lead"') < page.index("<section")
+
+
+def test_the_answer_is_the_board_s(swept: Finished) -> None:
+    """As it was printed at the end of the study."""
+    story = Story.of("sweep", swept.place.folder)
+    printed = swept.result.stdout
+    names = [story.names[key] for key in story.standings.order]
+    rows = [line.split()[0] for line in printed.splitlines() if line.split()[:1]]
+
+    assert say_lead(story) in " ".join(printed.split())
+    assert [row for row in rows if row in names][: len(names)] == names
+
+
+def test_every_cell_has_its_row_and_what_failed_its_reason(page: str) -> None:
+    words = text_of(page)
+
+    for name in ("byte", "char", "unigram"):
+        assert name in words
+    assert "infeasible: bpe · seeds 0, 1: vocab_size of the bpe tokenizer must be" in words
+
+
+def test_the_same_passage_is_shown_for_every_tokenizer(swept: Finished, page: str) -> None:
+    found = passages(Story.of("sweep", swept.place.folder))
+
+    assert set(found) == {"byte", "char", "unigram"}
+    assert len({passage.text for passage in found.values()}) == 1
+    assert page.count('class="who"') == 3 * page.count('class="block"')
+
+
+def test_the_samples_stand_side_by_side(swept: Finished, page: str) -> None:
+    samples = [path.read_text("utf-8") for path in swept.place.folder.rglob("sample.txt")]
+
+    shown = [html.unescape(text) for text in re.findall(r"<pre>(.*?)</pre>", page, re.DOTALL)]
+    assert len({*shown} & {*samples}) == 3
+
+
+def test_the_page_can_be_sent(swept: Finished, page: str) -> None:
+    """It is small, loads nothing, has no path of this machine, and says how it is made again."""
+    assert len(page.encode()) < 3 * MEGABYTE
+    assert "<script" not in page
+    assert not re.search(r'(?:src|href)="(?!#|data:)', page)
+    assert "python -m bench.study" in page
+    assert str(swept.place.folder / "cache") not in page
+
+
+def test_every_link_of_the_page_leads_to_one_place(page: str) -> None:
+    ids = re.findall(r'\bid="([^"]+)"', page)
+
+    assert len({*ids}) == len(ids)
+    assert {*re.findall(r'href="#([^"]+)"', page)} <= {*ids}
+
+
+def test_the_leaderboard_comes_as_csv_and_latex(page: str) -> None:
+    assert re.search(r'download="leaderboard\.csv" href="data:text/csv;base64,', page)
+    assert re.search(r'download="leaderboard\.tex" href="data:application/x-tex;base64,', page)
+
+
+def test_the_command_prints_where_it_is(swept: Finished, tmp_path: Path) -> None:
+    folder = str(swept.place.folder)
+    svg = tmp_path / "pictures"
+    done = CliRunner().invoke(main, ["sweep", "--folder", folder, "--svg", str(svg)])
+
+    assert done.exit_code == 0, done.output
+    first, *pictures = done.output.split()
+    assert Path(first).name == "sweep.html"
+    assert Path(first).is_file()
+    assert svg / "leaderboard-1.svg" in {Path(path) for path in pictures}
+    assert all(Path(path).read_text("utf-8").startswith("<svg") for path in pictures)
+
+
+def test_an_unknown_study_is_refused(swept: Finished) -> None:
+    done = CliRunner().invoke(main, ["swoop", "--folder", str(swept.place.folder)])
+
+    assert done.exit_code == 2
+    assert "did you mean sweep?" in done.output
+
+
+def test_a_passage_is_cut_into_lines_that_hold_all_of_it() -> None:
+    text = "naïve “words”\n" * 20
+    n_bytes = len(text.encode())
+    by_byte = Passage(text=text, n_bytes=(1,) * n_bytes, bits_per_byte=(2.0,) * n_bytes)
+    whole = Passage(text=text, n_bytes=(n_bytes,), bits_per_byte=(9.0,))
+
+    shown = show_passages({"bytes": by_byte, "<one>": whole})
+
+    lines = re.findall(r'class="who">([^<]*)</span><span class="tokens">(.*?)</span></div>', shown)
+    for who in ("bytes, 2.00", "&lt;one&gt;, 9.00"):
+        parts = [re.sub(r"<[^>]*>", "", tokens) for name, tokens in lines if name == who]
+        assert html.unescape("".join(parts)) == text.replace("\n", "↵")
+        assert max(map(len, parts)) <= LINE_CHARACTERS
+    assert 'title="9.00 bits/byte"' in shown
