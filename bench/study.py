@@ -87,7 +87,7 @@ def main(study: str | None, list_: bool, debug: bool, **options: Any) -> None:
     """Run STUDY: the name of one that --list shows, or the path of a file of your own.
 
     The same command goes on where it was stopped. Results are kept in the current folder: browse
-    them with `mlflow ui`.
+    them with `python -m bench.ui`.
 
     Exit codes: 0 done, 2 the command or the study is wrong, 3 the text is wrong, 4 the machine or
     a service is missing, 5 finished but not every run complete, 130 interrupted by Ctrl-C, 143 by

@@ -38,7 +38,7 @@ NOT_RUN = {
     "pip": "it would install into the environment of the test",
     "python -m venv": UNCHECKED["python -m venv"],
     ".": UNCHECKED[". .venv/bin/activate"],
-    "mlflow ui": "it serves until it is stopped",
+    "python -m bench.ui": "it serves until it is stopped",
 }
 """How a command of the tutorial begins that is not run -> why."""
 

@@ -62,7 +62,7 @@ ROOMS = (
     {"report"},
     {"conduct"},
     {"micro"},
-    {"speed", "study", "compare", "power", "export", "sample", "tokens"},
+    {"speed", "study", "compare", "power", "export", "sample", "tokens", "ui"},
 )
 """The rooms of bench/ in the order of the data: each may import what stands before it."""
 

@@ -1,5 +1,6 @@
 """From a plan to its end: run what is left, if anything is, and show what came of it."""
 
+import shlex
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from bench.conduct.confirmation import confirmation, leading_cell, say_tested, s
 from bench.conduct.finals import finals
 from bench.conduct.finished import FinishedSession, FinishedWork
 from bench.ledger.journal_file import FrozenError
-from bench.ledger.paths import report_path
+from bench.ledger.paths import report_path, typed_name
 from bench.plan.about import CONFIRMED, about
 from bench.plan.about import NOTE as ABOUT
 from bench.plan.plan import Plan, Request, make_plan
@@ -126,6 +127,7 @@ class Conductor:
         """Run what is left, look after look, and say what came of it."""
         asked = plan
         standings = self._race(request, plan)
+        name = typed_name(plan.journal)
         if plan.study.search is not None and self._goes_on:
             last = finals(plan, standings)
             if last is not None:
@@ -135,9 +137,9 @@ class Conductor:
             self._confirm(plan, leader, standings, fresh=request.fresh)
         if self._goes_on:
             self._report(asked)
-        self._say("\nBrowse it: mlflow ui")
-        for name, address in self._views.items():
-            self._say(f"  {name:<12} {address}", soft_wrap=True)
+        self._say(f"\nBrowse it: python -m bench.ui {shlex.quote(name)}", soft_wrap=True)
+        for view, address in self._views.items():
+            self._say(f"  {view:<12} {address}", soft_wrap=True)
         if report := self._session.report():
             self._say(report, soft_wrap=True)
         for why in self._missing:

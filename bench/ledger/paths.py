@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,9 @@ STORE = Path("mlruns")
 Part = Literal["study", "finals", "confirmation"]
 """What the runs of a ledger are to their study: its own cells, the race of a search's best, or the
 best cell of a grid measured again on the test part."""
+
+_STAMP = re.compile(r"\.\d{8}-\d{6}(-\d+)?$")
+"""What is added to the name of a ledger that is set aside."""
 
 _PART = re.compile(r"(?P<study>.+)\.(?:(?P<finals>finals)|test-[0-9a-f]+)")
 
@@ -67,6 +71,20 @@ def find_ledger(study: str, folder: Path = Path()) -> Path:
     there = f"there are: {', '.join(known)}" if known else "none was run in this folder"
     where = "here" if folder == Path() else f"in {folder}"
     raise ConfigError(f"no study called {name!r} was run {where}; {hint}{there}")
+
+
+def typed_name(path: Path) -> str:
+    """What `find_ledger` takes for a ledger of the current folder, as short as it may be."""
+    name = re.split("[@+]", path.stem)[0]
+    with suppress(ConfigError):
+        if find_ledger(name).absolute() == path.absolute():
+            return name
+    return path.stem
+
+
+def is_set_aside(path: Path) -> bool:
+    """Whether a ledger was replaced by one that began anew."""
+    return _STAMP.search(path.stem) is not None
 
 
 def ledgers_of(study: str, folder: Path = Path()) -> list[LedgerFile]:

@@ -79,12 +79,12 @@ _RUNS = """
 
 def runs_of(address: str, ledger: str) -> dict[str, RecordedRun] | None:
     """The recorded runs of a ledger, by attempt; None if only MLflow could tell."""
-    if (rows := _ask(address, _RUNS, ledger)) is None:
+    if (rows := ask(address, _RUNS, ledger)) is None:
         return None
     of_ledger = f"SELECT run_uuid FROM tags WHERE key = '{TAG_LEDGER}' AND value = ?"
     query = f"SELECT run_uuid, key, value FROM params WHERE run_uuid IN ({of_ledger})"
     params: dict[str, dict[str, str]] = {}
-    for run_id, name, value in _ask(address, query, ledger) or ():
+    for run_id, name, value in ask(address, query, ledger) or ():
         params.setdefault(run_id, {})[name] = value
     return {
         attempt: RecordedRun(
@@ -96,7 +96,7 @@ def runs_of(address: str, ledger: str) -> dict[str, RecordedRun] | None:
 
 def files_of(address: str, run_id: str) -> str | None:
     """Where a run's files are; "" if there is no such run, None if only MLflow could tell."""
-    rows = _ask(address, "SELECT artifact_uri FROM runs WHERE run_uuid = ?", run_id)
+    rows = ask(address, "SELECT artifact_uri FROM runs WHERE run_uuid = ?", run_id)
     return None if rows is None else next((str(files) for (files,) in rows), "")
 
 
@@ -105,7 +105,7 @@ def series_of(address: str, run_id: str) -> Series | None:
     query = (
         "SELECT key, step, value FROM metrics WHERE run_uuid = ? AND NOT is_nan ORDER BY timestamp"
     )
-    return _ask(address, query, run_id)
+    return ask(address, query, run_id)
 
 
 def is_local(files: str) -> bool:
@@ -134,11 +134,11 @@ def local_file(address: str, files: str, name: str) -> Path | None:
 
 def count_runs(address: str, ledger: str) -> int | None:
     """How many runs of a ledger a store holds; None if only MLflow could tell."""
-    rows = _ask(address, _COUNT, ledger)
+    rows = ask(address, _COUNT, ledger)
     return None if rows is None else int(rows[0][0])
 
 
-def _ask(address: str, query: str, value: str) -> list[Any] | None:
+def ask(address: str, query: str, value: str) -> list[Any] | None:
     """The rows of a query, without changing the database."""
     path = database_file(address)
     if path is None or not path.is_file():

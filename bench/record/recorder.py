@@ -15,9 +15,9 @@ from bench.ledger.outcome import Outcome
 from bench.record import shown
 from bench.record.metric_names import final_metrics, final_name, point_metrics, say_cost
 from bench.record.outbox import Outbox
+from bench.record.report_page import REPORT
 from bench.record.tracking import (
     AXES,
-    REPORT,
     TAG_ATTEMPT,
     TAG_CELL,
     TAG_CELL_KEY,

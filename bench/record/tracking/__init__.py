@@ -23,11 +23,9 @@ from bench.record.tracking.tracker import (
     TAG_CELL,
     Tracker,
 )
-from bench.record.tracking.views import REPORT
 
 __all__ = [
     "AXES",
-    "REPORT",
     "TAG_ATTEMPT",
     "TAG_CELL",
     "TAG_CELL_KEY",

@@ -8,15 +8,13 @@ from mlflow.entities import Run, RunTag
 from mlflow.tracking import MlflowClient
 
 from bench.record.database import TAG_LEDGER, TAG_ROLE
+from bench.record.report_page import REPORT, TAG_REPORT, report_page
 from bench.record.tracking import views
 from bench.record.tracking.axes import align
 from bench.record.tracking.charts import charts, span_of
 from bench.system.redact import redacted
 
 TAG_CELL_KEY = "gpt_bench.cell"
-
-TAG_REPORT = "gpt_bench.report"
-"""The tag of a launch that holds the study's report."""
 
 NOTE = "mlflow.note.content"
 """The tag that holds the description of a run or an experiment, in Markdown."""
@@ -105,9 +103,9 @@ class Pages:
             return
         self._client.log_artifacts(run_id, str(folder))
         note = self._client.get_run(run_id).data.tags.get(NOTE, "")
-        link = f"[**Open the report**]({views.report_link(self.experiment_id, run_id)})"
+        link = f"[**Open the report**]({report_page(self.experiment_id, run_id)})"
         linked = note if note.startswith(link) else f"{link}\n\n{note}"
-        self.set_tags(run_id, {NOTE: linked, TAG_REPORT: views.REPORT})
+        self.set_tags(run_id, {NOTE: linked, TAG_REPORT: REPORT})
 
     def addresses(self, ledger: str, *, ask: bool = True) -> dict[str, str]:
         """Name of each view of a ledger -> its address in the UI.

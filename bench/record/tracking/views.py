@@ -12,15 +12,13 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.record.report_page import report_page
 from bench.record.tracking.charts import sections
 from bench.record.tracking.colours import TAG_CURVE
 from bench.system.redact import redacted
 
 UI_ADDRESS = "http://127.0.0.1:5000"
 """Where `mlflow ui` serves unless told otherwise."""
-
-REPORT = "report.html"
-"""The artifact of a launch that holds the study's report."""
 
 CREATED, DURATION = {"runDateAndNestInfo": 140}, {"duration": 80}
 """Columns that are always there, and their width in pixels."""
@@ -93,14 +91,8 @@ def addresses(
     )
     found = {"leaderboard": f"{view}-table", "curves": f"{view}-curves&compareRunsMode=CHART"}
     if reported is not None:
-        found["report"] = f"{server.rstrip('/')}/{report_link(experiment_id, reported)}"
+        found["report"] = f"{server.rstrip('/')}/{report_page(experiment_id, reported)}"
     return found
-
-
-def report_link(experiment_id: str, run_id: str) -> str:
-    """Where the UI shows a run's report, relative to its root: it works in a description too."""
-    page = f"#/experiments/{experiment_id}/runs/{run_id}/artifacts/{REPORT}"
-    return f"{page}?workflowType=machine_learning"
 
 
 def _key(ledger: str) -> str:

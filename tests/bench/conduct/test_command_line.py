@@ -93,7 +93,13 @@ def test_a_whole_study_ends_with_its_board_and_where_to_browse_it(finished: Fini
     assert ready.startswith("1 text ready")
     assert [line.split()[0] for line in ended] == ["[1/4]", "[2/4]", "[3/4]", "[4/4]"]
     assert all("bits/byte" in line for line in ended)
-    for words in ("bits/byte", "n_head 1", "n_head 2", "behind the best", "mlflow ui"):
+    for words in (
+        "bits/byte",
+        "n_head 1",
+        "n_head 2",
+        "behind the best",
+        "python -m bench.ui tiny",
+    ):
         assert words in result.stdout
     assert "Not complete" not in result.stdout
 
