@@ -194,7 +194,7 @@ class Recorder:
             except OSError as error:  # a full disk: the run's numbers are still recorded
                 tags["files_missing"] = str(error)
         if (sample := folder / "sample.txt").exists():
-            tags["mlflow.note.content"] = _quoted(sample.read_text("utf-8"))
+            tags["mlflow.note.content"] = shown.quoted(sample.read_text("utf-8"))
         self._end(run.run_id, outcome, reason, summary, tags, folder)
 
     def _write_files(
@@ -229,7 +229,8 @@ class Recorder:
         results: Mapping[str, str] | None = None,
         answer: str = "",
     ) -> dict[str, str]:
-        """Close the parent run, with the leaderboard as its note; returns name of view -> address.
+        """Close the parent run, with answer and leaderboard as its note; returns name of view ->
+        address.
 
         Args:
             verdicts: by the cell's key, for the tag `verdict` of its runs.
@@ -243,7 +244,7 @@ class Recorder:
         for cell in sorted(self._ended):
             self._outbox.put(Tracker.align_curves, self._ledger, cell)
         if self._launch is not None:
-            note = {"mlflow.note.content": _quoted(leaderboard), "result": answer}
+            note = {"mlflow.note.content": shown.note(answer, leaderboard), "result": answer}
             status = "KILLED" if interrupted else "FINISHED"
             self._outbox.finish(self._launch, status, tags=note)
         self._outbox.put(
@@ -288,11 +289,6 @@ class Recorder:
 def _cell_tags(label: str, config: RunConfig, attempt: str) -> dict[str, str]:
     """Tags that identify the cell; `config` is the cell's own, not the settled one."""
     return {TAG_CELL: label, TAG_CELL_KEY: config.cell_key, TAG_ATTEMPT: attempt}
-
-
-def _quoted(text: str) -> str:
-    """Text as a code block, for a Markdown note."""
-    return f"```\n{text}\n```"
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

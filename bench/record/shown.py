@@ -46,3 +46,14 @@ def environment_tags(environment: Mapping[str, Any]) -> dict[str, Any]:
         name: environment[name] for name in ("git_commit", "git_dirty") if name in environment
     }
     return {**tags, **commit}
+
+
+def note(answer: str, leaderboard: str) -> str:
+    """The answer as text, and the board below it, of which MLflow shows the first lines alone."""
+    board = [quoted(leaderboard)] if leaderboard != answer else []
+    return "\n\n".join([*([answer] if answer else []), *board])
+
+
+def quoted(text: str) -> str:
+    """Text as a code block, for a Markdown note."""
+    return f"```\n{text}\n```"

@@ -78,4 +78,4 @@ def open_in_browser(address: str) -> None:
     """Open a page, where there is a browser with windows; one in a terminal would take it over."""
     has_windows = "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
     if has_windows or sys.platform in ("win32", "darwin"):
-        webbrowser.open(address)
+        webbrowser.open_new_tab(address)

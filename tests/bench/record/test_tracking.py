@@ -280,6 +280,13 @@ def test_each_run_says_its_result_and_its_cost_in_words(finished: Finished) -> N
     *_, launch = finished.place.records("launch")
     assert launch.data.tags["result"] in " ".join(finished.result.stdout.split())
     assert launch.data.tags["result"]
+    assert (
+        launch.data.tags["mlflow.note.content"]
+        .partition("\n\n```\n")[0]
+        .endswith(
+            launch.data.tags["result"]  # after the link to the report, if there is one
+        )
+    )
     assert launch.info.run_name == "tiny"
 
 
