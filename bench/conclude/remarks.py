@@ -135,7 +135,8 @@ def say_seconds(standings: Standings) -> str:
             more = math.log(max(one.n_bytes, other.n_bytes) / min(one.n_bytes, other.n_bytes))
             speed = math.log(one.tokens_per_second / other.tokens_per_second)
             longer = math.log(one.train_seconds / other.train_seconds)
-            misled = min(speed, longer)
+            shorter = math.log(one.n_tokens / other.n_tokens)  # its tokens; else it is noise
+            misled = min(speed, longer, shorter)
             if more < math.log(SAME_BYTES) and misled > max(worst, math.log(ALIKE)):
                 worst, pair = misled, (one.cell, other.cell, math.exp(speed), math.exp(longer))
     if pair is None:

@@ -14,7 +14,7 @@ def summarize(standings: Standings) -> pd.DataFrame:
 
     Columns: key, cell (its name), flags, seeds, bits_per_byte (mean), spread (standard deviation
     of bits_per_byte over seeds), loss, tokens_per_second, n_params, context_bytes, n_steps,
-    n_bytes, train_seconds.
+    n_bytes, n_tokens, train_seconds.
     """
     if not standings.complete:
         return pd.DataFrame()
@@ -37,6 +37,7 @@ def summarize(standings: Standings) -> pd.DataFrame:
         context_bytes=("context_bytes", "first"),
         n_steps=("n_steps", "median"),
         n_bytes=("n_bytes", "mean"),
+        n_tokens=("n_tokens", "mean"),
         train_seconds=("train_seconds", "mean"),
     )
     others = [cell for cell in cells.index if cell not in standings.order]

@@ -21,7 +21,7 @@ FACTS = {
 }  # fmt: skip
 SUMMARY = {
     "val_loss": 2.0, "n_params": 1_000_000, "context_bytes": 128.0, "n_steps": 100,
-    "n_bytes": 500_000.0, "train_seconds": 9.0,
+    "n_bytes": 500_000.0, "n_tokens": 250_000, "train_seconds": 9.0,
 }  # fmt: skip
 CONFIG = RunConfig(
     tokenizer=TokenizerConfig(kind="byte"), train=TrainConfig(budget=Budget(bytes=500_000))

@@ -29,7 +29,8 @@ def costing(costs: Mapping[str, Mapping[str, float]]) -> list[Entry]:
     ]
 
 
-BYTE = {"tokens_per_second": 46_000, "train_seconds": 15.0, "n_params": 100_000}
+BYTE = {"tokens_per_second": 46_000, "train_seconds": 15.0, "n_params": 100_000,
+        "n_tokens": 500_000}  # fmt: skip
 UNIGRAM = {"tokens_per_second": 20_000, "train_seconds": 10.0, "n_params": 220_000}
 
 
@@ -45,8 +46,9 @@ def test_where_tokens_a_second_mislead_it_is_said_by_how_much() -> None:
 def test_of_unlike_amounts_of_text_or_one_order_nothing_is_said() -> None:
     more = UNIGRAM | {"n_bytes": 450_000.0}
     slower = UNIGRAM | {"train_seconds": 33.0}
+    noisy = UNIGRAM | {"n_tokens": 500_000}
 
-    for other in (more, slower):
+    for other in (more, slower, noisy):
         found = standings(costing({"byte": BYTE, "unigram 512": other}))
         assert remarks.say_seconds(found) == ""
 
