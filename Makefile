@@ -21,9 +21,9 @@ RESULTS = tokenizers-tinyshakespeare tokenizers-don-quixote heads-and-layers blo
           modern-recipe attention-kernels
 
 tokenizers-tinyshakespeare: STUDY = tokenizer_sweep
-tokenizers-tinyshakespeare: OPTIONS = --corpus tinyshakespeare --budget bytes=1000000
+tokenizers-tinyshakespeare: OPTIONS = --corpus tinyshakespeare
 tokenizers-don-quixote: STUDY = tokenizer_sweep
-tokenizers-don-quixote: OPTIONS = --corpus don_quixote --budget bytes=1000000
+tokenizers-don-quixote: OPTIONS = --corpus don_quixote
 heads-and-layers: STUDY = architecture_sweep
 block-size: STUDY = block_size_sweep
 modern-recipe: STUDY = modern_ablation
