@@ -63,7 +63,8 @@ def find_ledger(study: str, folder: Path = Path()) -> Path:
     known = ledger_names(folder)
     if name in known:
         return ledger_path(name, folder)
-    settings = [other for other in known if re.split("[@+]", other)[0] == name]
+    whole = [other for other in known if _PART.fullmatch(other) is None]
+    settings = [other for other in whole if re.split("[@+]", other)[0] == name]
     if len(settings) == 1:
         return ledger_path(settings[0], folder)
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
