@@ -8,8 +8,9 @@ from typing import Any, Self
 
 from markupsafe import Markup
 
+from bench.conclude.doubts import say_open
 from bench.conclude.latex import latex
-from bench.conclude.leaderboard import columns_of, say_gaps
+from bench.conclude.leaderboard import BEHIND, columns_of, say_gaps
 from bench.conclude.remarks import remarks, say_answer, say_cost
 from bench.conclude.summary import summarize
 from bench.drawing import Picture, Section, download, standalone, table, write_page
@@ -25,6 +26,9 @@ SHOWN_FACTS = {
     "runs_side_by_side": "runs side by side",
 }
 """Facts of runs -> what they are called."""
+
+FIRST = ("cell", "bits/byte", BEHIND, "verdict")
+"""How the first columns of the table are headed: a phone shows no more."""
 
 SHOWN_ENVIRONMENT = ("platform", "python", "torch", "git_commit", "git_dirty", "code")
 
@@ -56,7 +60,7 @@ class Report:
             path,
             title=about.question or about.title,
             subtitle=_subtitle(story),
-            lead=" ".join(filter(None, (say_lead(story), say_cost(story.standings)))),
+            lead=" ".join(_lead(story)),
             sections=self.sections,
         )
         return path
@@ -86,6 +90,12 @@ def say_lead(story: Story) -> str:
     return f"{row.cell}: {row.bits_per_byte:.3f}{spread} bits per byte, of {row.seeds} runs."
 
 
+def _lead(story: Story) -> list[str]:
+    """The answer, what is in doubt of it, and its cost."""
+    said = (say_lead(story), say_open(story.standings), say_cost(story.standings))
+    return [sentence for sentence in said if sentence]
+
+
 def _subtitle(story: Story) -> str:
     entries = story.standings.entries
     n_cells = len({entry.cell for entry in entries})
@@ -99,8 +109,8 @@ def _subtitle(story: Story) -> str:
 
 def _sections(story: Story) -> Iterator[Section]:
     description = story.about.description
-    in_lead = (say_answer(story.standings), say_cost(story.standings))
-    told = [story.confirmation, *(r for r in remarks(story.standings) if r not in in_lead)]
+    lead = _lead(story)
+    told = [story.confirmation, *(r for r in remarks(story.standings) if r not in lead)]
     yield Section(
         title="The answer",
         name="answer",
@@ -153,6 +163,7 @@ def _board(story: Story) -> Iterator[Markup]:
     if cells.empty:
         return
     columns = columns_of(cells, story.standings)
+    columns = dict(sorted(columns.items(), key=lambda column: not column[0].startswith(FIRST)))
     yield table(columns, words=("cell", "verdict"))
     csv = cells.to_csv(index=False)
     yield download("leaderboard.csv", "text/csv", csv, "leaderboard (CSV)")
