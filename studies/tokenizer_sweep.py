@@ -1,9 +1,9 @@
 """Which tokenizer learns most from the same bytes of text?
 
 Every run reads the same bytes of text, in steps of the same number of bytes, and sees equally far
-back in bytes, so all runs take the same number of steps. What differs is how the bytes are cut,
-and with it the work of a step: compare bits per byte first, then what they cost in tokens per
-second, parameters and seconds.
+back in bytes, so all runs take nearly the same number of steps. What differs is how the bytes are
+cut, and with it the work of a step: compare bits per byte first, then what they cost in seconds,
+memory and parameters.
 """
 
 from dataclasses import replace

@@ -60,7 +60,7 @@ def say_too_few(race: Race) -> str:
     enough = max(2, 1 + math.ceil(FEWEST_FREEDOM / max(1, len(race.merits) - 1)))
     return (
         "There are too few runs yet to tell a difference from luck, however large it looks: "
-        f"{len(race.merits)} cells need at least {enough} seeds each (--seeds {enough})."
+        f"{len(race.merits)} cells need at least {enough} seeds each."
     )
 
 
@@ -78,8 +78,8 @@ def say_unjudged(standings: Standings) -> str:
         return (
             f"Not judged yet: {say_names(standings, new)}, for the cells were last compared, at "
             f"{n_seeds} seed{'s' * (n_seeds != 1)} each, without. To compare again at as many "
-            "would be another chance to be lucky: the next verdicts come with more seeds "
-            f"(--seeds {n_seeds + 1}, if the race does not go on by itself)."
+            "would be another chance to be lucky: the next verdicts come with at least "
+            f"{n_seeds + 1} seeds."
         )
     if standings.race.is_behind(standings.race.merits):
         return (

@@ -30,6 +30,11 @@ RANKED_BY: dict[Metric, str] = {
 BEHIND = "behind the best"
 """How the column of intervals is headed, before their level."""
 
+OPTIONS = (
+    "Options: --seeds takes more seeds, --matters says what matters, --workers 1 times runs alone."
+)
+"""A terminal's last line; a reader of a report can't use it."""
+
 LEAST_FIRST = ("steps", "context", "loss", "tokens/s", "params", "train s", "bits/byte")
 """Columns that a narrow terminal does without, but for the one that ranks. Seconds stay longest:
 they are what a cell costs, and tokens of unlike tokenizers are no measure of it."""
@@ -42,6 +47,8 @@ def show(name: str, standings: Standings, dropped: Sequence[Dropped]) -> Rendera
     if not cells.empty:
         said = (Text(remark, style="dim") for remark in remarks(standings))
         parts = [_table(name, cells, standings), *said]
+        if standings.leads:
+            parts.append(Text(OPTIONS, style="dim"))
     if gaps := say_gaps(standings, dropped):
         parts += [Text("Not complete:", style="bold"), *(Text(f"  {gap}") for gap in gaps)]
     return Group(*parts)

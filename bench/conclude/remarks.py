@@ -7,10 +7,11 @@ report and MLflow say the same. They are written for a reader who has read no do
 import math
 
 from bench.conclude.doubts import is_ahead, say_names, say_open, say_unjudged
+from bench.conclude.limits import ALIKE, say_edges, say_scope, say_sizes
 from bench.conclude.standings import Standings
 from bench.conclude.stats import FEWEST_FREEDOM, Gain, Race, Verdict
 from bench.conclude.summary import summarize
-from bench.metrics import RELATIVE, UNITS, Metric, say_count, say_gain, say_size, say_value
+from bench.metrics import RELATIVE, UNITS, Metric, say_gain, say_size, say_value
 
 COLUMNS: dict[Metric, str] = {
     "val_bits_per_byte": "bits_per_byte",
@@ -22,9 +23,6 @@ COLUMNS: dict[Metric, str] = {
 
 MOST_SHOWN = math.log(10)
 """An interval of ratios that reaches further to either side says nothing, and is not shown."""
-
-ALIKE = 1.05
-"""Costs within this ratio are not worth a remark."""
 
 SAME_BYTES = 1.01
 """Runs whose bytes of text are within this ratio read the same amount."""
@@ -38,6 +36,9 @@ def remarks(standings: Standings) -> list[str]:
         say_unjudged(standings),
         *say_evidence(standings.metric, standings.race),
         say_cost(standings),
+        say_sizes(standings),
+        say_edges(standings),
+        say_scope(standings),
         say_seconds(standings),
         say_flaws(standings),
         say_lossy(standings),
@@ -82,19 +83,19 @@ def say_evidence(metric: Metric, race: Race) -> list[str]:
     share = f"{100 * race.rule.matters:.3g}%"
     if metric not in RELATIVE:
         share = f"{say_size(metric, race.matters)}{UNITS[metric]} ({share} of the best)"
-    said = [f"A difference of less than {share} doesn't matter; --matters changes that."]
+    said = [f"A difference of less than {share} is taken not to matter."]
     if race.noise is None or race.noise.freedom < 1:
         return [*said, "How much runs differ by luck is not known yet."]
     sd, freedom = say_size(metric, math.sqrt(race.noise.pooled)), race.noise.freedom
     said.append(
-        f"Luck moves a run by about {sd}: the standard deviation between seeds, without what a "
-        f"seed does to all cells alike ({freedom} degree{'s' * (freedom != 1)} of freedom)."
+        f"Another seed moves a run by about {sd} (standard deviation, without what a seed does to "
+        f"all cells alike; {freedom} degree{'s' * (freedom != 1)} of freedom)."
     )
     if freedom >= FEWEST_FREEDOM:
         level = say_level(race.rule.alpha)
         said.append(
-            f"All intervals together hold the true differences with {level}, however often you "
-            "look."
+            f"With {level} confidence all true differences lie inside their intervals at once, "
+            "however often you look."
         )
     return said
 
@@ -114,14 +115,7 @@ def say_cost(standings: Standings) -> str:
         if found[best] > ALIKE * found[cheapest]:
             ratio = f"{found[best] / found[cheapest]:.2g}"
             parts.append(f"{ratio} × the {thing} of the {least} ({standings.names[cheapest]})")
-    few, many = cells.n_params.min(), cells.n_params.max()
-    cost = f"{standings.names[best]} costs {' and '.join(parts)}." if parts else ""
-    if many > ALIKE * few:
-        cost += (
-            f" Models have {say_count(few)} to {say_count(many)} parameters: part of a lead may "
-            "come from size."
-        )
-    return cost.strip()
+    return f"{standings.names[best]} costs {' and '.join(parts)}." if parts else ""
 
 
 def say_seconds(standings: Standings) -> str:
@@ -192,8 +186,8 @@ def say_sharing(standings: Standings) -> str:
         return ""
     counts = " or ".join(map(str, sorted(beside)))
     return (
-        f"Speeds and seconds are those of {counts} runs side by side, which share the machine; "
-        "--workers 1 times runs alone."
+        f"Speeds and seconds are those of {counts} runs side by side, which share the machine, so "
+        "they are longer than those of a run alone."
     )
 
 

@@ -8,8 +8,9 @@ cells of which a run diverged, for the runs that are left are those that happene
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from bench.conclude.budgets import require_equal_budgets
 from bench.conclude.stats import Gain, Look, Race, Rule, Verdict, share_of_look
@@ -110,6 +111,9 @@ class Standings:
 
     looks: Sequence[Look] = ()
     """The looks at these runs and at those before them, see `bench.conclude.looks`."""
+
+    params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Cell of a grid -> parameter -> value; empty where a search drew them, or for old ledgers."""
 
     @cached_property
     def names(self) -> dict[str, str]:

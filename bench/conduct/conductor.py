@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -165,6 +165,7 @@ class Conductor:
                     standings = standings_of(work.ledger, plan.study)
                 else:
                     standings = look_at(work.ledger, plan.study, n_seeds)
+                standings = replace(standings, params={c.key: c.params for c in cells})
                 dropped = [*plan.grid.dropped, *work.ledger.dropped()]
                 board = leaderboard.show(plan.title, standings, dropped)
                 ends = standings.settled or standings.is_hopeless

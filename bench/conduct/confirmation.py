@@ -78,10 +78,10 @@ def show_confirmation(
     val = [summary["val_bits_per_byte"] for summary in again]
     test = [summary["test_bits_per_byte"] for summary in again]
     return (
-        f"Measured again, for the best of {len(plan.grid.cells)} may owe its "
-        f"{_mean_and_spread(sweep)} bits/byte to luck: {leader.label} has {_mean_and_spread(val)} "
-        f"with {n_seeds}, and {_mean_and_spread(test)} on the test part, which no run of the "
-        "sweep has seen."
+        f"{leader.label}, the best of {len(plan.grid.cells)}, may just have been lucky, so it was "
+        f"run again with {n_seeds}: {_mean_and_spread(val)} bits/byte (before "
+        f"{_mean_and_spread(sweep)}), and {_mean_and_spread(test)} on the test part, text that no "
+        "run of the sweep has seen."
     )
 
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from bench.conclude.doubts import say_open
 from bench.conclude.latex import latex
 from bench.conclude.leaderboard import BEHIND, columns_of, say_gaps
+from bench.conclude.limits import say_edges, say_scope, say_sizes
 from bench.conclude.remarks import remarks, say_answer, say_cost
 from bench.conclude.summary import summarize
 from bench.drawing import Picture, Section, download, standalone, table, write_page
@@ -91,8 +92,9 @@ def say_lead(story: Story) -> str:
 
 
 def _lead(story: Story) -> list[str]:
-    """The answer, what is in doubt of it, and its cost."""
-    said = (say_lead(story), say_open(story.standings), say_cost(story.standings))
+    """The answer, what is in doubt of it, its cost, and what else may explain it."""
+    more = (say_open, say_cost, say_sizes, say_edges)
+    said = (say_lead(story), *(say(story.standings) for say in more))
     return [sentence for sentence in said if sentence]
 
 
@@ -110,11 +112,13 @@ def _subtitle(story: Story) -> str:
 def _sections(story: Story) -> Iterator[Section]:
     description = story.about.description
     lead = _lead(story)
-    told = [story.confirmation, *(r for r in remarks(story.standings) if r not in lead)]
+    scope = say_scope(story.standings)
+    said = [*lead, scope]
+    told = [story.confirmation, *(r for r in remarks(story.standings) if r not in said)]
     yield Section(
         title="The answer",
         name="answer",
-        paragraphs=[description] * bool(description),
+        paragraphs=[text for text in (scope, description) if text],
         pictures=_drawn(figures.leaderboard(story)),
         content=[*_board(story), *(_paragraph(remark) for remark in told if remark)],
     )

@@ -66,6 +66,7 @@ def board_of(study: str, folder: Path = Path(), metric: Metric | None = None) ->
         metric=ranks,
         rule=rule_of(ranks, matters),
         looks=as_looks(reading.looks),
+        params=about.params if about else {},
     )
     return Board(
         title=about.title if about else ledger.path.stem, ledger=ledger, standings=standings

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from boards import APART, FACTS, UNLIKE, board, ended, lines, run, runs, standings
 
-from bench.conclude.leaderboard import show, show_budgets
+from bench.conclude.leaderboard import OPTIONS, show, show_budgets
 from bench.conclude.standings import Standings
 from bench.conclude.stats import Rule
 from bench.ledger.outcome import Outcome
@@ -22,11 +22,12 @@ def test_a_winner_with_evidence_is_said_to_be_best() -> None:
     assert (
         "good is best: 1.898 bits per byte, 0.2041 ahead of the next, bad (99% interval: " in text
     )
-    assert "A difference of less than 0.0095 bits per byte (0.5% of the best) doesn't" in text
-    assert "to all cells alike (8 degrees of freedom). All intervals together hold" in text
+    assert "A difference of less than 0.0095 bits per byte (0.5% of the best) is taken" in text
+    assert "to all cells alike; 8 degrees of freedom). With 99% confidence all true" in text
+    assert text.endswith(OPTIONS)
     fastest = board(runs(APART), "tokens_per_second")
     assert "worst is best: 22,998 tokens per second, 9.8% ahead of the next, bad (99%" in fastest
-    assert "A difference of less than 2% doesn't matter" in fastest
+    assert "A difference of less than 2% is taken not to matter" in fastest
 
 
 def test_rule_09_no_winner_without_evidence_on_the_leaderboard() -> None:
@@ -36,14 +37,14 @@ def test_rule_09_no_winner_without_evidence_on_the_leaderboard() -> None:
         assert " bits per byte; whether it is best is undetermined." in text
         assert "too few runs yet to tell a difference from luck, however large it looks" in text
     assert "How much runs differ by luck is not known yet." in one
-    assert "3 cells need at least 3 seeds each (--seeds 3)." in one
-    assert "2 cells need at least 4 seeds each (--seeds 4)." in two
+    assert "3 cells need at least 3 seeds each." in one
+    assert "2 cells need at least 4 seeds each." in two
 
 
 def test_so_many_seeds_as_are_said_to_be_enough_are_enough() -> None:
     for enough, names in ((4, "ab"), (3, "abc"), (2, "abcd")):
         cells = {name: 1.5 + i for i, name in enumerate(names)}
-        assert f"(--seeds {enough})" in board(runs(cells, enough - 1))
+        assert f"at least {enough} seeds each" in board(runs(cells, enough - 1))
         assert "a is best" in board(runs(cells, enough, noise=0.0005))
 
 
@@ -171,7 +172,7 @@ def test_the_level_is_that_of_all_looks_together() -> None:
     text = " ".join(lines(show("study", standings(runs(APART), rule=strict), [])))
 
     assert "(99.9% interval)" in text
-    assert "hold the true differences with 99.9%" in text
+    assert "With 99.9% confidence all true differences" in text
 
 
 def raced() -> Standings:

@@ -59,8 +59,7 @@ def test_the_leader_s_cost_is_set_beside_the_cheapest_cells() -> None:
 
     assert remarks.say_cost(found) == (
         "unigram 512 costs 2.5 × the training seconds of the quickest (byte) and 2.2 × the "
-        "parameters of the smallest (byte). Models have 100 k to 220 k parameters: part of a lead "
-        "may come from size."
+        "parameters of the smallest (byte)."
     )
     assert remarks.say_cost(standings(runs({"a": 1.9, "b": 2.1}))) == ""
 
@@ -89,7 +88,7 @@ def test_a_cell_that_is_newer_than_the_last_look_is_told_why_it_is_not_judged() 
     assert said[0] == "new leads with 1.500 bits per byte; whether it is best is undetermined."
     [why] = [sentence for sentence in said if sentence.startswith("Not judged yet: new, ")]
     assert "last compared, at 3 seeds each, without" in why
-    assert "(--seeds 4, if the race does not go on by itself)" in why
+    assert "the next verdicts come with at least 4 seeds" in why
 
 
 def test_the_next_look_judges_it() -> None:

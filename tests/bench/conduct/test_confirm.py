@@ -143,9 +143,9 @@ def test_both_numbers_are_said_with_their_standard_deviations(plan: Plan) -> Non
         fresh_run(cell, 2, val_bits_per_byte=1.4, test_bits_per_byte=1.45),
     ]
     assert confirmed(plan, *again, swept=[1.0, 1.2, 1.4]) == (
-        "Measured again, for the best of 2 may owe its 1.200 ±0.200 bits/byte to luck: n_layer 1 "
-        "has 1.400 ±0.100 with 3 fresh seeds, and 1.430 ±0.026 on the test part, which no run of "
-        "the sweep has seen."
+        "n_layer 1, the best of 2, may just have been lucky, so it was run again with 3 fresh "
+        "seeds: 1.400 ±0.100 bits/byte (before 1.200 ±0.200), and 1.430 ±0.026 on the test part, "
+        "text that no run of the sweep has seen."
     )
 
 
@@ -155,9 +155,9 @@ def test_one_seed_has_no_spread_and_what_is_missing_is_said(plan: Plan) -> None:
     diverged = [replace(fresh_run(cell, seed), outcome=Outcome.DIVERGED) for seed in (1, 2)]
 
     assert confirmed(plan, again, *diverged, swept=[1.0]) == (
-        "Measured again, for the best of 2 may owe its 1.000 bits/byte to luck: n_layer 1 has "
-        "1.300 with 1 fresh seed (2 diverged), and 1.400 on the test part, which no run of the "
-        "sweep has seen."
+        "n_layer 1, the best of 2, may just have been lucky, so it was run again with 1 fresh "
+        "seed (2 diverged): 1.300 bits/byte (before 1.000), and 1.400 on the test part, text that "
+        "no run of the sweep has seen."
     )
     assert confirmed(plan, *diverged, swept=[1.0]) == (
         "The best, n_layer 1, could not be measured on the test part (2 diverged)."
@@ -175,4 +175,4 @@ def test_a_study_whose_runs_are_measured_on_the_test_part_too_is_not_mixed_in() 
     again = fresh_run(cell, 0, val_bits_per_byte=1.3, test_bits_per_byte=1.4)
 
     said = confirmed(plan, again, swept=[1.0, 1.2])
-    assert "1.100 ±0.141 bits/byte to luck: n_layer 1 has 1.300 with 1 fresh seed" in said
+    assert "with 1 fresh seed: 1.300 bits/byte (before 1.100 ±0.141)" in said
