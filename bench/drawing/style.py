@@ -18,7 +18,9 @@ COLOURS = (
     "#4477aa", "#cc6677", "#228833", "#ddaa33", "#55bbdd",
     "#aa3377", "#999933", "#7755bb", "#ee7733", "#44aa99",
 )  # fmt: skip
-MARKERS = "osD^vP*X<>"
+MARKERS = "osD^vp*h<>"
+"""None is a cross: these stand for what failed or was dropped."""
+
 LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)))
 
 INK = "#26282b"

@@ -1,4 +1,4 @@
-"""How bits per byte fall: against the text that was read, the seconds, and the arithmetic."""
+"""How bits per byte fall: against the text that was read, the seconds, and the computation."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from bench.drawing import Panel, Picture, hint, new_axes
 from bench.drawing.style import MUTED
 from bench.metrics import MATTERS
 from bench.report.figures.labels import label_ends, listed
-from bench.report.figures.quantities import WIDE, Quantity, make_log
+from bench.report.figures.quantities import WIDE, Quantity, make_log, runs_of
 from bench.report.story import Story
 
 VALUE = "val_part/bpb"
@@ -19,8 +19,11 @@ VALUE = "val_part/bpb"
 SPENT = {
     "with the same text": Quantity(column="train/bytes", name="text read", unit="B"),
     "in the same time": Quantity(column="train/seconds", name="training time", unit="s"),
-    "with the same arithmetic": Quantity(column="train/flops", name="arithmetic", unit="FLOP"),
+    "with the same computation": Quantity(column="train/flops", name="computation", unit="FLOP"),
 }
+
+LEAST_SAID = 0.001
+"""Bits per byte by which ends may differ from the final numbers without a word."""
 
 FEWEST_POINTS = 3
 """A curve of fewer points says nothing."""
@@ -50,17 +53,17 @@ def curves(story: Story) -> Picture | None:
     clipped = data["mean"].max() > _top(data)
     notes = [
         "Lines are means over the seeds, bands reach from the lowest to the highest seed.",
-        "The title compares all cells at what the thriftiest spent in the end; a run that goes on "
-        "from there has not lowered its learning rate yet, which is to its disadvantage. Means "
-        "within 0.5% count as alike.",
-        "All is measured on the part of the validation text that every evaluation reads, so the "
-        "ends differ a little from the final numbers, which are of all of it.",
+        "The title compares the cells where the first of them ends: the others still learn at a "
+        "higher rate there, which is to their disadvantage. Means within 0.5% count as alike.",
         "The first evaluations lie above the picture." if clipped else "",
-        f"The {n_grey} other cells are grey; the pointer shows their names." if n_grey else "",
+        f"Coloured are the best {BEST_NAMED}, the first that was begun and the last in order; the "
+        f"{n_grey} others are grey, and the pointer shows their names."
+        if n_grey
+        else "",
     ]
     return Picture(
         name="learning-curves",
-        title=_say_lowest(lowest, story.names),
+        title=f"{_say_lowest(lowest, story.names)} {_say_part(story, data)}",
         panels=panels,
         data=data,
         note=" ".join(filter(None, notes)),
@@ -130,6 +133,20 @@ def _say_lowest(lowest: Mapping[str, Sequence[str]], names: Mapping[str, str]) -
         hows.setdefault(who, []).append(how)
     said = [f"{who} {listed(where)}" for who, where in hows.items()]
     return f"Fewest bits per byte on average: {'; '.join(said)}."
+
+
+def _say_part(story: Story, data: pd.DataFrame) -> str:
+    """That the curves are of a part of the text alone, and how far their ends are from all of it.
+
+    Every evaluation reads this part, the final one all.
+    """
+    ends = data.groupby("key", sort=False)["mean"].last()
+    finals = runs_of(story.standings).groupby("key").val_bits_per_byte.mean()[ends.index]
+    off = float((ends - finals).abs().max())
+    order = list(ends.sort_values().index) != list(finals.sort_values().index)
+    said = f"; their ends are up to {off:.3f} from the final numbers" if off >= LEAST_SAID else ""
+    said += ", and in another order" * (order and bool(said))
+    return f"Curves are of a part of the validation text{said}."
 
 
 def _top(data: pd.DataFrame) -> float:

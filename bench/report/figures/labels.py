@@ -11,7 +11,7 @@ from matplotlib.transforms import Bbox
 from scipy.optimize import isotonic_regression
 
 from bench.drawing import Style
-from bench.drawing.style import INK
+from bench.drawing.style import INK, MUTED
 
 LABEL_SIZE = 8.5
 LINE_HEIGHT = 11.0
@@ -100,7 +100,7 @@ def label_ends(
         axes.annotate(
             "", (x, y), xytext=(1.02, place), textcoords="axes fraction", annotation_clip=False,
             arrowprops={
-                "arrowstyle": "-", "color": style.colour, "linewidth": 0.6, "alpha": 0.7,
+                "arrowstyle": "-", "color": MUTED, "linewidth": 0.8, "linestyle": (0, (1, 2)),
                 "shrinkA": 0, "shrinkB": 0,
             },
         )  # fmt: skip

@@ -15,7 +15,7 @@ from bench.conclude.standings import Standings
 from bench.conclude.stats import Gain
 from bench.drawing import Panel, Picture, hint, new_axes
 from bench.drawing.style import INK, MUTED
-from bench.metrics import LARGER_IS_BETTER, RELATIVE, TITLES, Metric, say_value
+from bench.metrics import LARGER_IS_BETTER, RELATIVE, TITLES, Metric, say_size, say_value
 from bench.report.figures.board import MOST_ROWS, board_data
 from bench.report.figures.labels import LABEL_SIZE, fold, fold_all, height_of
 from bench.report.figures.quantities import WIDE, make_log, spans
@@ -23,6 +23,9 @@ from bench.report.story import Story
 
 FAR = 4.0
 """A cell that is so many times further behind than three of four others lies outside the axis."""
+
+ASIDE = (0.22, 0.32, 0.27, 0.37)
+"""How far below its row each run is drawn, so that equal ones are seen side by side."""
 
 BARS = 3.0
 """Bars are drawn as far as so many times the distance of the last cell."""
@@ -40,18 +43,24 @@ def leaderboard(story: Story) -> Picture | None:
         panels.append(Panel(figure=_behind(story, rows), title=behind))
     left_out = data.key.nunique() - len(rows)
     notes = [
-        "Small dots are runs with one seed each, the large one is their mean.",
+        "Small dots are runs with one seed each, the large marker is their mean.",
         "Hollow: not ranked." * (not data.ranked.all()),
         _say_intervals(story.standings) if story.standings.leads else "",
         f"Drawn are the best {MOST_ROWS}; {left_out} more are in the data." if left_out else "",
     ]
     return Picture(
         name="leaderboard",
-        title=say_answer(story.standings) or "The cells are not ranked.",
+        title=_title(story.standings),
         panels=panels,
         data=data,
         note=" ".join(filter(None, notes)),
     )
+
+
+def _title(standings: Standings) -> str:
+    if standings.leads:
+        return "The cells, best first: every run, and how far each cell is behind the best."
+    return say_answer(standings) or "The cells are not ranked."
 
 
 def _known(standings: Standings) -> list[bool]:
@@ -61,13 +70,13 @@ def _known(standings: Standings) -> list[bool]:
 
 def _say_intervals(standings: Standings) -> str:
     known = _known(standings)
-    matters = f"{100 * standings.rule.matters:.3g}%"
-    level = say_level(standings.rule.alpha)
-    said = f"The shaded zone is less than what matters ({matters} of the best)."
+    matters = say_size(standings.metric, standings.race.matters)
+    zone = f"the shaded zone (under {matters}, taken as too small to matter)"
+    said = f"{zone[0].upper()}{zone[1:]} is where a difference would not count."
     if any(known):
         said = (
-            f"Bars are {level} intervals, which hold together: a cell is worse if all of its bar "
-            f"lies right of the shaded zone, which is less than what matters ({matters})."
+            f"Bars are {say_level(standings.rule.alpha)} intervals: a cell is worse if all of its "
+            f"bar lies right of {zone}."
         )
     if not all(known):
         said += " Without a bar: too few runs to tell."
@@ -113,7 +122,8 @@ def _values(story: Story, data: pd.DataFrame, rows: Sequence[str]) -> Figure:
     for i, key in enumerate(rows):
         runs, style = data[data.key == key], story.styles[key]
         axes.plot(
-            runs[metric], [i + 0.27] * len(runs), "o", markersize=3, alpha=0.6,
+            runs[metric], [i + ASIDE[n % len(ASIDE)] for n in range(len(runs))], "o",
+            markersize=3, alpha=0.6,
             color=style.colour, markeredgewidth=0,
         )  # fmt: skip
         ranked = bool(runs.ranked.iloc[0])

@@ -16,21 +16,36 @@ from bench.report.story import Story
 def race(story: Story) -> Picture | None:
     """A row a cell, a dot a seed; None where all cells were run alike and none was dropped."""
     data = race_data(story)
-    dropped = story.standings.race.dropped
     if data.empty or data.key.nunique() < 2:
         return None
+    dropped = stopped(story, data)
     if not dropped and data.groupby("key").turn.max().nunique() == 1:
         return None
     looks = sorted({look.n_seeds for look in story.standings.looks})
     return Picture(
         name="seeds-of-cells",
-        title=_say(story, data),
+        title=_say(data, dropped),
         panels=[Panel(figure=_panel(story, data, dropped, looks))],
         data=data,
-        note="Dots are complete runs, crosses others. Upright lines are looks at the runs until "
-        "then; × behind a row is where another cell was shown to be better, so that it got no "
-        "further seeds.",
+        note=" ".join(filter(None, _notes(story, data, dropped))),
     )
+
+
+def stopped(story: Story, data: pd.DataFrame) -> dict[str, int]:
+    """Cell that got fewer seeds than others since one was better -> its seeds at that look."""
+    most = int(data.turn.max())
+    return {key: n for key, n in story.standings.race.dropped.items() if n < most}
+
+
+def _notes(story: Story, data: pd.DataFrame, dropped: Mapping[str, int]) -> list[str]:
+    failed = bool((data.outcome != Outcome.COMPLETE.value).any())
+    marks = "Dots are complete runs" + ", crosses before the end of a row others" * failed
+    return [
+        f"{marks}. Upright lines are looks at the runs until then.",
+        "The cross behind a row is where another cell was shown to be better, so that it got no "
+        "further seeds." * bool(dropped),
+        "The runs that measured the best again are not among them." * bool(story.confirmation),
+    ]
 
 
 def race_data(story: Story) -> pd.DataFrame:
@@ -57,16 +72,14 @@ def race_data(story: Story) -> pd.DataFrame:
     return rows
 
 
-def _say(story: Story, data: pd.DataFrame) -> str:
-    dropped = story.standings.race.dropped
+def _say(data: pd.DataFrame, dropped: Mapping[str, int]) -> str:
     n_cells = data.key.nunique()
     if not dropped:
-        return f"{len(data)} runs of {n_cells} cells, none of which was dropped from the race."
-    left = [story.names[key] for key in story.standings.race.left]
+        return f"{len(data)} runs of {n_cells} cells, none of which was dropped early."
     n_saved = n_cells * int(data.turn.max()) - len(data)
-    saved = f"; that saved {n_saved} of {n_saved + len(data)} runs" if n_saved > 0 else ""
-    who = f"only {left[0]} stayed" if len(left) == 1 else f"{len(left)} stayed"
-    return f"{len(dropped)} of {n_cells} cells were dropped from the race, {who}{saved}."
+    saved = f", which saved {n_saved} of {n_saved + len(data)} runs" if n_saved > 0 else ""
+    were = "was" if len(dropped) == 1 else "were"
+    return f"{len(dropped)} of {n_cells} cells {were} dropped early{saved}."
 
 
 def _panel(
@@ -106,11 +119,11 @@ def _panel(
         if len(lost):
             said += f", {len(lost)} others ({', '.join(dict.fromkeys(lost.outcome))})"
         hint(dots, said)
-        word = f"dropped after {dropped[key]}" if key in dropped else "stayed"
+        word = f"dropped after {dropped[key]}" if key in dropped else "ran to the end"
         if key not in story.standings.merits:
             word = "not ranked"
         axes.text(
             1.02, i, word, transform=axes.get_yaxis_transform(), va="center",
-            fontsize=LABEL_SIZE, color=INK if word == "stayed" else MUTED,
+            fontsize=LABEL_SIZE, color=INK if word == "ran to the end" else MUTED,
         )  # fmt: skip
     return figure

@@ -111,6 +111,7 @@ def test_no_two_of_many_curves_look_the_same() -> None:
 
     assert len(set(looks)) == 30
     assert len({look.colour for look in list(looks)[:10]}) == 10
+    assert not {look.marker for look in looks} & set("xX+P1234")  # crosses stand for failures
 
 
 def test_a_legend_shows_each_name_with_its_look(tmp_path: Path) -> None:

@@ -28,8 +28,16 @@ def test_the_best_stands_at_the_top_with_its_mean_and_its_runs() -> None:
         assert means == [pytest.approx(sum(of_cell) / 5)]
         assert small == pytest.approx(sorted(of_cell))
     assert picture is not None
-    assert picture.title.startswith("good is best")
+    assert picture.title.startswith("The cells, best first")
     assert len(picture.data) == 15
+
+
+def test_runs_with_one_value_are_drawn_side_by_side() -> None:
+    values = axes_of(leaderboard(story(runs({"a": 1.9, "b": 2.1}, 3, noise=0.0))))
+
+    assert (
+        len({y for x, y in dots(values) if abs(x - 1.9) < 1e-9}) == 4
+    )  # three runs, and their mean
 
 
 def test_the_bars_are_the_intervals_of_the_board() -> None:
@@ -121,13 +129,18 @@ def test_a_cell_s_row_ends_at_the_look_that_dropped_it() -> None:
 
     assert rows_of(axes) == ["good", "bad", "worst"]
     marks = {y: x for x, y in dots(axes, "x")}
-    assert marks == {1.0: 5.5, 2.0: 3.5}
+    assert marks == {2.0: 3.5}  # `bad` lost at the last look, and was run as often as `good`
     counts = [sum(y == row for _, y in dots(axes)) - (row in marks) for row in range(3)]
     assert counts == [5, 5, 3]
-    assert words_of(axes) == ["stayed", "dropped after 5", "dropped after 3"]
+    assert words_of(axes) == ["ran to the end", "ran to the end", "dropped after 3"]
     assert picture is not None
-    assert picture.title.startswith("2 of 3 cells were dropped from the race, only good stayed")
-    assert "saved 2 of 15 runs" in picture.title
+    assert picture.title == "1 of 3 cells was dropped early, which saved 2 of 15 runs."
+    assert "crosses" not in picture.note
+    assert "The cross behind a row" in picture.note
+    assert "measured the best again" not in picture.note
+    again = race(replace(told, confirmation="It was lucky."))
+    assert again is not None
+    assert "measured the best again are not among them" in again.note
 
 
 def test_a_race_that_dropped_nobody_says_nothing() -> None:

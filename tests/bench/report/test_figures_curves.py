@@ -86,11 +86,24 @@ def test_the_title_says_who_is_lowest_at_the_same_cost() -> None:
     assert picture is not None
     assert picture.title == (
         "Fewest bits per byte on average: slow with the same text; quick in the same time and "
-        "with the same arithmetic."
+        "with the same computation. Curves are of a part of the validation text; their ends are "
+        "up to 0.203 from the final numbers."
     )
     quick = given[~slow].rename(columns={"val_part/bpb": "mean", "cell_key": "key"})
     alike = pd.concat([quick, quick.assign(key="other", mean=quick["mean"] * 1.001)])
     assert lowest_at_the_same(alike, "train/bytes") == [entries[1].cell, "other"]
+
+
+def test_the_title_says_where_the_order_of_all_the_text_is_another() -> None:
+    entries = runs({"one": 2.25, "two": 2.3}, seeds=1, noise=0.0)
+    other = (4.0, 3.0, 2.5, 2.2)
+    alike = curves(story(entries, curves=points(entries, {"one": FALL, "two": (4, 3, 3, 2.3)})))
+    crossed = curves(story(entries, curves=points(entries, {"one": FALL, "two": other})))
+
+    assert alike is not None
+    assert crossed is not None
+    assert alike.title.endswith("Curves are of a part of the validation text.")
+    assert crossed.title.endswith("up to 0.100 from the final numbers, and in another order.")
 
 
 def test_no_curves_no_picture() -> None:
