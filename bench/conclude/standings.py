@@ -175,9 +175,8 @@ class Standings:
 
     @cached_property
     def leads(self) -> dict[str, Gain]:
-        """Each cell but the best -> the best's gain over it; empty if they can't be ranked."""
-        best, *rivals = self.race.order or [""]
-        return {rival: self.race.gain(best, rival) for rival in rivals}
+        """Each cell but the leader -> how far it is behind; empty if they can't be ranked."""
+        return {rival: self.race.behind(rival) for rival in self.race.order[1:]}
 
     @property
     def verdicts(self) -> Mapping[str, Verdict]:

@@ -9,7 +9,7 @@ are asked for.
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -196,6 +196,16 @@ class Race:
             n=int(self._shared[i, j]),
             verdict=verdict,
         )
+
+    def behind(self, cell: str) -> Gain:
+        """How far a cell is behind the best: the leader's gain over it.
+
+        Whichever cell is the best, it is at least as far ahead as any other cell surely is: that
+        bounds the interval from below (Hsu 1981, Annals of Statistics 9: 1026-1034).
+        """
+        gain, j = self.gain(self.order[0], cell), self._cells.index(cell)
+        low = float(np.delete(self._low[:, j], j).max())
+        return replace(gain, interval=(low, max(low, gain.interval[1])))
 
     @cached_property
     def verdicts(self) -> dict[str, Verdict]:

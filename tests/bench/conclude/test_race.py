@@ -84,6 +84,26 @@ def test_a_verdict_once_given_stands_whatever_comes() -> None:
     assert later.order[0] == "good"
 
 
+def test_what_is_worse_is_surely_behind_the_best_whichever_that_is() -> None:
+    """Also a cell that another one than the leader beats, for the leader's own runs are wild."""
+    means = {"wild": 2.0, **{f"tame {i}": 1.97 for i in range(6)}, "low": 1.8}
+    by_another = 0
+    for seed in range(40):
+        merits = {}
+        for place, (cell, mean) in enumerate(means.items()):
+            spread = 0.05 if cell == "wild" else 0.002
+            merits |= draw({cell: mean}, 3, sd=spread, seed=seed + 100 * place)
+        found = race(merits, 2, 3)
+        leader, *rivals = found.order
+        for rival in rivals:
+            behind = found.behind(rival)
+            assert behind.interval[0] <= behind.interval[1]
+            if found.verdicts[rival] is Verdict.WORSE:
+                assert behind.interval[0] > found.matters / 2
+                by_another += found.gain(leader, rival).interval[0] <= 0
+    assert by_another
+
+
 def test_what_beats_one_that_beats_a_third_beats_the_third() -> None:
     """The third has so wide a spread that nothing can be told of it but by the second."""
     merits = draw({"a": 3.0, "b": 2.0, "c": 1.0}, 5)
