@@ -186,8 +186,8 @@ def say_sharing(standings: Standings) -> str:
         return ""
     counts = " or ".join(map(str, sorted(beside)))
     return (
-        f"Speeds and seconds are those of {counts} runs side by side, which share the machine, so "
-        "they are longer than those of a run alone."
+        f"Speeds and seconds are those of {counts} runs side by side, which share the machine: a "
+        "run alone would be quicker."
     )
 
 

@@ -1,10 +1,9 @@
 """The report as a page: the question, the answer, and what it rests on, in this order."""
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from markupsafe import Markup
 
@@ -16,22 +15,22 @@ from bench.conclude.remarks import remarks, say_answer, say_cost
 from bench.conclude.summary import summarize
 from bench.drawing import Picture, Section, download, standalone, table, write_page
 from bench.ledger.paths import report_path
-from bench.record.reading import artifact
 from bench.report import figures
+from bench.report.made_with import environment_of, made_with
 from bench.report.story import Story
-from bench.report.texts import passages, samples, show_passages
+from bench.report.texts import SAMPLE_CHARACTERS, passages, samples, show_passages
 
-SHOWN_FACTS = {
-    "device_name": "device",
-    "threads": "threads a run",
-    "runs_side_by_side": "runs side by side",
-}
-"""Facts of runs -> what they are called."""
-
-FIRST = ("cell", "bits/byte", BEHIND, "verdict")
+FIRST = ("cell", "bits/byte", BEHIND, "verdict", "seeds")
 """How the first columns of the table are headed: a phone shows no more."""
 
-SHOWN_ENVIRONMENT = ("platform", "python", "torch", "git_commit", "git_dirty", "code")
+GLOSSARY = (
+    "A cell is one combination of settings that was tried; a run trains it once, with one seed, "
+    "the start of its random numbers. Bits per byte is how many bits a model needs on average for "
+    "a byte of text that it was not trained on: fewer is better, and 8 is knowing nothing.",
+    "Loss is in nats per token. Seconds are those of training alone, and params the parameters of "
+    "the model. Context is how much text a model sees at once. Validation text is held out to "
+    "compare the cells; test text is held out from that too.",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +103,11 @@ def _subtitle(story: Story) -> str:
     parts = [story.about.title, f"{n_cells} cells", f"{len(entries)} runs"]
     corpora = {str(e.facts["corpus"]) for e in entries if "corpus" in e.facts}
     budgets = {entry.config.train.budget for entry in entries}
-    parts += sorted(corpora)
+    parts += sorted(corpus for corpus in corpora if corpus not in story.about.title)
     parts += [f"{budget.amount:,g} {budget.unit} a run" for budget in budgets]
+    version = environment_of(story).get("gpt-bench")
+    parts += [f"gpt-bench {version}"] * bool(version)
+    parts += [f"{story.ended:%Y-%m-%d}"] * bool(story.ended)
     return " · ".join(parts)
 
 
@@ -135,17 +137,23 @@ def _sections(story: Story) -> Iterator[Section]:
     yield from _of("Devices", "devices", figures.machines(story))
     yield from _of("The race", "race", figures.race(story))
     if (texts := samples(story)) is not None:
-        words = "One run of each cell writes on from a line end; all with the same seed."
+        words = (
+            "One run of each cell goes on after a line break: one random draw each, which is no "
+            "measure of quality. They are of equally many tokens, so they are of unlike lengths, "
+            f"and cut after {SAMPLE_CHARACTERS} characters."
+        )
         yield Section(title="Samples", name="samples", paragraphs=[words], content=[texts])
     if found := passages(story):
         words = (
-            "The same validation passage, token by token: darker is more bits per byte, a line is "
-            "the edge of a token, and the number behind a name is the mean of this passage alone."
+            "The same validation passage, token by token: darker is more bits per byte, a line "
+            "before a character is the edge of a token, and ↵ a line end. The number behind a "
+            "name is the mean of this passage alone."
         )
         content = [show_passages(found)]
         yield Section(title="Where the bits go", name="bits", paragraphs=[words], content=content)
     yield _failures(story)
-    yield _environment(story)
+    yield made_with(story)
+    yield Section(title="Words", name="words", paragraphs=GLOSSARY)
 
 
 def _drawn(*pictures: Picture | None) -> list[Picture]:
@@ -167,10 +175,17 @@ def _board(story: Story) -> Iterator[Markup]:
     if cells.empty:
         return
     columns = columns_of(cells, story.standings)
+    if "verdict" in columns:  # the seeds beside it and the race tell what was dropped
+        columns["verdict"] = [word.partition(", dropped")[0] for word in columns["verdict"]]
+    columns["seeds"] = [str(n) for n in cells.seeds]
+    columns["bytes/token"] = [f"{n:.2f}" for n in cells.n_bytes / cells.n_tokens]
     columns = dict(sorted(columns.items(), key=lambda column: not column[0].startswith(FIRST)))
     yield table(columns, words=("cell", "verdict"))
+    yield _paragraph(
+        "± is the standard deviation between seeds. The fewer the seeds, the wider the interval."
+    )
     csv = cells.to_csv(index=False)
-    yield download("leaderboard.csv", "text/csv", csv, "leaderboard (CSV)")
+    yield download("cells.csv", "text/csv", csv, "a row a cell (CSV)")
     tex = latex(story.about.title, story.standings, label=story.name)
     yield download("leaderboard.tex", "application/x-tex", tex, "leaderboard (LaTeX)")
 
@@ -180,40 +195,5 @@ def _failures(story: Story) -> Section:
     words = ["Every run is complete."] if not gaps else ["What is not complete, and why:"]
     items = (Markup("<li>{}</li>").format(gap) for gap in gaps)
     content = [Markup("<ul>{}</ul>").format(Markup("").join(items))] if gaps else []
-    return Section(title="What failed", name="failed", paragraphs=words, content=content)
-
-
-def _environment(story: Story) -> Section:
-    facts = {
-        called: _distinct(entry.facts.get(name) for entry in story.standings.complete)
-        for name, called in SHOWN_FACTS.items()
-    }
-    recorded = _recorded_environment(story)
-    facts |= {name: str(recorded[name]) for name in SHOWN_ENVIRONMENT if name in recorded}
-    facts["text"] = _distinct(
-        f"{entry.facts.get('corpus')} (SHA-256 {str(entry.facts.get('corpus_digest'))[:12]}…)"
-        for entry in story.standings.complete
-    )
-    known = {name: value for name, value in facts.items() if value}
-    columns = {"what": list(known), "which": list(known.values())}
-    command = Markup("<p>Run it again:</p><pre>{}</pre>").format(story.about.command)
-    return Section(
-        title="Made with",
-        name="environment",
-        content=[table(columns, words=tuple(columns)), command],
-    )
-
-
-def _distinct(values: Iterable[Any]) -> str:
-    return ", ".join(dict.fromkeys(str(value) for value in values if value is not None))
-
-
-def _recorded_environment(story: Story) -> dict[str, Any]:
-    """The environment of the latest run that recorded one."""
-    for run_id in reversed(list(story.complete.run_id)):
-        if isinstance(run_id, str):
-            path = artifact(run_id, "environment.json", story.folder)
-            if path is not None:
-                found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-                return found
-    return {}
+    title = "What failed" if gaps else "Failed runs: none"
+    return Section(title=title, name="failed", paragraphs=words, content=content)

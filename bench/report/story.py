@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -51,6 +52,9 @@ class Story:
     folder: Path
     """Where the study was run."""
 
+    ended: datetime | None = None
+    """When its last run ended, in the local time of the machine; None if none did."""
+
     @classmethod
     def of(cls, study: str, folder: Path = Path()) -> Self:
         """The story of a study that was run in a folder.
@@ -85,6 +89,7 @@ class Story:
             gaps=own.entries if part == "finals" else [],
             confirmation=next(filter(None, sentences), ""),
             folder=first.folder,
+            ended=max(filter(None, map(_end_of, (own, *read.values()))), default=None),
         )
 
     @cached_property
@@ -118,6 +123,11 @@ class Story:
     def params(self) -> dict[str, Mapping[str, Any]]:
         """Cell, by its key -> what was chosen for it."""
         return {key: self.about.params.get(key, {}) for key in self.names}
+
+
+def _end_of(reading: Reading) -> datetime | None:
+    trials = reading.study.get_trials(deepcopy=False)
+    return max((t.datetime_complete for t in trials if t.datetime_complete), default=None)
 
 
 def _about_in(reading: Reading, name: str) -> About:

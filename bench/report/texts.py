@@ -21,8 +21,9 @@ MOST = 12
 
 SAMPLE_CHARACTERS = 320
 
-LINE_CHARACTERS = 92
-"""Of the passage in a line, which is shown for one tokenizer below the other."""
+LINE_CHARACTERS = 44
+"""Of the passage in a line, which is shown for one tokenizer below the other; a phone and half a
+sheet of paper are as wide."""
 
 MOST_BITS = 8.0
 """Bits per byte of the darkest colour, and of all above: those of a byte without any model."""
@@ -72,7 +73,8 @@ def show_passages(passages: dict[str, Passage]) -> Markup:
         ]
         for start, stop in _lines(texts[0])
     ]
-    scale = [(f"{bits}", _colour(bits)) for bits in range(0, int(MOST_BITS) + 1, 2)]
+    steps = range(0, int(MOST_BITS) + 1, 2)
+    scale = [(f"{bits}{'+' * (bits == MOST_BITS)}", _colour(bits)) for bits in steps]
     template = templates().get_template("report/passage.html")
     return Markup(template.render(blocks=blocks, scale=scale))
 

@@ -1,6 +1,8 @@
 """The report of a study that was really run, and what is written on its page."""
 
 import html
+import math
+import os
 import re
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from click.testing import CliRunner
 from workplace import Finished
 
 from bench.report.__main__ import main
+from bench.report.made_with import say_values
 from bench.report.page import Report, say_lead
 from bench.report.story import Story
 from bench.report.texts import LINE_CHARACTERS, passages, show_passages
@@ -59,6 +62,37 @@ def test_every_cell_has_its_row_and_what_failed_its_reason(page: str) -> None:
     assert "infeasible: bpe · seeds 0, 1: vocab_size of the bpe tokenizer must be" in words
 
 
+def test_the_table_has_the_seeds_and_says_what_the_spread_is(page: str) -> None:
+    words = text_of(page)
+
+    assert re.search(r"verdict seeds .* bytes/token", words)
+    assert "± is the standard deviation between seeds." in words
+
+
+def test_what_the_study_was_made_with_can_be_read(swept: Finished, page: str) -> None:
+    words = text_of(page)
+    story = Story.of("sweep", swept.place.folder)
+    config = story.standings.complete[0].config
+
+    assert story.ended is not None
+    for said in (
+        f"layers {config.model.n_layer} width {config.model.n_embd}",
+        f"sequences a step {config.train.batch_size} optimizer {config.optimizer.kind}",
+        f"{config.corpus.val_fraction:.0%} of it for validation",
+        f"CPU cores {os.cpu_count()}",
+        f"last run {story.ended:%Y-%m-%d}",
+        "A cell is one combination of settings that was tried",
+    ):
+        assert said in words
+
+
+def test_values_of_a_setting_are_listed_and_of_many_the_ends() -> None:
+    assert say_values([4, 1, 4, 2]) == "1, 2, 4"
+    assert say_values([0.001 * n for n in range(1, 21)]) == "0.001 to 0.02"
+    assert say_values(["muon", None, "adamw", math.nan]) == "adamw, muon"
+    assert say_values([None]) == ""
+
+
 def test_the_same_passage_is_shown_for_every_tokenizer(swept: Finished, page: str) -> None:
     found = passages(Story.of("sweep", swept.place.folder))
 
@@ -91,7 +125,7 @@ def test_every_link_of_the_page_leads_to_one_place(page: str) -> None:
 
 
 def test_the_leaderboard_comes_as_csv_and_latex(page: str) -> None:
-    assert re.search(r'download="leaderboard\.csv" href="data:text/csv;base64,', page)
+    assert re.search(r'download="cells\.csv" href="data:text/csv;base64,', page)
     assert re.search(r'download="leaderboard\.tex" href="data:application/x-tex;base64,', page)
 
 
@@ -129,3 +163,4 @@ def test_a_passage_is_cut_into_lines_that_hold_all_of_it() -> None:
         assert html.unescape("".join(parts)) == text.replace("\n", "↵")
         assert max(map(len, parts)) <= LINE_CHARACTERS
     assert 'title="9.00 bits/byte"' in shown
+    assert ">8+</span>" in shown
