@@ -68,8 +68,8 @@ def cost(story: Story) -> Picture | None:
         panels=panels,
         legend={story.names[key]: story.styles[key] for key in story.order[:MOST_IN_LEGEND]},
         data=data,
-        note="Below and left of the stepped line there is no cell: those on it are named, and no "
-        f"other has fewer bits per byte for less, by the means. {spread}"
+        note="The cells at the corners of the stepped line are named: no other has fewer bits per "
+        f"byte for less, by the means. {spread}"
         + " Hollow: not ranked."
         * (not data.ranked.all()),
     )

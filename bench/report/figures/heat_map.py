@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 
 from bench.drawing import Panel, Picture, hint, new_axes
 from bench.drawing.style import COLOURS, INK, MUTED
-from bench.metrics import LARGER_IS_BETTER, TITLES, say_value
+from bench.metrics import LARGER_IS_BETTER, RELATIVE, TITLES, say_value
 from bench.report.figures.board import board_data
 from bench.report.figures.labels import LABEL_SIZE, fold
 from bench.report.story import Story
@@ -24,6 +24,9 @@ SCALE = "cividis"
 
 MOST_PANELS = 6
 """One for each value of the further parameters, if there are no more."""
+
+MOST_SAID = 8
+"""Values of a parameter whose means are written out."""
 
 FRAME = COLOURS[8]
 
@@ -85,8 +88,36 @@ def heat_map(story: Story) -> Picture | None:
         panels=panels,
         data=_data(story, layout, means),
         note=f"Mean {TITLES[metric]} of each cell; darker is better ({better}). The frame marks "
-        "the best. Hatched: no such cell.",
+        f"the best. Hatched: no such cell.{_say_effects(story, layout, means)}",
     )
+
+
+def _say_effects(story: Story, layout: Layout, means: pd.Series) -> str:
+    """What each parameter does on its own, in numbers: means along it, and differences of two.
+
+    They are of the rows that have several squares, and of the columns that all of these have.
+    """
+    if len(layout.panels) > 1 or story.about.metric in RELATIVE:
+        return ""
+    (cells,) = layout.panels.values()
+    values = {place: float(means[key]) for place, key in cells.items() if key in means.index}
+    rows = [r for r in range(len(layout.rows)) if sum(row == r for row, _ in values) > 1]
+    columns = [c for c in range(len(layout.columns)) if all((r, c) in values for r in rows)]
+    if len(rows) < 2 or not 2 <= len(columns) <= MOST_SAID or len(rows) > MOST_SAID:
+        return ""
+    square = pd.DataFrame({c: [values[r, c] for r in rows] for c in columns})
+    down = [_say(layout.rows[r]) for r in rows]
+    across = [_say(layout.columns[c]) for c in columns]
+    said = f" Mean at {layout.across} {_series(across, square.mean())}"
+    if len(rows) == 2:
+        less = square.iloc[0] - square.iloc[1]
+        return f"{said}; {' minus '.join(down)} there: {', '.join(f'{d:+.3f}' for d in less)}."
+    return f"{said}; at {layout.down} {_series(down, square.mean(axis=1))}."
+
+
+def _series(names: Sequence[str], values: Iterable[float]) -> str:
+    """`512: 2.392, 1024: 2.248`."""
+    return ", ".join(f"{n}: {value:.3f}" for n, value in zip(names, values, strict=True))
 
 
 def layout_of(params: Params) -> Layout | None:

@@ -20,6 +20,8 @@ LINE_HEIGHT = 11.0
 PLACES = (
     (6, 3, "left", "bottom"), (6, -3, "left", "top"), (0, -7, "center", "top"),
     (0, 7, "center", "bottom"), (-6, 3, "right", "bottom"), (-6, -3, "right", "top"),
+    (9, 14, "left", "bottom"), (9, -14, "left", "top"), (-9, 14, "right", "bottom"),
+    (-9, -14, "right", "top"), (12, 0, "left", "center"), (-12, 0, "right", "center"),
 )  # fmt: skip
 """Where a label may stand beside its point: offset in points, and how it is aligned."""
 
@@ -126,7 +128,7 @@ def label_points(figure: Figure, axes: Axes, points: Mapping[str, tuple[float, f
     figure.draw_without_rendering()
     room = axes.get_window_extent()
     places = {name: axes.transData.transform(point) for name, point in points.items()}
-    taken = [Bbox.from_extents(x - 4, y - 4, x + 4, y + 4) for x, y in places.values()]
+    taken = [Bbox.from_extents(x - 5, y - 5, x + 5, y + 5) for x, y in places.values()]
     names = dict(zip(points, fold_all(list(points)), strict=True))
     for name, point in points.items():
         if name.startswith("·"):
@@ -147,4 +149,4 @@ def label_points(figure: Figure, axes: Axes, points: Mapping[str, tuple[float, f
             else:
                 text.remove()
         if best is not None:
-            taken.append(best.get_window_extent())
+            taken.append(best.get_window_extent().padded(2))  # a browser's letters are wider

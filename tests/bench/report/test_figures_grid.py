@@ -36,6 +36,24 @@ def test_each_square_has_its_cell_s_mean() -> None:
     }
     assert picture is not None
     assert picture.title.startswith("Bits per byte by n_head and n_layer: n_head 8 n_layer 2")
+    assert picture.note.endswith(
+        " Mean at n_layer 2: 2.150, 4: 2.250, 16: 2.350; 1 minus 8 there: +0.300, +0.300, +0.300."
+    )
+
+
+def test_what_three_values_do_is_said_in_means_and_only_of_full_rows() -> None:
+    params = {
+        f"{kind} {size}": {"kind": kind, "size": size}
+        for kind, size in product("abc", (1, 2, 4, 8))
+    } | {"d": {"kind": "d"}}
+    values = {name: 2.0 + 0.1 * i for i, name in enumerate(params)}
+    picture = heat_map(story(runs(values, noise=0.0), params=params))
+
+    assert picture is not None
+    assert picture.note.endswith(
+        " Mean at size 1: 2.400, 2: 2.500, 4: 2.600, 8: 2.700; at kind a: 2.150, b: 2.550, "
+        "c: 2.950."
+    )
 
 
 def test_darker_is_better_whichever_way_the_metric_goes() -> None:
