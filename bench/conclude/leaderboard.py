@@ -11,9 +11,10 @@ from rich.text import Text
 
 from bench.cells.grid import Dropped
 from bench.conclude.remarks import remarks, say_lead, say_level
-from bench.conclude.standings import Standings
+from bench.conclude.standings import Standings, names_of
 from bench.conclude.stats import Verdict
 from bench.conclude.summary import summarize
+from bench.ledger.ledger import Entry
 from bench.ledger.outcome import Outcome
 from bench.metrics import Metric, say_count
 from bench.system.fitted_table import Fitted
@@ -49,7 +50,7 @@ def show(name: str, standings: Standings, dropped: Sequence[Dropped]) -> Rendera
         parts = [_table(name, cells, standings), *said]
         if standings.leads:
             parts.append(Text(OPTIONS, style="dim"))
-    if gaps := say_gaps(standings, dropped):
+    if gaps := say_gaps(standings.entries, dropped):
         parts += [Text("Not complete:", style="bold"), *(Text(f"  {gap}") for gap in gaps)]
     return Group(*parts)
 
@@ -159,13 +160,14 @@ def say_verdict(cell: str, standings: Standings) -> str:
     return "best" if verdict is Verdict.BETTER else f"leads, {verdict}"
 
 
-def say_gaps(standings: Standings, dropped: Sequence[Dropped]) -> list[str]:
+def say_gaps(entries: Sequence[Entry], dropped: Sequence[Dropped]) -> list[str]:
     """What is missing and why; the seeds of a cell that miss for one reason in one line."""
+    names = names_of(entries)
     seeds: dict[tuple[str, str, str], list[int]] = {}
-    for entry in standings.entries:
+    for entry in entries:
         if entry.outcome is not Outcome.COMPLETE:
             reason = entry.reason.strip().rpartition("\n")[2]  # of a traceback, what was raised
-            gap = (entry.outcome.value, standings.names[entry.cell], reason)
+            gap = (entry.outcome.value, names[entry.cell], reason)
             seeds.setdefault(gap, []).append(entry.config.train.seed)
     gaps = [
         f"{outcome}: {name} · seed{'s' * (len(missing) > 1)} "

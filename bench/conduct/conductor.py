@@ -20,8 +20,7 @@ from bench.conduct.finals import finals
 from bench.conduct.finished import FinishedSession, FinishedWork
 from bench.ledger.journal_file import FrozenError
 from bench.ledger.paths import report_path, typed_name
-from bench.plan.about import CONFIRMED, about
-from bench.plan.about import NOTE as ABOUT
+from bench.plan.about import ABOUT_NOTE, CONFIRMATION_NOTE, about
 from bench.plan.plan import Plan, Request, make_plan
 from bench.plan.runs import runs_after
 from bench.record.database import count_runs, store_address
@@ -179,7 +178,7 @@ class Conductor:
             results, answer = say_results(standings), say_answer(standings)
             said = repr((plan.study.metric, verdicts, standings.names, results, answer))
             if not plan.part:
-                work.ledger.note(ABOUT, about(request, plan).to_note())
+                work.ledger.note(ABOUT_NOTE, about(request, plan).to_note())
             views = self._close(
                 work,
                 _as_text(board),
@@ -214,7 +213,7 @@ class Conductor:
                 results={cell.key: say_tested(found)},
                 answer=sentence,
             )
-            work.ledger.note(CONFIRMED, sentence)
+            work.ledger.note(CONFIRMATION_NOTE, sentence)
         self._say(sentence)
 
     def _report(self, plan: Plan) -> None:

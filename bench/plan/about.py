@@ -5,14 +5,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from bench.ledger.entries import Reading
 from bench.metrics import Metric
 from bench.plan.plan import Plan, Request
 
-CONFIRMED = "confirmed"
-"""The note of a confirmation's ledger that holds its sentence."""
+ABOUT_NOTE = "about"
+"""The note of a study's ledger that says what the study is about."""
 
-NOTE = "about"
-"""The note of the ledger that holds it."""
+CONFIRMATION_NOTE = "confirmed"
+"""The note of a confirmation's ledger that holds its sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +45,11 @@ class About:
         return asdict(self)
 
     @classmethod
-    def from_note(cls, note: Mapping[str, Any]) -> Self:
-        """What `to_note` gave."""
-        return cls(**note)
+    def read(cls, ledger: Reading) -> Self | None:
+        """What a study's ledger says; None if an earlier version wrote it, or if the study was
+        stopped before its first look."""
+        note = ledger.noted(ABOUT_NOTE)
+        return None if note is None else cls(**note)
 
 
 def about(request: Request, plan: Plan) -> About:

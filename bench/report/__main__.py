@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from bench.system.notes import noted_warnings
 from bench.system.refusal import refusals
 
 
@@ -35,7 +36,8 @@ def main(study: str, folder: Path, output: Path | None, svg: Path | None, debug:
     with refusals(debug=debug):
         from bench.report.page import Report
 
-        report = Report.of(study, folder)
+        with noted_warnings():
+            report = Report.of(study, folder)
         click.echo(report.write(output))
         if svg is not None:
             for path in report.write_pictures(svg):

@@ -191,7 +191,7 @@ def _board(story: Story) -> Iterator[Markup]:
 
 
 def _failures(story: Story) -> Section:
-    gaps = say_gaps(story.standings, story.dropped)
+    gaps = say_gaps([*story.before_finals, *story.standings.entries], story.dropped)
     words = ["Every run is complete."] if not gaps else ["What is not complete, and why:"]
     items = (Markup("<li>{}</li>").format(gap) for gap in gaps)
     content = [Markup("<ul>{}</ul>").format(Markup("").join(items))] if gaps else []

@@ -17,7 +17,7 @@ from bench.ledger.entries import Entry, Reading
 from bench.ledger.ledger import Ledger
 from bench.ledger.outcome import Outcome
 from bench.ledger.paths import ledgers_of
-from bench.plan.about import CONFIRMED, NOTE, About
+from bench.plan.about import CONFIRMATION_NOTE, About
 from bench.results import Runs, load
 from bench.results.board import board_of
 from gpt.errors import ConfigError
@@ -43,8 +43,8 @@ class Story:
     dropped: Sequence[Dropped]
     """Points that have no valid config."""
 
-    gaps: Sequence[Entry]
-    """Runs of a search, outside of its finals, that are not complete."""
+    before_finals: Sequence[Entry]
+    """The runs of a search that ended in finals."""
 
     confirmation: str
     """The best measured again, in a sentence; "" if it was not."""
@@ -69,24 +69,31 @@ class Story:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         first, *parts = ledgers_of(study, folder)
         own = Ledger.read(first.path)
-        about = _about_in(own, first.path.stem)
-        read = {part.path: Ledger.read(part.path) for part in parts}
-        searched = None if about.params else own.study
+        about = About.read(own)
+        if about is None:
+            raise ConfigError(
+                f"the ledger of {first.path.stem} must say what its study is about but an earlier "
+                "version wrote it, or the study was stopped before its first look; run the "
+                "study's command again"
+            )
         board = board_of(str(first.path))
         standings, part = board.standings, board.ledger.part
         runs = load(first.path)
-        leader = f"test-{standings.order[0]}" if standings.order else ""
-        sentences = [
-            reading.noted(CONFIRMED) for path, reading in read.items() if leader in path.stem
-        ]
+        leader = standings.order[0] if standings.order else None
+        read = {part.path.stem: Ledger.read(part.path) for part in parts}
+        sentences = (
+            reading.noted(CONFIRMATION_NOTE)
+            for stem, reading in read.items()
+            if stem.endswith(f".test-{leader}")
+        )
         return cls(
             name=first.path.stem,
             about=about,
             standings=standings,
             runs=runs[runs.part == part],
-            searched=searched,
+            searched=None if about.params else own.study,
             dropped=own.dropped,
-            gaps=own.entries if part == "finals" else [],
+            before_finals=own.entries if part == "finals" else [],
             confirmation=next(filter(None, sentences), ""),
             folder=first.folder,
             ended=max(filter(None, map(_end_of, (own, *read.values()))), default=None),
@@ -128,13 +135,3 @@ class Story:
 def _end_of(reading: Reading) -> datetime | None:
     trials = reading.study.get_trials(deepcopy=False)
     return max((t.datetime_complete for t in trials if t.datetime_complete), default=None)
-
-
-def _about_in(reading: Reading, name: str) -> About:
-    note = reading.noted(NOTE)
-    if note is None:
-        raise ConfigError(
-            f"the ledger of {name} must say what its study is about but an earlier version wrote "
-            "it, or the study was stopped before its first look; run the study's command again"
-        )
-    return About.from_note(note)

@@ -47,6 +47,8 @@ def samples(story: Story) -> Markup | None:
 def passages(story: Story) -> dict[str, Passage]:
     """Name of a cell -> what it makes of the passage; the best cell of each tokenizer, or the best
     and the last one if all have the same. Cells that saw another text are left out."""
+    if "tokenizer_digest" not in story.complete:
+        return {}
     digests = story.complete.drop_duplicates("cell_key").set_index("cell_key").tokenizer_digest
     keys = list({digests[key]: key for key in reversed(story.order)}.values())[::-1]
     if len(keys) == 1:

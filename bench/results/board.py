@@ -12,7 +12,7 @@ from bench.ledger.ledger import Ledger
 from bench.ledger.outcome import Outcome
 from bench.ledger.paths import LedgerFile, ledgers_of
 from bench.metrics import Metric
-from bench.plan.about import NOTE, About
+from bench.plan.about import About
 from gpt.errors import ConfigError
 
 
@@ -46,8 +46,8 @@ def board_of(study: str, folder: Path = Path(), metric: Metric | None = None) ->
     ledgers = ledgers_of(study, folder)
     ledger = next((found for found in ledgers if found.part == "finals"), ledgers[0])
     reading = Ledger.read(ledger.path)
-    note = reading.noted(NOTE)
-    about = About.from_note(note) if note else None
+    own = ledger.path.with_name(f"{ledger.study}.journal")
+    about = About.read(reading if own == ledger.path else Ledger.read(own))
     ranks = metric or (about.metric if about else None)
     if ranks is None:
         largest = reading.study.direction == optuna.study.StudyDirection.MAXIMIZE

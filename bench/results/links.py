@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.ledger.ledger import Ledger
 from bench.ledger.paths import LedgerFile, is_set_aside, ledger_names, ledger_path, ledgers_of
-from bench.plan.about import NOTE, About
+from bench.plan.about import About
 from bench.record.database import database_file
 from bench.record.report_page import report_page_of
 from gpt.errors import ConfigError
@@ -66,8 +66,8 @@ def _pages(ledger: LedgerFile, store: str) -> tuple[str, dict[str, str]] | None:
     reading = Ledger.read(ledger.path)
     if (record := reading.noted("record")) is None:
         return None
-    about = reading.noted(NOTE)
-    title = About.from_note(about).title if about else ledger.study
+    about = About.read(reading)
+    title = about.title if about else ledger.study
     pages = {name: address[address.index("/#") :] for name, address in record["views"].items()}
     if (report := report_page_of(store, reading.id)) is not None:  # perhaps attached since
         pages["report"] = f"/{report}"

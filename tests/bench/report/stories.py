@@ -43,7 +43,7 @@ def story(
     )  # fmt: skip
     told = Story(
         name="made_up", about=about, standings=found, runs=Runs(), searched=searched, dropped=[],
-        gaps=[], confirmation="", folder=Path(),
+        before_finals=[], confirmation="", folder=Path(),
     )  # fmt: skip
     told.__dict__["curves"] = pd.DataFrame() if curves is None else curves
     return told
