@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
 
@@ -24,6 +24,7 @@ from bench.plan.about import ABOUT_NOTE, CONFIRMATION_NOTE, about
 from bench.plan.plan import Plan, Request, make_plan
 from bench.plan.runs import runs_after
 from bench.record.database import count_runs, store_address
+from bench.record.words import Words
 from bench.system import provenance
 from bench.system.console import open_console
 from gpt.errors import GptBenchError
@@ -75,14 +76,11 @@ def run_study(request: Request, console: Console) -> Result:
         GptBenchError: what was asked can't be done; nothing was trained.
     """
     plan = make_plan(request)
-    if plan.journal.is_file() and not request.fresh:
-        said: list[Callable[[], None]] = []
-        with suppress(FrozenError):  # raised where something is left to do
-            finished = FinishedSession(request, plan)
-            result = Conductor(finished, console, said.append).conclude(request, plan)
-            for say in said:
-                say()
-            return result
+    if (finished := _conclude_finished(request, plan, console)) is not None:
+        result, said = finished
+        for say in said:
+            say()
+        return result
     from bench.conduct.session import start_session  # it takes seconds: torch and MLflow
 
     with start_session(request, plan) as session:
@@ -92,14 +90,22 @@ def run_study(request: Request, console: Console) -> Result:
 
 def is_finished(request: Request, plan: Plan) -> bool:
     """Whether nothing of a study is left to run, to record or to say anew."""
-    if request.fresh or not plan.journal.is_file():
-        return False
-    with suppress(FrozenError, GptBenchError):
-        Conductor(FinishedSession(request, plan), open_console(), list[object]().append).conclude(
-            request, plan
-        )
-        return True
+    with suppress(GptBenchError):
+        return _conclude_finished(request, plan, open_console()) is not None
     return False
+
+
+def _conclude_finished(
+    request: Request, plan: Plan, console: Console
+) -> tuple[Result, list[Callable[[], None]]] | None:
+    """How a finished study ended, and what prints that; None where anything is left to do."""
+    if request.fresh or not plan.journal.is_file():
+        return None
+    said: list[Callable[[], None]] = []
+    with suppress(FrozenError):  # raised where something is left to do
+        finished = FinishedSession(request, plan)
+        return Conductor(finished, console, said.append).conclude(request, plan), said
+    return None
 
 
 class Conductor:
@@ -174,20 +180,15 @@ class Conductor:
                 if ran:
                     self._say(board)
             left_out = dict.fromkeys(sorted(work.ledger.left_out()), "left out")
-            verdicts = {**left_out, **standings.words}
-            results, answer = say_results(standings), say_answer(standings)
-            said = repr((plan.study.metric, verdicts, standings.names, results, answer))
+            words = Words(
+                answer=say_answer(standings),
+                names=standings.names,
+                verdicts={**left_out, **standings.words},
+                results=say_results(standings),
+            )
             if not plan.part:
                 work.ledger.note(ABOUT_NOTE, about(request, plan).to_note())
-            views = self._close(
-                work,
-                _as_text(board),
-                said,
-                verdicts=verdicts,
-                names=standings.names,
-                results=results,
-                answer=answer,
-            )
+            views = self._close(plan, work, _as_text(board), words)
             self._views = self._views or views
             changes = work.ledger.changes()
         self._complete = self._complete and not dropped
@@ -204,15 +205,9 @@ class Conductor:
             work.run([cell], {cell.key: again.looks[0]}, 0)
             found = work.ledger.entries()
             sentence = show_confirmation(plan, leader, standings.entries, found)
-            self._close(
-                work,
-                sentence,
-                sentence,
-                verdicts={},
-                names={cell.key: cell.label},
-                results={cell.key: say_tested(found)},
-                answer=sentence,
-            )
+            names, results = {cell.key: cell.label}, {cell.key: say_tested(found)}
+            words = Words(answer=sentence, names=names, results=results)
+            self._close(again, work, sentence, words)
             work.ledger.note(CONFIRMATION_NOTE, sentence)
         self._say(sentence)
 
@@ -235,24 +230,18 @@ class Conductor:
         self._say(f"\nThe answer on a page: {path}", soft_wrap=True)
 
     def _close(
-        self,
-        work: "Work | FinishedWork",
-        note: str,
-        said: str,
-        **words: Any,
+        self, plan: Plan, work: "Work | FinishedWork", board: str, words: Words
     ) -> dict[str, str]:
         """Record what came of a plan, and keep in its ledger that it is recorded.
 
-        Args:
-            said: what is recorded again if it changes.
-            words: what the recorder is told beside the note.
+        All is recorded again when the words have changed, or what ranks the cells.
         """
         interrupted = self._session.interruption.requested
-        views = work.recorder.close(note, **words, interrupted=interrupted)
+        views = work.recorder.close(board, words, interrupted=interrupted)
         self._missing += work.recorder.missing
         if not self._missing and not interrupted:
             held = count_runs(store_address(), work.ledger.id)
-            digest = provenance.digest_of(said)
+            digest = provenance.digest_of(repr((plan.study.metric, words)))
             work.ledger.note("record", {"of": digest, "held": held, "views": dict(views)})
         self._idle = self._idle and work.idle
         entries = work.ledger.entries()

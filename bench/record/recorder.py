@@ -23,6 +23,7 @@ from bench.record.tracking import (
     TAG_CELL_KEY,
     Tracker,
 )
+from bench.record.words import Words
 from bench.run.messages import Started
 from bench.spec import Study
 from bench.system import provenance
@@ -219,34 +220,18 @@ class Recorder:
             self._outbox.flush()
         self._outbox.close()
 
-    def close(
-        self,
-        leaderboard: str,
-        *,
-        verdicts: Mapping[str, str],
-        names: Mapping[str, str],
-        interrupted: bool,
-        results: Mapping[str, str] | None = None,
-        answer: str = "",
-    ) -> dict[str, str]:
+    def close(self, leaderboard: str, words: Words, *, interrupted: bool) -> dict[str, str]:
         """Close the parent run, with answer and leaderboard as its note; returns name of view ->
-        address.
-
-        Args:
-            verdicts: by the cell's key, for the tag `verdict` of its runs.
-            names: labels by the cell's key, for the tag `cell` of its runs: a changed grid may
-                label a cell differently.
-            results: what came of each cell, by its key, for the tag `result` of its runs.
-            answer: the study's, in words, for the tag `result` of the launch.
-        """
-        for cell, tags in shown.cell_tags(verdicts, results or {}, names).items():
+        address."""
+        for cell, tags in shown.cell_tags(words).items():
             self._outbox.put(Tracker.tag_cell, self._ledger, cell, tags)
         for cell in sorted(self._ended):
             self._outbox.put(Tracker.align_curves, self._ledger, cell)
         if self._launch is not None:
-            note = {"mlflow.note.content": shown.note(answer, leaderboard), "result": answer}
+            note = shown.note(words.answer, leaderboard)
             status = "KILLED" if interrupted else "FINISHED"
-            self._outbox.finish(self._launch, status, tags=note)
+            said = {"mlflow.note.content": note, "result": words.answer}
+            self._outbox.finish(self._launch, status, tags=said)
         self._outbox.put(
             Tracker.save_views,
             self._name,

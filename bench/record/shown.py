@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.record.tracking import TAG_CELL, TAG_COLOUR, TAG_CURVE, colours
+from bench.record.words import Words
 
 LEADERBOARD_COLUMNS = {
     "tags.`result`": 250,
@@ -15,25 +16,18 @@ LEADERBOARD_COLUMNS = {
 """What MLflow's table shows, in this order, and the width in pixels. The first four have room in a
 window of 1,280 pixels, the first two beside MLflow's assistant, which opens at a first visit."""
 
-
 CURVES = ("val_part/bpb", "val/bpb")
 """The first of these that a run has is drawn against what was spent."""
 
 
-def cell_tags(
-    verdicts: Mapping[str, str], results: Mapping[str, str], names: Mapping[str, str]
-) -> dict[str, dict[str, str]]:
-    """Cell, by its key -> tags for all its runs, of what is known of it.
-
-    Args:
-        verdicts, results, names: by the cell's key.
-    """
-    looks = colours(names.values())
+def cell_tags(words: Words) -> dict[str, dict[str, str]]:
+    """Cell, by its key -> tags for all its runs, of what is known of it."""
+    looks = colours(words.names.values())
     tags: dict[str, dict[str, str]] = {}
-    for cell in {**names, **verdicts, **results}:
-        said = {"verdict": verdicts.get(cell, ""), "result": results.get(cell, "")}
-        tags[cell] = {tag: words for tag, words in said.items() if words}
-        if (name := names.get(cell)) is not None:
+    for cell in {**words.names, **words.verdicts, **words.results}:
+        said = {"verdict": words.verdicts.get(cell, ""), "result": words.results.get(cell, "")}
+        tags[cell] = {tag: text for tag, text in said.items() if text}
+        if (name := words.names.get(cell)) is not None:
             curve, colour = looks[name]
             tags[cell] |= {TAG_CELL: name, TAG_CURVE: curve, TAG_COLOUR: colour}
     return tags

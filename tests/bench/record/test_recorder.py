@@ -2,7 +2,6 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mlflow.entities import Run
@@ -15,6 +14,7 @@ from bench.ledger.outcome import Outcome
 from bench.record.outbox import Outbox
 from bench.record.recorder import STATUS, Recorder
 from bench.record.tracking import Tracker
+from bench.record.words import Words
 from bench.spec import Study
 from gpt.config import RunConfig
 
@@ -74,12 +74,12 @@ def test_a_run_that_was_recorded_but_not_settled_counts_as_interrupted(place: Wo
             folder=place.folder / "files",
             facts={},
         )
-        recorder.close("", verdicts={}, names={}, interrupted=False)
+        recorder.close("", Words(), interrupted=False)
     assert [run.info.status for run in place.records()] == ["FINISHED"]
 
     with ExitStack() as stack:
         _, recorder = begin(place, stack)
-        recorder.close("", verdicts={}, names={}, interrupted=False)
+        recorder.close("", Words(), interrupted=False)
     outcomes = {run.info.status: run.data.tags.get("outcome") for run in place.records()}
     assert outcomes == {"KILLED": "interrupted", "RUNNING": None}
 
@@ -89,11 +89,12 @@ def test_a_verdict_comes_with_the_name_that_its_cell_has_now(place: Workplace) -
     [cell] = enumerate_grid(STUDY, {}).cells
     with ExitStack() as stack:
         _, recorder = begin(place, stack)
-        recorder.close("", verdicts={cell.key: "left out"}, names={}, interrupted=False)
+        recorder.close("", Words(verdicts={cell.key: "left out"}), interrupted=False)
         [run] = place.records()
         assert (run.data.tags["verdict"], run.data.tags["cell"]) == ("left out", "single")
         names = {cell.key: "a None b x"}
-        recorder.close("", verdicts={cell.key: "worse"}, names=names, interrupted=False)
+        words = Words(verdicts={cell.key: "worse"}, names=names)
+        recorder.close("", words, interrupted=False)
     [run] = place.records()
     assert (run.data.tags["verdict"], run.data.tags["cell"]) == ("worse", "a None b x")
 
@@ -102,7 +103,7 @@ def test_what_a_killed_launch_left_open_is_closed_by_a_fresh_one_too(place: Work
     """The new ledger knows those that it replaced."""
     with ExitStack() as stack:
         _, recorder = begin(place, stack)
-        recorder.close("", verdicts={}, names={}, interrupted=False)  # all is sent; it is killed
+        recorder.close("", Words(), interrupted=False)  # all is sent; it is killed
         [launch] = place.records("launch")
         place.client.set_terminated(launch.info.run_id, "RUNNING")
     assert {run.info.status for run in place.records()} == {"RUNNING"}
@@ -135,8 +136,7 @@ def test_a_report_is_an_artifact_of_the_latest_launch_which_opens_on_it(place: W
     """After the launch is closed, and again by a later process that makes no launch."""
     with ExitStack() as stack:
         _, recorder = begin(place, stack)
-        words: dict[str, Any] = {"verdicts": {}, "names": {}, "interrupted": False}
-        assert "report" not in recorder.close("the board", **words)
+        assert "report" not in recorder.close("the board", Words(), interrupted=False)
         address = recorder.attach_report(report_of(place, "first"))["report"]
     [launch] = place.records("launch")
     assert attached(launch) == "first"
@@ -156,7 +156,7 @@ def test_a_report_is_an_artifact_of_the_latest_launch_which_opens_on_it(place: W
             environment=ENVIRONMENT,
         ) as recorder,
     ):
-        assert recorder.close("", **words)["report"] == address
+        assert recorder.close("", Words(), interrupted=False)["report"] == address
         assert recorder.attach_report(report_of(place, "second"))["report"] == address
     [launch] = place.records("launch")
     assert attached(launch) == "second"
@@ -172,7 +172,7 @@ def test_a_report_that_cannot_be_sent_is_sent_by_a_later_launch(
 
     with ExitStack() as stack, monkeypatch.context() as patch:
         _, recorder = begin(place, stack)
-        recorder.close("", verdicts={}, names={}, interrupted=False)
+        recorder.close("", Words(), interrupted=False)
         patch.setattr(MlflowClient, "log_artifacts", log_artifacts)
         assert "report" not in recorder.attach_report(report_of(place, "late"))
         assert "is away" in recorder.missing[0]
@@ -180,7 +180,7 @@ def test_a_report_that_cannot_be_sent_is_sent_by_a_later_launch(
 
     with ExitStack() as stack:
         _, recorder = begin(place, stack)
-        recorder.close("", verdicts={}, names={}, interrupted=False)
+        recorder.close("", Words(), interrupted=False)
         assert recorder.missing == []
     earlier = [run for run in place.records("launch") if "gpt_bench.report" in run.data.tags]
     assert [attached(launch) for launch in earlier] == ["late"]
