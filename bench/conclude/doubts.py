@@ -96,8 +96,12 @@ def unseen(standings: Standings) -> list[str]:
 
 
 def say_names(standings: Standings, cells: Sequence[str]) -> str:
+    """The names of cells, as `listed` writes them."""
+    return listed([standings.names[cell] for cell in cells])
+
+
+def listed(names: Sequence[str]) -> str:
     """`a, b and c`; of many the first ones, and how many more."""
-    names = [standings.names[cell] for cell in cells]
     if len(names) > MOST_NAMED:
         names = [*names[: MOST_NAMED - 1], f"{len(names) - MOST_NAMED + 1} more"]
     *others, last = names

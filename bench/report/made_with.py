@@ -7,7 +7,6 @@ from typing import Any
 from markupsafe import Markup
 
 from bench.drawing import Section, table
-from bench.record.reading import artifact
 from bench.report.story import Story
 
 SETTINGS = {
@@ -91,13 +90,9 @@ def say_values(values: Iterable[Any]) -> str:
 
 def environment_of(story: Story) -> dict[str, Any]:
     """The environment of the latest run that recorded one, with its libraries' versions."""
-    for run_id in reversed(list(story.complete.run_id)):
-        if isinstance(run_id, str):
-            path = artifact(run_id, "environment.json", story.folder)
-            if path is not None:
-                found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-                return {**found.get("libraries", {}), **found}
-    return {}
+    text = story.text_of(story.complete[::-1], "environment.json")
+    found: dict[str, Any] = json.loads(text) if text else {}
+    return {**found.get("libraries", {}), **found}
 
 
 def _distinct(values: Iterable[Any]) -> str:

@@ -18,6 +18,7 @@ from bench.ledger.ledger import Ledger
 from bench.ledger.outcome import Outcome
 from bench.ledger.paths import ledgers_of
 from bench.plan.about import CONFIRMATION_NOTE, About
+from bench.record.reading import artifact
 from bench.results import Runs, load
 from bench.results.board import board_of
 from gpt.errors import ConfigError
@@ -120,6 +121,13 @@ class Story:
         """The runs that have numbers."""
         found: Runs = self.runs[self.runs.outcome == Outcome.COMPLETE.value]
         return found
+
+    def text_of(self, runs: Runs, name: str) -> str | None:
+        """A text file of the first of some runs that has it."""
+        for run_id in runs.run_id:
+            if isinstance(run_id, str) and (path := artifact(run_id, name, self.folder)):
+                return path.read_text("utf-8")
+        return None
 
     @cached_property
     def styles(self) -> dict[str, Style]:

@@ -12,7 +12,6 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from bench.drawing import templates
-from bench.record.reading import artifact
 from bench.report.story import Story
 from bench.run.passage import PASSAGE_FILE, Passage
 
@@ -122,7 +121,4 @@ def _colour(bits: float) -> str:
 def _file(story: Story, key: str, name: str) -> str | None:
     """A text file of the first complete run of a cell that has it."""
     runs = story.complete[story.complete.cell_key == key].sort_values("seed")
-    for run_id in runs.run_id:
-        if isinstance(run_id, str) and (path := artifact(run_id, name, story.folder)):
-            return path.read_text("utf-8")
-    return None
+    return story.text_of(runs, name)

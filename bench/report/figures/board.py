@@ -1,4 +1,4 @@
-"""The numbers of the leaderboard, a row a run."""
+"""The numbers of runs as tables, a row a run."""
 
 import math
 from collections.abc import Callable
@@ -8,12 +8,24 @@ import pandas as pd
 
 from bench.conclude.leaderboard import say_verdict
 from bench.conclude.remarks import is_known
+from bench.conclude.standings import Standings
 from bench.metrics import RELATIVE, Metric
-from bench.report.figures.quantities import runs_of
 from bench.report.story import Story
 
-MOST_ROWS = 40
-"""Of a picture with a row a cell; further cells are in its data alone."""
+
+def runs_of(standings: Standings) -> pd.DataFrame:
+    """A row a complete run: key, cell (its name), seed, ranked, then its final numbers."""
+    ranked = {entry.cell for entry in standings.ranked}
+    return pd.DataFrame(
+        {
+            "key": entry.cell,
+            "cell": standings.names[entry.cell],
+            "seed": entry.config.train.seed,
+            "ranked": entry.cell in ranked,
+            **entry.summary,
+        }
+        for entry in standings.complete
+    )
 
 
 def board_data(story: Story) -> pd.DataFrame:

@@ -8,12 +8,13 @@ from matplotlib.figure import Figure
 
 from bench.drawing import Panel, Picture, hint, new_axes
 from bench.drawing.style import MUTED
-from bench.metrics import MATTERS
+from bench.metrics import MATTERS, Metric
+from bench.report.figures.board import runs_of
 from bench.report.figures.labels import label_points
-from bench.report.figures.quantities import WIDE, Quantity, make_log, runs_of, spans
+from bench.report.figures.quantities import WIDE, Quantity, make_log, spans
 from bench.report.story import Story
 
-QUALITY = "val_bits_per_byte"
+QUALITY: Metric = "val_bits_per_byte"
 
 COSTS = {
     Quantity(column="train_seconds", name="training time", unit="s"): "trains in the least time",
@@ -111,7 +112,7 @@ def _say(data: pd.DataFrame, fronts: Mapping[Quantity, list[str]]) -> str:
     ranked = data[data.ranked].set_index("key")
     if ranked.empty:
         return "What the cells cost; none of them is ranked."
-    alike = ranked[ranked[QUALITY] <= (1 + MATTERS["val_bits_per_byte"]) * ranked[QUALITY].min()]
+    alike = ranked[ranked[QUALITY] <= (1 + MATTERS[QUALITY]) * ranked[QUALITY].min()]
     n, n_ranked, names = len(alike), len(ranked), list(alike.sort_values(QUALITY).cell)
     who = names[0] if n == 1 else f"{n} cells" if n > MOST_LEADERS else " and ".join(names)
     said = [f"{who} {'has' if n == 1 else 'have'} the fewest bits per byte"]

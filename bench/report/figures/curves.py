@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from bench.conclude.doubts import listed
 from bench.drawing import Panel, Picture, hint, new_axes
 from bench.drawing.style import MUTED
 from bench.metrics import MATTERS
-from bench.report.figures.labels import label_ends, listed
-from bench.report.figures.quantities import WIDE, Quantity, make_log, runs_of
+from bench.report.figures.board import runs_of
+from bench.report.figures.labels import label_ends
+from bench.report.figures.quantities import WIDE, Quantity, make_log
 from bench.report.story import Story
 
 VALUE = "val_part/bpb"

@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 
 from bench.drawing import Panel, Picture, hint, new_axes
 from bench.drawing.style import COLOURS, INK, MUTED
-from bench.metrics import LARGER_IS_BETTER, RELATIVE, TITLES, say_value
+from bench.metrics import LARGER_IS_BETTER, RELATIVE, TITLES, say_number, say_value
 from bench.report.figures.board import board_data
 from bench.report.figures.labels import LABEL_SIZE, fold
 from bench.report.story import Story
@@ -237,9 +237,7 @@ def _square(
         shade = 1 - shade if metric in LARGER_IS_BETTER else shade
         fill = matplotlib.colormaps[SCALE](shade)
         square = axes.add_patch(Rectangle(corner, 0.92, 0.92, fc=fill, lw=0))
-        words = f"{mean:,.0f}" if metric == "tokens_per_second" else f"{mean:.3g}"
-        if metric in ("val_bits_per_byte", "val_loss"):
-            words = f"{mean:.3f}"
+        words = say_number(metric, mean)
         colour = BRIGHT if shade < 0.55 else DARK
         said = f"{name}: {say_value(metric, mean)}"
         verdict = story.standings.words.get(key, "")

@@ -25,14 +25,8 @@ PLACES = (
 )  # fmt: skip
 """Where a label may stand beside its point: offset in points, and how it is aligned."""
 
-ROW = 0.31
-"""Height of a row in inches, if no name needs more."""
-
 MOST_LINES = 5
 """Of a name."""
-
-MOST_NAMED = 4
-"""Names in one sentence."""
 
 
 def fold(name: str, width: int = 20, lines: int = 2) -> str:
@@ -49,20 +43,6 @@ def fold_all(names: Sequence[str], width: int = 24) -> list[str]:
         if len(set(folded)) == len(set(names)):
             return folded
     return [fold(name, width, MOST_LINES) for name in names]
-
-
-def height_of(folded: Sequence[str]) -> float:
-    """How high a row must be for each of these to have one, in inches."""
-    n_lines = max((name.count("\n") + 1 for name in folded), default=1)
-    return max(ROW, (n_lines * LINE_HEIGHT + 2) / 72)
-
-
-def listed(names: Sequence[str]) -> str:
-    """`a, b and c`; of many the first ones, and how many more."""
-    if len(names) > MOST_NAMED:
-        names = [*names[: MOST_NAMED - 1], f"{len(names) - MOST_NAMED + 1} more"]
-    *others, last = names
-    return f"{', '.join(others)} and {last}" if others else last
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:

@@ -13,12 +13,13 @@ from bench.conclude.leaderboard import say_verdict
 from bench.conclude.remarks import is_known, say_answer, say_lead, say_level
 from bench.conclude.standings import Standings
 from bench.conclude.stats import Gain
-from bench.drawing import Panel, Picture, hint, new_axes
+from bench.drawing import Panel, Picture, hint
 from bench.drawing.style import INK, MUTED
 from bench.metrics import LARGER_IS_BETTER, RELATIVE, TITLES, Metric, say_size, say_value
-from bench.report.figures.board import MOST_ROWS, board_data
-from bench.report.figures.labels import LABEL_SIZE, fold, fold_all, height_of
+from bench.report.figures.board import board_data
+from bench.report.figures.labels import LABEL_SIZE, fold
 from bench.report.figures.quantities import WIDE, make_log, spans
+from bench.report.figures.rows import MOST_ROWS, new_rows
 from bench.report.story import Story
 
 FAR = 4.0
@@ -85,14 +86,9 @@ def _say_intervals(standings: Standings) -> str:
 
 def _rows(story: Story, rows: Sequence[str], xlabel: str) -> tuple[Figure, Axes]:
     """Axes with a row a cell, named at the left."""
-    names = fold_all([story.names[key] for key in rows])
-    height = 0.75 + height_of(names) * len(rows)
-    figure, axes = new_axes(width=4.8, height=height, xlabel=xlabel)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_yticks(range(len(rows)), names)
-    axes.tick_params(axis="y", length=0, pad=7)
+    figure, axes = new_rows([story.names[key] for key in rows], xlabel=xlabel)
+    axes.tick_params(axis="y", pad=7)
     axes.locator_params(axis="x", nbins=6, min_n_ticks=3)
-    axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
     return figure, axes
 

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter
 
-from bench.drawing import Panel, Picture, hint, new_axes
+from bench.drawing import Panel, Picture, hint
 from bench.drawing.style import COLOURS, INK, MUTED
-from bench.report.figures.board import MOST_ROWS
-from bench.report.figures.labels import LABEL_SIZE, fold_all, height_of
+from bench.report.figures.labels import LABEL_SIZE
+from bench.report.figures.rows import MOST_ROWS, new_rows
 from bench.report.story import Story
 
 SPEED = "tokens_per_second"
@@ -73,16 +73,8 @@ def _say(bars: pd.DataFrame) -> str:
 
 
 def _panel(bars: pd.DataFrame) -> Figure:
-    names = fold_all(list(bars.cell))
-    figure, axes = new_axes(
-        width=5.8,
-        height=1.1 + height_of(names) * len(bars),
-        xlabel="tokens per second (higher is better)",
-    )
-    axes.set_ylim(len(bars) - 0.4, -0.6)
-    axes.set_yticks(range(len(bars)), names)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(visible=False, axis="y")
+    label = "tokens per second (higher is better)"
+    figure, axes = new_rows(list(bars.cell), xlabel=label, width=5.8, beside=1.1)
     axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
     furthest = float(bars.high.max())
     axes.set_xlim(0, 1.22 * furthest)

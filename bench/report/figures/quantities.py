@@ -6,8 +6,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from bench.conclude.standings import Standings
-
 PREFIXES = ((1.0, ""), (1e3, "k"), (1e6, "M"), (1e9, "G"), (1e12, "T"), (1e15, "P"))
 TIMES = ((1.0, "s"), (60.0, "min"), (3600.0, "h"))
 
@@ -42,22 +40,6 @@ class Quantity:
         """A value to three digits with its unit: `59.8 kB`."""
         divisor, unit = self.scale(value)
         return f"{value / divisor:.3g} {unit}".strip()
-
-
-def runs_of(standings: Standings) -> pd.DataFrame:
-    """A row a complete run: key, cell (its name), seed, ranked, flags, then its final numbers."""
-    ranked = {entry.cell for entry in standings.ranked}
-    return pd.DataFrame(
-        {
-            "key": entry.cell,
-            "cell": standings.names[entry.cell],
-            "seed": entry.config.train.seed,
-            "ranked": entry.cell in ranked,
-            "flags": entry.facts.get("flags", ""),
-            **entry.summary,
-        }
-        for entry in standings.complete
-    )
 
 
 def spans(values: pd.Series) -> float:

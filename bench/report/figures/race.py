@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.drawing import Panel, Picture, hint, new_axes
+from bench.drawing import Panel, Picture, hint
 from bench.drawing.style import INK, MUTED
 from bench.ledger.outcome import Outcome
-from bench.report.figures.board import MOST_ROWS
-from bench.report.figures.labels import LABEL_SIZE, fold_all, height_of
+from bench.report.figures.labels import LABEL_SIZE
+from bench.report.figures.rows import MOST_ROWS, new_rows
 from bench.report.story import Story
 
 
@@ -89,17 +89,10 @@ def _panel(
     others = [key for key in begun if key not in story.order]
     rows = [key for key in [*story.order, *others] if key in begun][:MOST_ROWS]
     most = int(data.turn.max())
-    names = fold_all([story.names[key] for key in rows])
-    figure, axes = new_axes(
-        width=5.4,
-        height=0.8 + height_of(names) * len(rows),
-        xlabel="seeds that a cell was run with",
-    )
-    axes.set_ylim(len(rows) - 0.5, -0.75)
+    names, label = [story.names[key] for key in rows], "seeds that a cell was run with"
+    figure, axes = new_rows(names, xlabel=label, width=5.4)
     axes.set_xlim(0.4, most + 0.9)
-    axes.set_yticks(range(len(rows)), names)
     axes.set_xticks(range(1, most + 1))
-    axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(visible=False)
     for n_seeds in looks:

@@ -19,8 +19,9 @@ from optuna.study import StudyDirection
 from bench.drawing import Panel, Picture, hint, new_axes
 from bench.drawing.style import COLOURS, INK, MUTED
 from bench.metrics import TITLES, Metric, say_value
-from bench.report.figures.labels import LABEL_SIZE, ROW, fold
+from bench.report.figures.labels import LABEL_SIZE, fold
 from bench.report.figures.quantities import make_log
+from bench.report.figures.rows import new_rows
 from bench.report.figures.trials import Distribution, Trials, limits_of, say_point, trials_of
 from bench.report.story import Story
 
@@ -51,13 +52,7 @@ def importance(story: Story) -> Picture | None:
     if story.searched is None or len(found := importances(story.searched)) < 2:
         return None
     names, values = list(found), list(found.values())
-    figure, axes = new_axes(
-        width=4.8, height=0.8 + ROW * len(names), xlabel="importance (all together are 1)"
-    )
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.set_yticks(range(len(names)), [fold(name, 22) for name in names])
-    axes.tick_params(axis="y", length=0)
-    axes.grid(visible=False, axis="y")
+    figure, axes = new_rows(names, xlabel="importance (all together are 1)")
     axes.set_xlim(0, 1.15 * max(values))
     for i, (name, value) in enumerate(found.items()):
         (bar,) = axes.barh([i], [value], height=0.62, color=GOOD)

@@ -8,11 +8,12 @@ import pytest
 from boards import ended, runs
 from stories import axes_of, story, words_of
 
+from bench.conclude.doubts import listed
 from bench.drawing import new_axes
 from bench.ledger.outcome import Outcome
 from bench.report.figures import heat_map
 from bench.report.figures.heat_map import layout_of
-from bench.report.figures.labels import fold, fold_all, label_points, listed, spread
+from bench.report.figures.labels import fold, fold_all, label_points, spread
 from bench.report.figures.quantities import Quantity
 
 GRID = {
