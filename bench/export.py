@@ -9,7 +9,7 @@ if __name__ == "__main__":  # before the imports
     begin()
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
@@ -18,7 +18,8 @@ from bench.system.notes import noted_warnings
 from bench.system.refusal import refusals
 from gpt.errors import ConfigError
 
-Form = Literal["csv", "parquet", "latex"]
+if TYPE_CHECKING:
+    from bench.results.export import Form
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 99})

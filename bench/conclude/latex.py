@@ -77,7 +77,7 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _caption(title: str, standings: Standings) -> str:
-    n_seeds = sorted({len(seeds) for seeds in _seeds(standings).values()})
+    n_seeds = sorted({len(values) for values in standings.values.values()})
     over = f"{n_seeds[0]} to {n_seeds[-1]}" if len(n_seeds) > 1 else f"{n_seeds[0]}"
     parts = [f"{title}.", say_answer(standings)]
     if n_seeds == [1]:
@@ -92,20 +92,11 @@ def _caption(title: str, standings: Standings) -> str:
     return escape(" ".join(filter(None, parts)))
 
 
-def _seeds(standings: Standings) -> dict[str, list[int]]:
-    """Cell -> the seeds of its complete runs."""
-    seeds: dict[str, list[int]] = {}
-    for entry in standings.complete:
-        seeds.setdefault(entry.cell, []).append(entry.config.train.seed)
-    return seeds
-
-
 def _gaps(standings: Standings) -> str:
     """The cells that the table lacks, and what became of them."""
-    complete = _seeds(standings)
     missing: dict[str, set[Outcome]] = {}
     for entry in standings.entries:
-        if entry.cell not in complete:
+        if entry.cell not in standings.values:
             missing.setdefault(entry.cell, set()).add(entry.outcome)
     return ", ".join(
         f"{standings.names[cell]} ({', '.join(sorted(outcomes))})"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from bench.conclude.stats import Verdict
 from bench.conclude.summary import summarize
 from bench.ledger.ledger import Entry
 from bench.ledger.outcome import Outcome
-from bench.metrics import Metric, say_count
+from bench.metrics import Metric, say_count, say_number
 from bench.system.fitted_table import Fitted
 from gpt.config import Budget
 
@@ -158,6 +159,32 @@ def say_verdict(cell: str, standings: Standings) -> str:
     if verdict is None or cell != standings.order[0]:
         return standings.words[cell]
     return "best" if verdict is Verdict.BETTER else f"leads, {verdict}"
+
+
+def say_results(standings: Standings) -> dict[str, str]:
+    """Cell, by its key -> what came of it, in the few words that a table of runs has room for.
+
+    The mean ± the standard deviation over its seeds, and the verdict: `2.056 ± 0.010 · best`. Of a
+    study of one cell the numbers alone, of a cell without a complete run the words alone.
+    """
+    found = {}
+    for cell in standings.names:
+        verdict = say_verdict(cell, standings) if cell in standings.words else ""
+        values = standings.values.get(cell)
+        numbers = _say_mean(standings.metric, values) if values else ""
+        found[cell] = " · ".join(part for part in (numbers, verdict) if part)
+    return {cell: said for cell, said in found.items() if said}
+
+
+def _say_mean(metric: Metric, values: Sequence[float]) -> str:
+    """The mean that the board shows, and the standard deviation of more than one value."""
+    if not all(map(math.isfinite, values)):  # a run that did not reach its target
+        return "not reached" if len(values) == 1 else "not always reached"
+    ratios = metric == "tokens_per_second" and min(values) > 0
+    mean = statistics.geometric_mean(values) if ratios else statistics.fmean(values)
+    if len(values) == 1:
+        return say_number(metric, mean)
+    return f"{say_number(metric, mean)} ± {say_number(metric, statistics.stdev(values))}"
 
 
 def say_gaps(entries: Sequence[Entry], dropped: Sequence[Dropped]) -> list[str]:

@@ -128,12 +128,9 @@ class Standings:
     @cached_property
     def _unreached(self) -> dict[str, str]:
         """Cell -> in how many seeds it has no finite value, such as the time to a loss."""
-        values: dict[str, list[float]] = {}
-        for entry in self.complete:
-            values.setdefault(entry.cell, []).append(entry.summary[self.metric])
-        n_without = {cell: sum(map(math.isinf, found)) for cell, found in values.items()}
+        n_without = {cell: sum(map(math.isinf, found)) for cell, found in self.values.items()}
         return {
-            cell: f"did not reach the target in {n} of {len(values[cell])} seeds"
+            cell: f"did not reach the target in {n} of {len(self.values[cell])} seeds"
             for cell, n in n_without.items()
             if n
         }
@@ -142,6 +139,14 @@ class Standings:
     def complete(self) -> list[Entry]:
         """Runs that have numbers."""
         return [entry for entry in self.entries if entry.outcome is Outcome.COMPLETE]
+
+    @cached_property
+    def values(self) -> dict[str, list[float]]:
+        """Cell -> the metric's value in each of its complete runs."""
+        values: dict[str, list[float]] = {}
+        for entry in self.complete:
+            values.setdefault(entry.cell, []).append(entry.summary[self.metric])
+        return values
 
     @cached_property
     def ranked(self) -> list[Entry]:

@@ -13,7 +13,6 @@ from bench.cells.grid import Cell
 from bench.conclude import leaderboard
 from bench.conclude.looks import look_at, standings_of
 from bench.conclude.remarks import say_answer
-from bench.conclude.results import say_results
 from bench.conclude.standings import Standings
 from bench.conduct.confirmation import confirmation, leading_cell, say_tested, show_confirmation
 from bench.conduct.finals import finals
@@ -184,7 +183,7 @@ class Conductor:
                 answer=say_answer(standings),
                 names=standings.names,
                 verdicts={**left_out, **standings.words},
-                results=say_results(standings),
+                results=leaderboard.say_results(standings),
             )
             if not plan.part:
                 work.ledger.note(ABOUT_NOTE, about(request, plan).to_note())

@@ -197,7 +197,8 @@ def start_session(request: Request, plan: Plan) -> Iterator[Session]:
                 if said := say_unequal(plan.grid.cells, sizes):
                     progress.say(said)
 
-        texts.then(warn)
+        texts.when_made.append(warn)
+        warn()
         yield Session(
             executor=executor,
             progress=progress,

@@ -39,19 +39,8 @@ class Texts:
     making: dict[str, RunConfig] = field(default_factory=dict)
     """The same of those that a worker is at."""
 
-    made: Callable[[], None] = lambda: None
+    when_made: list[Callable[[], None]] = field(default_factory=list)
     """Called when one is made, or known to be infeasible."""
-
-    def then(self, do: Callable[[], None]) -> None:
-        """Do this too whenever one is made, and now for those that are."""
-        before = self.made
-
-        def made() -> None:
-            before()
-            do()
-
-        self.made = made
-        do()
 
     def unknown_corpora(self) -> dict[str, RunConfig | None]:
         """Name of each corpus of which no text is ready, but may come to be -> a config whose text
@@ -95,7 +84,8 @@ class Texts:
             elif event.outcome is Outcome.FAILED:
                 raise RuntimeError(event.reason)
             del self.making[key]
-            self.made()
+            for do in self.when_made:
+                do()
 
 
 def prepare_texts(
@@ -118,7 +108,7 @@ def prepare_texts(
     for config in sorted(configs, key=lambda c: c.model.context_bytes or c.model.block_size):
         wanted[text_key(config)] = config  # the longest block is kept: it needs the longest text
     untrained_first = sorted(wanted.items(), key=lambda item: item[1].tokenizer.kind in SUBWORD)
-    texts = Texts(waiting=dict(untrained_first), made=progress.text_made)
+    texts = Texts(waiting=dict(untrained_first), when_made=[progress.text_made])
     with progress.preparing(len(wanted)):
         while (unknown := texts.unknown_corpora()) or texts.making:  # then no worker is at work
             for first in unknown.values():

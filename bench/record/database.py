@@ -27,9 +27,9 @@ _COUNT = (
 )
 
 
-def store_address() -> str:
-    """The address of the tracking store that MLflow uses in this folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+def store_address(folder: Path = Path()) -> str:
+    """The address of the tracking store that MLflow uses in a folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or _own_store(folder)
 
 
 def stores_of(folder: Path) -> list[str]:
@@ -38,9 +38,13 @@ def stores_of(folder: Path) -> list[str]:
     The folder's own comes first, which answers at once.
     """
     named = os.environ.get("MLFLOW_TRACKING_URI")
-    local = f"sqlite:///{(folder / 'mlflow.db').absolute()}"
+    local = _own_store(folder)
     found = [local, named] if named else [local]
     return [store for store in found if (path := database_file(store)) is None or path.is_file()]
+
+
+def _own_store(folder: Path) -> str:
+    return f"sqlite:///{(folder / 'mlflow.db').absolute()}"
 
 
 def database_file(address: str) -> Path | None:

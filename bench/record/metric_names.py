@@ -7,7 +7,6 @@ ledger's summary has names with units instead; one table translates them.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from bench.metrics import say_count
 from bench.run.train_seconds import train_seconds
 
 if TYPE_CHECKING:
@@ -40,18 +39,6 @@ def final_name(name: str) -> str:
 def final_metrics(summary: Mapping[str, float]) -> dict[str, float]:
     """A summary as metrics."""
     return {final_name(name): value for name, value in summary.items()}
-
-
-def say_cost(summary: Mapping[str, float]) -> str:
-    """What a run cost, rounded: `9.1 s · 12,345 tokens/s · 804 k params`."""
-    parts = []
-    if "train_seconds" in summary:
-        parts.append(f"{summary['train_seconds']:,.1f} s")
-    if "tokens_per_second" in summary:
-        parts.append(f"{summary['tokens_per_second']:,.0f} tokens/s")
-    if "n_params" in summary:
-        parts.append(f"{say_count(summary['n_params'])} params")
-    return " · ".join(parts)
 
 
 def point_metrics(point: "Point", flops_per_step: float | None) -> dict[str, float | None]:

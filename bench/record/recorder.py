@@ -13,7 +13,7 @@ from bench.ledger.entries import Entry
 from bench.ledger.ledger import Claim, Ledger
 from bench.ledger.outcome import Outcome
 from bench.record import shown
-from bench.record.metric_names import final_metrics, final_name, point_metrics, say_cost
+from bench.record.metric_names import final_metrics, final_name, point_metrics
 from bench.record.outbox import Outbox
 from bench.record.report_page import REPORT
 from bench.record.tracking import (
@@ -156,7 +156,7 @@ class Recorder:
         if summary:
             # one value at one step: MLflow draws bars
             self._outbox.log(run_id, 0, final_metrics(summary))
-            tags = {**tags, "cost": say_cost(summary)}
+            tags = {**tags, "cost": shown.say_cost(summary)}
         ours = {"outcome": outcome.value, **({"reason": reason} if reason else {})}
         self._outbox.finish(run_id, STATUS[outcome], tags={**tags, **ours}, folder=folder)
 

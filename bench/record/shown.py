@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from bench.metrics import say_count
 from bench.record.tracking import TAG_CELL, TAG_COLOUR, TAG_CURVE, colours
 from bench.record.words import Words
 
@@ -31,6 +32,18 @@ def cell_tags(words: Words) -> dict[str, dict[str, str]]:
             curve, colour = looks[name]
             tags[cell] |= {TAG_CELL: name, TAG_CURVE: curve, TAG_COLOUR: colour}
     return tags
+
+
+def say_cost(summary: Mapping[str, float]) -> str:
+    """What a run cost, rounded: `9.1 s · 12,345 tokens/s · 804 k params`."""
+    parts = []
+    if "train_seconds" in summary:
+        parts.append(f"{summary['train_seconds']:,.1f} s")
+    if "tokens_per_second" in summary:
+        parts.append(f"{summary['tokens_per_second']:,.0f} tokens/s")
+    if "n_params" in summary:
+        parts.append(f"{say_count(summary['n_params'])} params")
+    return " · ".join(parts)
 
 
 def environment_tags(environment: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.ledger.ledger import Ledger
 from bench.ledger.paths import LedgerFile, is_set_aside, ledger_names, ledger_path, ledgers_of
 from bench.plan.about import About
-from bench.record.database import database_file
+from bench.record.database import database_file, store_address
 from bench.record.report_page import report_page_of
 from gpt.errors import ConfigError
 
@@ -41,13 +41,13 @@ def links_of(study: str | None) -> Links:
         ConfigError: there is no such study, or nothing is recorded.
     """
     if study is not None:
-        ledgers = [next(iter(ledgers_of(study)))]
+        ledgers = ledgers_of(study)[:1]
     else:
         paths = [ledger_path(name).absolute() for name in ledger_names()]
         all_ = [ledgers_of(str(path))[0] for path in paths if not is_set_aside(path)]
         ledgers = [ledger for ledger in all_ if ledger.part == "study"]
     folder = ledgers[0].folder if ledgers else Path.cwd()
-    store = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / 'mlflow.db'}"
+    store = store_address(folder)
     if (path := database_file(store)) is not None and not path.is_file():
         raise ConfigError(
             f"a folder where a study was run has its record but {path} is not there: start from "

@@ -132,17 +132,12 @@ class Pages:
         histories = (self._client.get_metric_history(run.info.run_id, metric) for run in some)
         return [point.value for history in histories for point in history]
 
-    def _search(
-        self, *filters: str, order_by: list[str] | None = None, max_results: int = MAX_FOUND
-    ) -> list[Run]:
-        return list(
-            self._client.search_runs(
-                [self.experiment_id],
-                " AND ".join(filters),
-                order_by=order_by,
-                max_results=max_results,
-            )
+    def _search(self, *filters: str, max_results: int = MAX_FOUND, **options: Any) -> list[Run]:
+        """The runs that pass all filters; options as for `MlflowClient.search_runs`."""
+        found = self._client.search_runs(
+            [self.experiment_id], " AND ".join(filters), max_results=max_results, **options
         )
+        return list(found)
 
 
 def as_tags(tags: Mapping[str, Any]) -> list[RunTag]:

@@ -25,7 +25,7 @@ from mlflow.tracking import MlflowClient
 
 from bench.record.database import FILES, TAG_LEDGER, TAG_ROLE
 from bench.record.tracking.metric_points import MetricPoint
-from bench.record.tracking.pages import MAX_FOUND, NOTE, Pages, as_tags, is_tag
+from bench.record.tracking.pages import NOTE, Pages, as_tags, is_tag
 from bench.record.tracking.store import reach, refusal, tidy
 from bench.system.redact import redacted
 
@@ -175,12 +175,7 @@ class Tracker(Pages):
                 even if they were closed otherwise just before the kill.
         """
         status = "!= 'KILLED'" if interrupted else "= 'RUNNING'"
-        found = self._client.search_runs(
-            [self.experiment_id],
-            f"tags.`{TAG_LEDGER}` = '{ledger}' AND attributes.status {status}",
-            max_results=MAX_FOUND,
-        )
-        for run in found:
+        for run in self._search(is_tag(TAG_LEDGER, ledger), f"attributes.status {status}"):
             if run.info.status == "RUNNING" or run.data.tags.get(TAG_ATTEMPT) in interrupted:
                 self.finish(run.info.run_id, "KILLED", tags={"outcome": "interrupted"})
 
@@ -191,11 +186,8 @@ class Tracker(Pages):
             MachineError: the store does not answer.
         """
         try:
-            found = self._client.search_runs(
-                [self.experiment_id],
-                f"tags.`{TAG_LEDGER}` = '{ledger}' AND tags.`{TAG_ROLE}` = 'run'",
-                run_view_type=ViewType.ALL,
-                max_results=MAX_FOUND,
+            found = self._search(
+                is_tag(TAG_LEDGER, ledger), is_tag(TAG_ROLE, "run"), run_view_type=ViewType.ALL
             )
         except Exception as error:
             raise refusal(self._uri, error) from error
