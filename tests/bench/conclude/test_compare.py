@@ -1,8 +1,6 @@
 """`bench.compare`: two cells of a ledger, or of two, and what is refused."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -278,14 +276,3 @@ def test_a_ledger_under_a_launch_is_read(open_ledger: Open, ledger_path: Path) -
 
         read = Ledger.read(ledger_path).entries
         assert [entry.outcome for entry in read] == [Outcome.COMPLETE]
-
-
-def test_help_answers_without_loading_what_compares() -> None:
-    program = (
-        "import sys; from click.testing import CliRunner; from bench.compare import main\n"
-        "assert CliRunner().invoke(main, ['--help']).exit_code == 0\n"
-        "heavy = {'torch', 'mlflow', 'optuna', 'scipy', 'pandas', 'rich', 'pydantic'}\n"
-        "print(*sorted(heavy & set(sys.modules)), end='')"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ("", "")

@@ -3,8 +3,6 @@
 import io
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -126,14 +124,3 @@ def test_a_study_without_a_complete_run_has_no_table() -> None:
     table = latex("study", standings(entries), label="study")
     assert all(line.startswith("%") for line in table.splitlines())
     assert "No run is complete" in table
-
-
-@pytest.mark.parametrize("module", ["export", "sample", "tokens"])
-def test_help_answers_without_loading_what_is_slow(module: str) -> None:
-    program = (
-        f"import sys; from click.testing import CliRunner; from bench.{module} import main\n"
-        "assert CliRunner().invoke(main, ['--help']).exit_code == 0\n"
-        "print(*sorted({'torch', 'mlflow', 'pandas', 'optuna'} & set(sys.modules)), end='')"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ("", "")

@@ -197,19 +197,6 @@ def test_a_server_s_own_pages_are_named_and_nothing_is_started(
     assert "secret" not in result.output
 
 
-def test_help_answers_before_torch_could_be_imported() -> None:
-    """It says nothing of them, so none of the slow libraries is loaded for it."""
-    code = (
-        "import sys; from bench.ui import main\n"
-        "try: main(['--help'])\n"
-        "except SystemExit: pass\n"
-        "print({'torch', 'mlflow', 'optuna', 'pandas'} & {*sys.modules})"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8")
-    assert run.stdout.endswith("set()\n")
-    assert "Serve MLflow" in run.stdout
-
-
 def _runs(client: MlflowClient) -> list[Run]:
     experiment = client.get_experiment_by_name("tiny")
     assert experiment is not None
