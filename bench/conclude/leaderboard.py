@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from bench.cells.grid import Dropped
-from bench.conclude.remarks import remarks, say_lead, say_level
+from bench.conclude.remarks import remarks, say_interval, say_level
 from bench.conclude.standings import Standings, names_of
 from bench.conclude.stats import Verdict
 from bench.conclude.summary import summarize
@@ -150,7 +150,7 @@ def _flawed(cells: pd.DataFrame, standings: Standings) -> list[Any]:
 def _say_behind(cell: str, standings: Standings) -> str:
     """How far a cell is behind the best."""
     lead = standings.leads.get(cell)
-    return "" if lead is None else say_lead(standings.metric, lead)
+    return "" if lead is None else say_interval(standings.metric, lead)
 
 
 def say_verdict(cell: str, standings: Standings) -> str:

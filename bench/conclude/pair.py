@@ -19,7 +19,7 @@ from rich.text import Text
 
 from bench.conclude.doubts import is_ahead, say_seeds, say_too_few
 from bench.conclude.looks import as_looks, rule_of
-from bench.conclude.remarks import say_evidence, say_lead, say_level
+from bench.conclude.remarks import say_evidence, say_interval, say_level
 from bench.conclude.standings import RULED_OUT, flaws_of, merits_of, names_of, refuse_unlike
 from bench.conclude.stats import Gain, Look, Race, Rule, Verdict, share_of_next
 from bench.ledger.entries import Entry, Reading
@@ -256,4 +256,4 @@ def _say(one: Side, other: Side, metric: Metric, gain: Gain, alpha: float) -> st
         Verdict.UNDETERMINED: "undetermined",
     }[gain.verdict]
     level = f" ({say_level(alpha)} interval)" * math.isfinite(gain.margin)
-    return f"{one.name} is ahead by {say_lead(metric, gain)}{level}: {verdict}."
+    return f"{one.name} is ahead by {say_interval(metric, gain)}{level}: {verdict}."

@@ -201,7 +201,7 @@ def is_known(metric: Metric, gain: Gain) -> bool:
     return gain.margin < (MOST_SHOWN if metric in RELATIVE else math.inf)
 
 
-def say_lead(metric: Metric, gain: Gain) -> str:
+def say_interval(metric: Metric, gain: Gain) -> str:
     """The interval of a gain: `+0.0040 to +0.0206`; without evidence for one, the gain alone."""
     ends = gain.interval if is_known(metric, gain) else (gain.mean,)
     if any(map(math.isnan, ends)):

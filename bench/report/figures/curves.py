@@ -27,6 +27,9 @@ SPENT = {
 LEAST_SAID = 0.001
 """Bits per byte by which ends may differ from the final numbers without a word."""
 
+ALIKE = MATTERS["val_bits_per_byte"]
+"""Means that differ by less, as a share, count as alike."""
+
 FEWEST_POINTS = 3
 """A curve of fewer points says nothing."""
 
@@ -56,7 +59,7 @@ def curves(story: Story) -> Picture | None:
     notes = [
         "Lines are means over the seeds, bands reach from the lowest to the highest seed.",
         "The title compares the cells where the first of them ends: the others still learn at a "
-        "higher rate there, which is to their disadvantage. Means within 0.5% count as alike.",
+        f"higher rate there, which is to their disadvantage. Means within {ALIKE:.1%} count as alike.",
         "The first evaluations lie above the picture." if clipped else "",
         f"Coloured are the best {BEST_NAMED}, the first that was begun and the last in order; the "
         f"{n_grey} others are grey, and the pointer shows their names."
@@ -122,7 +125,7 @@ def lowest_at_the_same(data: pd.DataFrame, column: str) -> list[str]:
         for key, of_cell in data.groupby("key", sort=False)
     }
     least = min(values.values())
-    alike = least * (1 + MATTERS["val_bits_per_byte"])
+    alike = least * (1 + ALIKE)
     return sorted((key for key in values if values[key] <= alike), key=values.__getitem__)
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from bench.conclude.leaderboard import say_verdict
-from bench.conclude.remarks import is_known, say_answer, say_lead, say_level
+from bench.conclude.remarks import is_known, say_answer, say_interval, say_level
 from bench.conclude.standings import Standings
 from bench.conclude.stats import Gain
 from bench.drawing import Panel, Picture, hint
@@ -161,7 +161,7 @@ def _interval(axes: Axes, row: int, key: str, story: Story) -> None:
     ratios = metric in RELATIVE
     left, right = axes.get_xlim()
     mean = _along(lead.mean, ratios)
-    said = f"{story.names[key]}: behind the best by {say_lead(metric, lead)}"
+    said = f"{story.names[key]}: behind the best by {say_interval(metric, lead)}"
     if is_known(metric, lead):
         low, high = (_along(end, ratios) for end in lead.interval)
         (bar,) = axes.plot(
