@@ -3,10 +3,12 @@
 import shlex
 from pathlib import Path
 
+import optuna
 import pytest
 from click.testing import CliRunner
 
-from bench.plan.about import About, about, command_of
+from bench.ledger.entries import Reading
+from bench.plan.about import ABOUT_NOTE, About, about, command_of
 from bench.plan.plan import Request, make_plan
 from bench.study import main
 
@@ -19,7 +21,10 @@ def test_a_note_gives_back_what_it_was_made_from() -> None:
     asked = request(overrides={"n_layer": "1"}, matters=0.01)
     made = about(asked, make_plan(asked))
 
-    assert About.from_note(made.to_note()) == made
+    ledger = optuna.create_study()
+    ledger.set_user_attr(f"note {ABOUT_NOTE}", made.to_note())
+    assert About.read(Reading(entries=[], looks=[], study=ledger)) == made
+    assert About.read(Reading(entries=[], looks=[], study=optuna.create_study())) is None
     assert made.question.startswith("Does everything work on this machine?")
     assert made.title == "smoke · n_layer=1"
     assert made.matters == 0.01
