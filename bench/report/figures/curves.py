@@ -59,7 +59,8 @@ def curves(story: Story) -> Picture | None:
     notes = [
         "Lines are means over the seeds, bands reach from the lowest to the highest seed.",
         "The title compares the cells where the first of them ends: the others still learn at a "
-        f"higher rate there, which is to their disadvantage. Means within {ALIKE:.1%} count as alike.",
+        "higher rate there, which is to their disadvantage. Means within "
+        f"{ALIKE:.1%} count as alike.",
         "The first evaluations lie above the picture." if clipped else "",
         f"Coloured are the best {BEST_NAMED}, the first that was begun and the last in order; the "
         f"{n_grey} others are grey, and the pointer shows their names."
