@@ -54,9 +54,10 @@ def say_edges(standings: Standings) -> str:
         return ""
     said = []
     for name, value in standings.params.get(standings.order[0], {}).items():
-        values = {standings.params.get(cell, {}).get(name) for cell in standings.order} - {None}
+        found = (standings.params.get(cell, {}).get(name) for cell in standings.order)
+        values = [each for each in found if each is not None]
         numbers = all(type(each) in (int, float) for each in values)
-        if not numbers or len(values) < FEWEST_VALUES:
+        if not numbers or len({*values}) < FEWEST_VALUES:
             continue
         if value == max(values):
             said.append(f"{value:g} is the largest {name} compared: a larger one may be better.")
