@@ -40,15 +40,19 @@ class Served:
 
 @pytest.fixture(scope="module")
 def folder(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a study was run to its end; its launch has a report."""
+    """A copy of a folder where a study was run to its end, whose launch gets another report."""
+    copy = tmp_path_factory.mktemp("copy") / "finished"
+    shutil.copytree(
+        finished.place.folder, copy, ignore=shutil.ignore_patterns("cache", "tmp"), symlinks=True
+    )
     report = tmp_path_factory.mktemp("report")
     (report / "report.html").write_text("<h1>The report</h1>", "utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(finished.place.folder)
+        patch.chdir(copy)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         ledger = Ledger.read(ledger_path("tiny")).id
         Tracker("tiny", "Does a head more sing better?").attach_report(ledger, "", report)
-    return finished.place.folder
+    return copy
 
 
 @pytest.fixture(scope="module")
