@@ -15,6 +15,7 @@ import click
 
 from bench.metrics import Metric
 from bench.system.notes import noted_warnings
+from bench.system.output import NamedPath
 from bench.system.refusal import refusals
 from gpt.errors import ConfigError
 
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
               "--parquet.")  # fmt: skip
 @click.option("--metric", type=click.Choice(get_args(Metric)), help="What ranks the cells, for "
               "--latex [default: what ranks the study].")  # fmt: skip
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Where to "
-              "write it; a file that is there is replaced [default: stdout].")  # fmt: skip
+@click.option("-o", "--output", type=NamedPath(dir_okay=False), metavar="FILE", help="A file, "
+              "which is replaced if it is there [default: -, which is stdout].")  # fmt: skip
 def main(
     studies: tuple[str, ...],
     csv: bool,
@@ -67,7 +68,7 @@ def main(
         from bench.results.export import export
 
         with noted_warnings():
-            export(studies, forms[0], curves=curves, metric=metric, output=output)
+            export(studies, forms[0], curves=curves, metric=metric, output=output or Path("-"))
 
 
 if __name__ == "__main__":

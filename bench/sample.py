@@ -39,13 +39,15 @@ def main(
     """Continue a prompt with the model that RUN saved.
 
     RUN is the id of a run in MLflow; with --cell, the name of a study that was run in the current
-    folder, or the path of its ledger.
+    folder, or the path of its ledger. Control characters but newlines and tabs are shown as
+    <U+001B>.
 
     Exit codes: 0 done; 2 there is no such run, or the prompt is wrong; 3 the run's files are
     missing or damaged.
     """
     with refusals():
         from bench.results.sampling import sample
+        from bench.system.controls import spell_controls
 
         with noted_warnings():
             text = sample(
@@ -57,7 +59,7 @@ def main(
                 top_k=top_k,
                 seed=seed,
             )
-        click.echo(text)
+        click.echo(spell_controls(text))
 
 
 if __name__ == "__main__":

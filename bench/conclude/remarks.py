@@ -11,6 +11,7 @@ from bench.conclude.limits import ALIKE, say_edges, say_scope, say_sizes
 from bench.conclude.standings import Standings
 from bench.conclude.stats import FEWEST_FREEDOM, Gain, Race, Verdict
 from bench.conclude.summary import summarize
+from bench.conclude.times import are_told_apart
 from bench.metrics import RELATIVE, UNITS, Metric, say_gain, say_size, say_value
 
 COLUMNS: dict[Metric, str] = {
@@ -101,7 +102,7 @@ def say_evidence(metric: Metric, race: Race) -> list[str]:
 
 
 def say_cost(standings: Standings) -> str:
-    """What the leader costs, beside the cells that cost least."""
+    """What the leader costs, beside those that cost least; in time only where that is known."""
     if not standings.leads:
         return ""
     cells = summarize(standings).set_index("key").loc[standings.order]
@@ -112,7 +113,8 @@ def say_cost(standings: Standings) -> str:
         ("n_params", "parameters", "smallest"),
     ):
         found, cheapest = cells[column], cells[column].idxmin()
-        if found[best] > ALIKE * found[cheapest]:
+        known = column != "train_seconds" or are_told_apart(standings, column, best, cheapest)
+        if known and found[best] > ALIKE * found[cheapest]:
             ratio = f"{found[best] / found[cheapest]:.2g}"
             parts.append(f"{ratio} × the {thing} of the {least} ({standings.names[cheapest]})")
     return f"{standings.names[best]} costs {' and '.join(parts)}." if parts else ""
@@ -131,7 +133,11 @@ def say_seconds(standings: Standings) -> str:
             longer = math.log(one.train_seconds / other.train_seconds)
             shorter = math.log(one.n_tokens / other.n_tokens)  # its tokens; else it is noise
             misled = min(speed, longer, shorter)
-            if more < math.log(SAME_BYTES) and misled > max(worst, math.log(ALIKE)):
+            if (
+                more < math.log(SAME_BYTES)
+                and misled > max(worst, math.log(ALIKE))
+                and are_told_apart(standings, "train_seconds", one.key, other.key)
+            ):
                 worst, pair = misled, (one.cell, other.cell, math.exp(speed), math.exp(longer))
     if pair is None:
         return ""

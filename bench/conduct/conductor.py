@@ -26,6 +26,7 @@ from bench.record.database import count_runs, store_address
 from bench.record.words import Words
 from bench.system import provenance
 from bench.system.console import open_console
+from bench.system.notes import noted_warnings
 from gpt.errors import GptBenchError
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class Conductor:
         if leader is not None and self._goes_on:
             self._confirm(plan, leader, standings, fresh=request.fresh)
         if self._goes_on:
-            self._then(partial(self._report, asked))
+            self._report(asked)
         self._say(f"\nBrowse it: python -m bench.ui {shlex.quote(name)}", soft_wrap=True)
         for view, address in self._views.items():
             self._say(f"  {view:<12} {address}", soft_wrap=True)
@@ -163,6 +164,8 @@ class Conductor:
         cells = plan.grid.cells
         seeds = {cell.key: plan.looks[0] for cell in cells}
         with self._session.work_on(plan, fresh=request.fresh) as work:
+            if not plan.part:  # at once, so that a report of what was killed can be made
+                work.ledger.note(ABOUT_NOTE, about(request, plan).to_note())
             for n_seeds in plan.looks:
                 ran = work.run(cells, seeds, runs_after(plan, n_seeds, len(seeds)))
                 if interruption.requested:
@@ -185,8 +188,6 @@ class Conductor:
                 verdicts={**left_out, **standings.words},
                 results=leaderboard.say_results(standings),
             )
-            if not plan.part:
-                work.ledger.note(ABOUT_NOTE, about(request, plan).to_note())
             views = self._close(plan, work, _as_text(board), words)
             self._views = self._views or views
             changes = work.ledger.changes()
@@ -211,22 +212,23 @@ class Conductor:
         self._say(sentence)
 
     def _report(self, plan: Plan) -> None:
-        """Say where a study's report is; write it first, unless it is there and nothing ran."""
+        """Write the report of a study, and record it, unless it is there and nothing was run."""
         path = report_path(plan.ledger_name)
         if not self._idle or not path.is_file():
             from bench.report.page import Report  # it draws, which takes seconds to import
 
             try:
-                Report.of(plan.ledger_name).write()
+                with noted_warnings():
+                    Report.of(plan.ledger_name).write()
             except Exception as error:  # the study is whole without it
-                self._console.print(f"\nNo report could be written: {error!r}", soft_wrap=True)
+                self._say(f"\nNo report could be written: {error!r}", soft_wrap=True)
                 return
             with self._session.work_on(plan, fresh=False) as work:
                 self._views = work.recorder.attach_report(path)
                 self._missing += work.recorder.missing
                 if record := work.ledger.noted("record"):
                     work.ledger.note("record", {**record, "views": dict(self._views)})
-        self._console.print(f"\nThe answer on a page: {path}", soft_wrap=True)
+        self._say(f"\nThe answer on a page: {path}", soft_wrap=True)
 
     def _close(
         self, plan: Plan, work: "Work | FinishedWork", board: str, words: Words

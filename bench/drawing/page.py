@@ -1,6 +1,7 @@
 """A page of sections, pictures and tables: one HTML file that loads nothing and has no script."""
 
 import base64
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,7 +15,8 @@ from matplotlib.figure import Figure
 from bench.drawing.legend import swatches
 from bench.drawing.style import Style
 from bench.drawing.svg import to_svg
-from gpt.cache import atomic
+from bench.system.controls import spell_controls
+from bench.system.output import write_output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,10 +117,15 @@ def table(columns: Mapping[str, Sequence[str]], *, words: Collection[str] = ()) 
     )
 
 
+def escape_controls(page: str) -> str:
+    """A page with its control characters spelled, in HTML."""
+    return re.sub("<(U[+][0-9A-F]{4})>", r"&lt;\1&gt;", spell_controls(page))
+
+
 def write_page(
     path: Path, *, title: str, subtitle: str, lead: str, sections: Sequence[Section]
 ) -> None:
-    """Write a page.
+    """Write a page as `bench.system.output` does.
 
     Args:
         subtitle: a line below the title.
@@ -126,6 +133,4 @@ def write_page(
     """
     page = templates().get_template("drawing/page.html")
     text = page.render(title=title, subtitle=subtitle, lead=lead, sections=sections)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+    write_output(path, escape_controls(text))

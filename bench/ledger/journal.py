@@ -45,11 +45,14 @@ def locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def open_journal(path: Path, *, frozen: bool = False) -> JournalStorage:
+def open_journal(path: Path, *, frozen: bool = False, otherwise: str = "") -> JournalStorage:
     """The storage in a journal file, if it is whole and every run in it can be read.
 
     Reading does not change the file; a caller that writes must hold the lock. With `frozen`, every
     write raises `FrozenError`.
+
+    Args:
+        otherwise: what may be done with a damaged one, beside bringing back a copy.
 
     Raises:
         MachineError: the file is damaged, is no ledger or can't be read.
@@ -64,15 +67,15 @@ def open_journal(path: Path, *, frozen: bool = False) -> JournalStorage:
         first_line = str(error).partition("\n")[0]
         raise MachineError(
             f"a ledger must be whole but {path} is not: {kind}{first_line}\n"
-            "restore it from a copy, or give --fresh to set it aside and begin a new one; "
-            "the runs in MLflow stay"
+            f"restore it from a copy{otherwise}; the runs in MLflow stay"
         ) from error
     return storage
 
 
 def open_study(path: Path, spec: Study, *, frozen: bool = False) -> optuna.Study:
     """The study in a journal file; both are made if missing. Raises as `open_journal` does."""
-    storage = open_journal(path, frozen=frozen)
+    anew = ", or give --fresh to set it aside and begin a new one"
+    storage = open_journal(path, frozen=frozen, otherwise=anew)
     if not storage.get_all_studies():
         optuna.create_study(study_name="ledger", storage=storage, direction=spec.direction)
     n_trials = storage.get_n_trials(storage.get_study_id_from_name("ledger"))

@@ -55,8 +55,10 @@ def find_ledger(study: str, folder: Path = Path()) -> Path:
     A study that was run in one way alone, with settings of its own, goes by its bare name too.
 
     Raises:
-        ConfigError: no study has that name; the message names those that were run.
+        ConfigError: no study has that name; the message names those that were run. Or it is no
+            text.
     """
+    _refuse_no_text(study)
     if study.endswith(".journal"):
         return Path(study)
     name = Path(study).stem if study.endswith(".py") else study
@@ -64,19 +66,35 @@ def find_ledger(study: str, folder: Path = Path()) -> Path:
     if name in known:
         return ledger_path(name, folder)
     whole = [other for other in known if _PART.fullmatch(other) is None]
-    settings = [other for other in whole if re.split("[@+]", other)[0] == name]
+    settings = [other for other in whole if _bare(other) == name]
     if len(settings) == 1:
         return ledger_path(settings[0], folder)
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]}? " if nearest else ""
+    names = {_bare(other): other for other in known} | {other: other for other in known}
+    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {names[nearest[0]]}? " if nearest else ""
     there = f"there are: {', '.join(known)}" if known else "none was run in this folder"
     where = "here" if folder == Path() else f"in {folder}"
     raise ConfigError(f"no study called {name!r} was run {where}; {hint}{there}")
 
 
+def _refuse_no_text(name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # what a locale's encoding lacks is typed as lone surrogates
+        raise ConfigError(
+            f"a study's name must be text in the encoding of the locale but got {name!a}; "
+            "set PYTHONUTF8=1"
+        ) from None
+
+
+def _bare(name: str) -> str:
+    """A ledger's name without the settings of its own."""
+    return re.split("[@+]", name)[0]
+
+
 def typed_name(path: Path) -> str:
     """What `find_ledger` takes for a ledger of the current folder, as short as it may be."""
-    name = re.split("[@+]", path.stem)[0]
+    name = _bare(path.stem)
     with suppress(ConfigError):
         if find_ledger(name).absolute() == path.absolute():
             return name

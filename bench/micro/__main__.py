@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from bench.system.output import NamedPath, is_stdout, writable
 from bench.system.refusal import refusals
 from gpt.presets import PRESETS
 
@@ -36,13 +37,16 @@ def main(debug: bool) -> None:
 
 
 @main.command()
-@click.argument("json", required=False, type=click.Path(path_type=Path))
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), default=REPORT,
-              show_default=True, help="The page.")  # fmt: skip
+@click.argument("json", required=False, type=NamedPath())
+@click.option("--output", type=NamedPath(dir_okay=False), default=REPORT,
+              show_default=True, help="The page; `-` for stdout, without the tables.")  # fmt: skip
 def report(json: Path | None, output: Path) -> None:
     """Show what was found, in tables and on a page with pictures.
 
     JSON is what `pytest --benchmark-only` saved; default: the newest in .benchmarks.
+
+    Exit codes: 0 shown; 2 the command is wrong; 3 there are no results; 4 the page can't be
+    written.
     """
     from bench.micro.report.page import write_report
     from bench.micro.report.results import read_results
@@ -50,6 +54,12 @@ def report(json: Path | None, output: Path) -> None:
     from bench.system.console import open_console
 
     results = read_results(json)
+    if output == REPORT:
+        with writable(output.parent):
+            output.parent.mkdir(exist_ok=True)
+    if is_stdout(output):
+        write_report(results, output)
+        return
     console = open_console(width=130)
     console.print(*tables(results), sep="\n")
     write_report(results, output)

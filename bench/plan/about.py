@@ -1,7 +1,7 @@
 """What is a study about? Kept in its ledger, so that it can be told without the study's file."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -40,16 +40,22 @@ class About:
     params: Mapping[str, Mapping[str, Any]]
     """Cell, by its key -> parameter -> value; empty for a search, whose trials have theirs."""
 
+    looks: Sequence[int] = ()
+    """Seeds of each cell in the race after which it is looked at: several make a race. None where
+    an earlier version wrote this."""
+
+    n_trials: int = 0
+    """Of a search."""
+
     def to_note(self) -> dict[str, Any]:
         """As JSON values."""
-        return asdict(self)
+        return {**asdict(self), "looks": list(self.looks)}
 
     @classmethod
     def read(cls, ledger: Reading) -> Self | None:
-        """What a study's ledger says; None if an earlier version wrote it, or if the study was
-        stopped before its first look."""
+        """What a study's ledger says; None if an earlier version wrote it."""
         note = ledger.noted(ABOUT_NOTE)
-        return None if note is None else cls(**note)
+        return None if note is None else cls(**{**note, "looks": tuple(note.get("looks", ()))})
 
 
 def about(request: Request, plan: Plan) -> About:
@@ -65,6 +71,8 @@ def about(request: Request, plan: Plan) -> About:
         matters=plan.study.matters,
         command=command_of(request),
         params={cell.key: {name: _json(v) for name, v in cell.params.items()} for cell in grid},
+        looks=plan.looks,
+        n_trials=plan.study.search.n_trials if plan.study.search else 0,
     )
 
 

@@ -49,6 +49,7 @@ def show_plan(
     for sentence in lacking:
         console.print(sentence, soft_wrap=True)
     nothing_left = "Nothing is left to run: the same command without --plan shows the result."
+    finished = finished or (forecast is not None and runs.after(forecast.n_done).most == 0)
     said = nothing_left if finished else say_total(plan, runs, forecast)
     console.print(said, soft_wrap=True)
     console.print(f"Kept in {plan.ledger_name}.journal.", soft_wrap=True)

@@ -13,16 +13,17 @@ from pathlib import Path
 import click
 
 from bench.system.notes import noted_warnings
+from bench.system.output import NamedPath, is_stdout
 from bench.system.refusal import refusals
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 99})
 @click.argument("study")
-@click.option("--folder", type=click.Path(path_type=Path), default=Path(), metavar="DIR",
+@click.option("--folder", type=NamedPath(), default=Path(), metavar="DIR",
               help="Where the study was run [default: here].")  # fmt: skip
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+@click.option("-o", "--output", type=NamedPath(dir_okay=False), metavar="FILE",
               help="Where to write it [default: mlruns/report/STUDY.html there].")  # fmt: skip
-@click.option("--svg", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+@click.option("--svg", type=NamedPath(file_okay=False), metavar="DIR",
               help="Also write each picture as an SVG file into this folder.")  # fmt: skip
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def main(study: str, folder: Path, output: Path | None, svg: Path | None, debug: bool) -> None:
@@ -31,17 +32,20 @@ def main(study: str, folder: Path, output: Path | None, svg: Path | None, debug:
     STUDY is the name of a study that was run, or the path of a ledger
     (mlruns/ledger/*.journal). Nothing is trained, and the file loads nothing: it can be sent.
 
-    Exit codes: 0 written; 2 there is no such study; 4 a ledger or a store can't be read.
+    Exit codes: 0 written; 2 the command is wrong, or there is no such study; 4 a ledger or a
+    store can't be read, or a file can't be written.
     """
     with refusals(debug=debug):
         from bench.report.page import Report
 
         with noted_warnings():
             report = Report.of(study, folder)
-        click.echo(report.write(output))
+        paths = [report.write(output)]
+        in_stdout = is_stdout(paths[0])
         if svg is not None:
-            for path in report.write_pictures(svg):
-                click.echo(path)
+            paths += report.write_pictures(svg)
+        for path in paths[in_stdout:]:
+            click.echo(path, err=in_stdout)
 
 
 if __name__ == "__main__":

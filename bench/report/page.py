@@ -1,5 +1,6 @@
 """The report as a page: the question, the answer, and what it rests on, in this order."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +11,17 @@ from markupsafe import Markup
 from bench.conclude.doubts import say_open
 from bench.conclude.latex import latex
 from bench.conclude.leaderboard import BEHIND, columns_of, say_gaps
-from bench.conclude.limits import say_edges, say_scope
+from bench.conclude.limits import say_edges, say_scope, say_sizes
 from bench.conclude.remarks import remarks, say_answer, say_cost
 from bench.conclude.summary import summarize
 from bench.drawing import Picture, Section, download, standalone, table, write_page
 from bench.ledger.paths import report_path
 from bench.report import figures
+from bench.report.lacking import say_lacking
 from bench.report.made_with import environment_of, made_with
 from bench.report.story import Story
 from bench.report.texts import SAMPLE_CHARACTERS, passages, samples, show_passages
+from bench.system.output import writable, write_output
 
 FIRST = ("cell", "bits/byte", BEHIND, "verdict", "seeds")
 """How the first columns of the table are headed: a phone shows no more."""
@@ -49,12 +52,21 @@ class Report:
             MachineError: its ledger, or a store, can't be read.
         """
         story = Story.of(study, folder)
+        if lacking := say_lacking(story.complete, story.folder):
+            warnings.warn(lacking, stacklevel=2)
         return cls(story=story, sections=list(_sections(story)))
 
     def write(self, path: Path | None = None) -> Path:
-        """Write it as an HTML file, beside the study's runs unless a path is given."""
+        """Write it as an HTML file, beside the study's runs unless a path is given.
+
+        Raises:
+            MachineError: it can't be written.
+        """
         story = self.story
-        path = path or report_path(story.name, story.folder)
+        if path is None:
+            path = report_path(story.name, story.folder)
+            with writable(path.parent):
+                path.parent.mkdir(parents=True, exist_ok=True)
         about = story.about
         write_page(
             path,
@@ -66,14 +78,19 @@ class Report:
         return path
 
     def write_pictures(self, folder: Path) -> list[Path]:
-        """Write each drawing as an SVG file; returns their paths."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Write each drawing as an SVG file; returns their paths.
+
+        Raises:
+            MachineError: they can't be written.
+        """
+        with writable(folder):
+            folder.mkdir(exist_ok=True)
         paths = []
         for picture in (picture for section in self.sections for picture in section.pictures):
             for i, panel in enumerate(picture.panels, start=1):
                 number = f"-{i}" * (len(picture.panels) > 1)
                 path = folder / f"{picture.name}{number}.svg"
-                path.write_text(standalone(panel.figure, path.stem), encoding="utf-8")
+                write_output(path, standalone(panel.figure, path.stem))
                 paths.append(path)
         return paths
 
@@ -91,9 +108,9 @@ def say_lead(story: Story) -> str:
 
 
 def _lead(story: Story) -> list[str]:
-    """The answer, what is in doubt of it, its cost, and whether the grid ends there."""
-    more = (say_open, say_cost, say_edges)
-    said = (say_lead(story), *(say(story.standings) for say in more))
+    """The answer, what is open or in doubt of it, its cost, and what else may explain it."""
+    more = (say_open, say_cost, say_sizes, say_edges)
+    said = (say_lead(story), story.unfinished, *(say(story.standings) for say in more))
     return [sentence for sentence in said if sentence]
 
 
@@ -193,6 +210,9 @@ def _board(story: Story) -> Iterator[Markup]:
 def _failures(story: Story) -> Section:
     gaps = say_gaps([*story.before_finals, *story.standings.entries], story.dropped)
     words = ["Every run is complete."] if not gaps else ["What is not complete, and why:"]
+    if story.unfinished and not gaps:
+        words = ["Every run that ended is complete.", story.unfinished]
+    words += filter(None, [say_lacking(story.complete, story.folder)])
     items = (Markup("<li>{}</li>").format(gap) for gap in gaps)
     content = [Markup("<ul>{}</ul>").format(Markup("").join(items))] if gaps else []
     title = "What failed" if gaps else "Failed runs: none"

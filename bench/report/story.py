@@ -19,6 +19,7 @@ from bench.ledger.outcome import Outcome
 from bench.ledger.paths import ledgers_of
 from bench.plan.about import CONFIRMATION_NOTE, About
 from bench.record.reading import artifact
+from bench.report.lacking import say_unfinished
 from bench.results import Runs, load
 from bench.results.board import board_of
 from gpt.errors import ConfigError
@@ -56,6 +57,9 @@ class Story:
     ended: datetime | None = None
     """When its last run ended, in the local time of the machine; None if none did."""
 
+    unfinished: str = ""
+    """That runs are left to be made, in a sentence; "" if none are."""
+
     @classmethod
     def of(cls, study: str, folder: Path = Path()) -> Self:
         """The story of a study that was run in a folder.
@@ -74,8 +78,7 @@ class Story:
         if about is None:
             raise ConfigError(
                 f"the ledger of {first.path.stem} must say what its study is about but an earlier "
-                "version wrote it, or the study was stopped before its first look; run the "
-                "study's command again"
+                "version wrote it; run the study's command again"
             )
         board = board_of(str(first.path))
         standings, part = board.standings, board.ledger.part
@@ -97,6 +100,7 @@ class Story:
             before_finals=own.entries if part == "finals" else [],
             confirmation=next(filter(None, sentences), ""),
             folder=first.folder,
+            unfinished=say_unfinished(about, standings, [own, *read.values()]),
             ended=max(filter(None, map(_end_of, (own, *read.values()))), default=None),
         )
 

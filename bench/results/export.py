@@ -4,43 +4,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import click
 import pandas as pd
 
 from bench.conclude.latex import latex
 from bench.metrics import Metric
 from bench.results.board import board_of
 from bench.results.table import load
-from gpt.cache import atomic
-from gpt.errors import MachineError
+from bench.system.output import write_output
 
 Form = Literal["csv", "parquet", "latex"]
 
 
 def export(
-    studies: Sequence[str], form: Form, *, curves: bool, metric: Metric | None, output: Path | None
+    studies: Sequence[str], form: Form, *, curves: bool, metric: Metric | None, output: Path
 ) -> None:
-    """Write the studies in a form, to a file or to stdout (but for Parquet).
+    """Write the studies in a form to a file; `-` is stdout.
 
     Raises:
         ConfigError: there is no such study.
         MachineError: a ledger can't be read, or the file can't be written.
     """
     content = _boards(studies, metric) if form == "latex" else _table(studies, form, curves)
-    if output is None or str(output) == "-":
-        click.echo(content, nl=False)
-        return
-    whole = content if isinstance(content, bytes) else content.encode()
-    try:
-        if output.exists() and not output.is_file():  # a pipe, or /dev/null
-            output.write_bytes(whole)
-            return
-        with atomic(output) as partial:
-            partial.write_bytes(whole)
-    except OSError as error:
-        raise MachineError(
-            f"{output} must be writable but got: {error.strerror}; name another file"
-        ) from error
+    write_output(output, content)
 
 
 def _table(studies: Sequence[str], form: Form, curves: bool) -> str | bytes:

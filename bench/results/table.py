@@ -108,10 +108,13 @@ def load(*studies: str | Path, folder: str | Path = ".") -> Runs:
         folder: where named studies were run.
 
     Raises:
-        ConfigError: there is no such study; the message names those that are there.
+        ConfigError: there is no such study; the message names those that are there. Or `folder`
+            is no path.
         MachineError: a ledger can't be read.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if not isinstance(folder, str | Path) or folder == "":
+        raise ConfigError(f"folder must be that of a study but got {folder!r}")
     root = Path(folder)
     if not studies:
         there = ", ".join(ledger_names(root)) or "none was run there"

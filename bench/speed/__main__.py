@@ -5,12 +5,12 @@ if __name__ == "__main__":  # before the imports
 
     begin()
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from bench.system.interruption import Stopped, raised
+from bench.system.output import NamedPath
 from bench.system.refusal import refusals
 
 ROWS = ("training", "target", "sweep", "overhead", "generation", "help")
@@ -26,12 +26,12 @@ ROWS = ("training", "target", "sweep", "overhead", "generation", "help")
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True,
               help="Rounds (A B B A); short timings have three times as many, the sweep "
               "a third.")  # fmt: skip
-@click.option("--against", type=click.Path(path_type=Path), metavar="PATH",
+@click.option("--against", type=NamedPath(), metavar="PATH",
               help="A checkout of nanoGPT, to run the real one beside ours.")  # fmt: skip
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True,
               help="Number of torch's threads; a run of a sweep has one.")  # fmt: skip
-@click.option("--corpora-dir", type=click.Path(path_type=Path),
+@click.option("--corpora-dir", type=NamedPath(),
               help="Where tinyshakespeare is [env: GPT_BENCH_CORPORA].")  # fmt: skip
 def main(only: tuple[str, ...], threads: int, **options: Any) -> None:
     """Time the suite against nanoGPT, the originals and a plain loop, alternately."""

@@ -6,9 +6,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.conclude.doubts import listed
+from bench.conclude.standings import Standings
+from bench.conclude.stats import Verdict
+from bench.conclude.summary import summarize
+from bench.conclude.times import are_told_apart
 from bench.drawing import Panel, Picture, hint, new_axes
 from bench.drawing.style import MUTED
-from bench.metrics import MATTERS, Metric
+from bench.metrics import Metric
 from bench.report.figures.board import runs_of
 from bench.report.figures.labels import label_points
 from bench.report.figures.quantities import WIDE, Quantity, make_log, spans
@@ -26,6 +31,9 @@ COSTS = {
 SPEED = Quantity(column="tokens_per_second", name="tokens per second")
 """Drawn where training time is given and the tokens are the same for all."""
 
+TIMED = ("train_seconds", SPEED.column)
+"""What differs from run to run, for another load on the machine changes it."""
+
 ALIKE = 1.03
 """Costs within this ratio are not told apart; if all cells' are, they make no panel."""
 
@@ -34,9 +42,6 @@ TRIFLE = 5e-4
 
 LEAST_SPAN = 0.02
 """The share of its value that the upright axis shows at least, so that a trifle looks like one."""
-
-MOST_LEADERS = 2
-"""More cells that are alike are counted, not named."""
 
 MOST_IN_LEGEND = 20
 """The best of many cells; the others have names under the pointer."""
@@ -47,7 +52,7 @@ def cost(story: Story) -> Picture | None:
     runs = runs_of(story.standings)
     if runs.empty or QUALITY not in runs or runs.key.nunique() < 2:
         return None
-    data = cost_data(runs)
+    data = cost_data(story.standings, runs)
     costs = [c for c in COSTS if c.column in data and spans(data[c.column]) > ALIKE]
     tokenizers = {entry.config.tokenizer.canonical() for entry in story.standings.complete}
     timed = any(c.column == "train_seconds" for c in costs)
@@ -62,10 +67,10 @@ def cost(story: Story) -> Picture | None:
     ]
     for c, found in fronts.items():
         data[f"front_{c.column}"] = data.key.isin(found)
-    spread = "Upright lines reach from the lowest to the highest seed."
+    spread = "Lines reach from the lowest to the highest seed."
     return Picture(
         name="cost-and-quality",
-        title=_say(data, fronts),
+        title=_say(story.standings, data, fronts),
         panels=panels,
         legend={story.names[key]: story.styles[key] for key in story.order[:MOST_IN_LEGEND]},
         data=data,
@@ -76,8 +81,9 @@ def cost(story: Story) -> Picture | None:
     )
 
 
-def cost_data(runs: pd.DataFrame) -> pd.DataFrame:
-    """A row a cell: means over its seeds, and the lowest and highest bits per byte."""
+def cost_data(standings: Standings, runs: pd.DataFrame) -> pd.DataFrame:
+    """A row a cell: means over its seeds, of speeds geometric ones as everywhere; and the lowest
+    and highest bits per byte, and those of what depends on the machine (`…_low`, `…_high`)."""
     costs = [c.column for c in (*COSTS, SPEED) if c.column in runs]
     found = runs.groupby("key", sort=False).agg(
         cell=("cell", "first"),
@@ -87,8 +93,13 @@ def cost_data(runs: pd.DataFrame) -> pd.DataFrame:
         low=(QUALITY, "min"),
         high=(QUALITY, "max"),
         **{column: (column, "mean") for column in costs},
+        **{f"{column}_low": (column, "min") for column in TIMED if column in costs},
+        **{f"{column}_high": (column, "max") for column in TIMED if column in costs},
     )
-    return found.reset_index()
+    found = found.reset_index()
+    if SPEED.column in costs:
+        found[SPEED.column] = found.key.map(summarize(standings).set_index("key")[SPEED.column])
+    return found
 
 
 def front(data: pd.DataFrame, column: str, more: bool = False) -> list[str]:
@@ -107,20 +118,23 @@ def front(data: pd.DataFrame, column: str, more: bool = False) -> list[str]:
     return list(there.key[there[QUALITY] < (1 - TRIFLE) * lowest])
 
 
-def _say(data: pd.DataFrame, fronts: Mapping[Quantity, list[str]]) -> str:
-    """Which cells are about as good as the best, and which cost clearly less than all others."""
+def _say(standings: Standings, data: pd.DataFrame, fronts: Mapping[Quantity, list[str]]) -> str:
+    """Which cell has the lowest mean, or which tie, and which cost clearly less than all others.
+
+    Of times nothing is said where runs of one cell differ by as much.
+    """
     ranked = data[data.ranked].set_index("key")
     if ranked.empty:
         return "What the cells cost; none of them is ranked."
-    alike = ranked[ranked[QUALITY] <= (1 + MATTERS[QUALITY]) * ranked[QUALITY].min()]
-    n, n_ranked, names = len(alike), len(ranked), list(alike.sort_values(QUALITY).cell)
-    who = names[0] if n == 1 else f"{n} cells" if n > MOST_LEADERS else " and ".join(names)
-    said = [f"{who} {'has' if n == 1 else 'have'} the fewest bits per byte"]
-    if n == n_ranked > 1:
-        said = [f"{f'all {n}' if n > 2 else 'both'} cells have about the same bits per byte"]
+    said = [f"{ranked.cell[ranked[QUALITY].idxmin()]} has the fewest bits per byte"]
+    tied = [cell for cell, found in standings.verdicts.items() if found is Verdict.TIE]
+    if tied and standings.metric == QUALITY:
+        said = [f"{listed([standings.names[cell] for cell in tied])} tie in bits per byte"]
     for c in fronts:
         costs = ranked[c.column].sort_values(ascending=c is not SPEED)
-        if n_ranked > 1 and spans(costs.iloc[:2]) > ALIKE:
+        first, second = [*costs.index[:2], "", ""][:2]
+        told = c.column not in TIMED or are_told_apart(standings, c.column, first, second)
+        if len(ranked) > 1 and spans(costs.iloc[:2]) > ALIKE and told:
             said.append(f"{ranked.cell[costs.index[0]]} {COSTS.get(c, 'trains fastest')}")
     return f"By their means: {'; '.join(said)}."
 
@@ -135,6 +149,10 @@ def _panel(story: Story, data: pd.DataFrame, c: Quantity, found: list[str]) -> F
     for row in data.itertuples():
         style, x = story.styles[row.key], getattr(row, c.column) / divisor
         axes.plot([x, x], [row.low, row.high], color=style.colour, lw=1, alpha=0.6)
+        if c.column in TIMED:
+            ends = [getattr(row, f"{c.column}_{end}") / divisor for end in ("low", "high")]
+            y = [getattr(row, QUALITY)] * 2
+            axes.plot(ends, y, color=style.colour, lw=1, alpha=0.6)
         (dot,) = axes.plot(
             [x], [getattr(row, QUALITY)], linestyle="", color=style.colour, **style.point,
             markerfacecolor=style.colour if row.ranked else "none",

@@ -8,9 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.conclude.doubts import listed
+from bench.conclude.times import are_told_apart
 from bench.drawing import Panel, Picture, hint, new_axes
 from bench.drawing.style import MUTED
-from bench.metrics import MATTERS
 from bench.report.figures.board import runs_of
 from bench.report.figures.labels import label_ends
 from bench.report.figures.quantities import WIDE, Quantity, make_log
@@ -27,17 +27,11 @@ SPENT = {
 LEAST_SAID = 0.001
 """Bits per byte by which ends may differ from the final numbers without a word."""
 
-ALIKE = MATTERS["val_bits_per_byte"]
-"""Means that differ by less, as a share, count as alike."""
-
 FEWEST_POINTS = 3
 """A curve of fewer points says nothing."""
 
 ALL_NAMED = 7
 """So many cells can be told apart; of more, some are grey."""
-
-MOST_LEADERS = 2
-"""More cells that are alike are counted, not named."""
 
 BEST_NAMED = 4
 """Of many cells the best ones that are not grey, beside the first and the last."""
@@ -53,14 +47,15 @@ def curves(story: Story) -> Picture | None:
     for how, quantity in SPENT.items():
         if data[quantity.column].notna().any():
             panels.append(Panel(figure=_panel(story, data, shown, quantity), title=how))
-            lowest[how] = lowest_at_the_same(data, quantity.column)
+            order = order_at_the_same(data, quantity.column)
+            if quantity.column != "train/seconds" or _is_timed(story, order):
+                lowest[how] = order[0]
     n_grey = data.key.nunique() - len(shown)
     clipped = data["mean"].max() > _top(data)
     notes = [
         "Lines are means over the seeds, bands reach from the lowest to the highest seed.",
         "The title compares the cells where the first of them ends: the others still learn at a "
-        "higher rate there, which is to their disadvantage. Means within "
-        f"{ALIKE:.1%} count as alike.",
+        "higher rate there, which is to their disadvantage.",
         "The first evaluations lie above the picture." if clipped else "",
         f"Coloured are the best {BEST_NAMED}, the first that was begun and the last in order; the "
         f"{n_grey} others are grey, and the pointer shows their names."
@@ -114,31 +109,31 @@ def coloured(order: Sequence[str], story: Story) -> list[str]:
     return list(dict.fromkeys([*order[:BEST_NAMED], first, order[-1]]))
 
 
-def lowest_at_the_same(data: pd.DataFrame, column: str) -> list[str]:
-    """The cells that are lowest when all had spent what the thriftiest spent in the end.
+def _is_timed(story: Story, order: Sequence[str]) -> bool:
+    """Whether seconds tell the first of these cells from each other one, or are the budget."""
+    if {entry.config.train.budget.unit for entry in story.standings.complete} == {"seconds"}:
+        return True
+    first, *others = order
+    return all(are_told_apart(story.standings, "train_seconds", first, key) for key in others)
 
-    Returns:
-        keys, the lowest first, with those that are behind by less than what matters.
-    """
+
+def order_at_the_same(data: pd.DataFrame, column: str) -> list[str]:
+    """Keys, the lowest first when all had spent what the thriftiest had in the end."""
     spent = data.groupby("key")[column].max().min()
     values = {
         key: float(np.interp(spent, of_cell[column], of_cell["mean"], left=math.inf))
         for key, of_cell in data.groupby("key", sort=False)
     }
-    least = min(values.values())
-    alike = least * (1 + ALIKE)
-    return sorted((key for key in values if values[key] <= alike), key=values.__getitem__)
+    return sorted(values, key=values.__getitem__)
 
 
-def _say_lowest(lowest: Mapping[str, Sequence[str]], names: Mapping[str, str]) -> str:
+def _say_lowest(lowest: Mapping[str, str], names: Mapping[str, str]) -> str:
+    """Whose mean is lowest; whether that is more than luck, the verdicts say."""
     hows: dict[str, list[str]] = {}
-    for how, keys in lowest.items():
-        who = " or ".join(names[key] for key in keys)
-        if len(keys) > MOST_LEADERS:
-            who = f"{len(keys)} cells alike"
-        hows.setdefault(who, []).append(how)
+    for how, key in lowest.items():
+        hows.setdefault(names[key], []).append(how)
     said = [f"{who} {listed(where)}" for who, where in hows.items()]
-    return f"Fewest bits per byte on average: {'; '.join(said)}."
+    return f"Lowest mean: {'; '.join(said)}." if said else "How bits per byte fall."
 
 
 def _say_part(story: Story, data: pd.DataFrame) -> str:

@@ -14,13 +14,11 @@ from bench.report.story import Story
 
 
 def race(story: Story) -> Picture | None:
-    """A row a cell, a dot a seed; None where all cells were run alike and none was dropped."""
+    """A row a cell, a dot a seed; None where there was no race, or it ended at its first look."""
     data = race_data(story)
-    if data.empty or data.key.nunique() < 2:
+    if data.empty or data.key.nunique() < 2 or not is_race(story):
         return None
     dropped = stopped(story, data)
-    if not dropped and data.groupby("key").turn.max().nunique() == 1:
-        return None
     looks = sorted({look.n_seeds for look in story.standings.looks})
     return Picture(
         name="seeds-of-cells",
@@ -31,10 +29,20 @@ def race(story: Story) -> Picture | None:
     )
 
 
+def is_race(story: Story) -> bool:
+    """Whether cells could be dropped: they were looked at more than once, at seeds not fixed.
+
+    A search's own looks are not those of its finals.
+    """
+    fixed = len(story.about.looks) == 1 and story.searched is None
+    return len({look.n_seeds for look in story.standings.looks}) > 1 and not fixed
+
+
 def stopped(story: Story, data: pd.DataFrame) -> dict[str, int]:
     """Cell that got fewer seeds than others since one was better -> its seeds at that look."""
-    most = int(data.turn.max())
-    return {key: n for key, n in story.standings.race.dropped.items() if n < most}
+    got = data.groupby("key").turn.max()
+    dropped = story.standings.race.dropped
+    return {key: n for key, n in dropped.items() if got[key] <= n < got.max()}
 
 
 def _notes(story: Story, data: pd.DataFrame, dropped: Mapping[str, int]) -> list[str]:

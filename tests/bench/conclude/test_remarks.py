@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+import pytest
 from boards import run, runs, standings
 
 from bench.conclude import doubts, remarks
@@ -62,6 +63,34 @@ def test_the_leader_s_cost_is_set_beside_the_cheapest_cells() -> None:
         "parameters of the smallest (byte)."
     )
     assert remarks.say_cost(standings(runs({"a": 1.9, "b": 2.1}))) == ""
+
+
+@pytest.mark.parametrize(
+    ("n_seeds", "seconds", "beside"),
+    [
+        (1, 10.0, {"byte": 1, "unigram 512": 1}),
+        (2, 1.0, {"byte": 1, "unigram 512": 1}),
+        (2, 10.0, {"byte": 1, "unigram 512": 2}),
+    ],
+    ids=["one run each", "they vary as much", "another number side by side"],
+)
+def test_of_times_that_say_nothing_nothing_is_said(
+    n_seeds: int, seconds: float, beside: Mapping[str, int]
+) -> None:
+    """The parameters are set beside each other all the same."""
+    quick = BYTE | {"train_seconds": 4.0}
+    found = [
+        replace(entry, facts={**entry.facts, "runs_side_by_side": beside[entry.label]})
+        for entry in costing({"byte": quick, "unigram 512": UNIGRAM})
+        if entry.config.train.seed < n_seeds
+    ]
+    slow = next(entry for entry in found if entry.label == "unigram 512")
+    found[found.index(slow)] = replace(slow, summary={**slow.summary, "train_seconds": seconds})
+
+    assert remarks.say_cost(standings(found)) == (
+        "unigram 512 costs 2.2 × the parameters of the smallest (byte)."
+    )
+    assert remarks.say_seconds(standings(found)) == ""
 
 
 def test_losses_are_warned_of_where_tokenizers_are_unlike() -> None:
@@ -143,7 +172,7 @@ def test_what_is_surely_behind_is_not_said_to_be_like_the_leader() -> None:
     answer = remarks.say_answer(found)
     assert answer.endswith("whether it leads by as much as matters is undetermined.")
     assert doubts.say_open(found).startswith(
-        "After 9 seeds, b is behind, though perhaps by less than matters; to tell would take more"
+        "After 9 seeds, b is behind, though perhaps by less than matters; that would take more"
     )
 
 
@@ -152,5 +181,5 @@ def test_rivals_that_are_close_and_those_that_are_behind_have_a_sentence_each() 
     said = doubts.say_open(found)
 
     assert remarks.say_answer(found).endswith("whether it is best is undetermined.")
-    assert "4 seeds, b can't be told from the leader; to tell would take about " in said
-    assert "4 seeds, c is behind, though perhaps by less than matters; to tell would take" in said
+    assert "4 seeds, b can't be told from the leader; that would take about " in said
+    assert "4 seeds, c is behind, though perhaps by less than matters; that would take" in said

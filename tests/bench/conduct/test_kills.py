@@ -14,6 +14,7 @@ import pytest
 from workplace import Workplace, gone, meanwhile, wait_until, workers_of
 
 from bench.ledger.attempts import MAX_ATTEMPTS
+from bench.report.story import Story
 from bench.system.scratch import scratch_folder
 
 STEPS = 400
@@ -141,9 +142,11 @@ def test_a_signal_stops_in_order_and_the_same_command_goes_on(
     assert outcomes <= {"interrupted", "complete"}
     assert {run.info.status for run in place.records()} <= {"KILLED", "FINISHED"}
     assert [run.info.status for run in place.records("launch")] == ["KILLED"]
+    assert Story.of("tiny").unfinished.startswith("This study is not finished: ")
 
     result = place.run(study, "--workers", 2)
     assert result.exit_code == 0, result.output
+    assert Story.of("tiny").unfinished == ""
     assert_each_run_once(place)
 
 

@@ -57,9 +57,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     ]
     sections = [
         Section(title="Curves", name="curves", paragraphs=["<b>not bold</b>"], pictures=pictures),
-        Section(title="Text", name="text", content=[Markup("<pre>kept</pre>")]),
+        Section(title="Text", name="text", content=[Markup("<pre>kept\x1b[31m\x85</pre>")]),
     ]
-    path: Path = tmp_path_factory.mktemp("page") / "folder" / "page.html"
+    path: Path = tmp_path_factory.mktemp("page") / "page.html"
     write_page(path, title="A & B", subtitle="", lead="2 < 3", sections=sections)
     return path.read_text("utf-8")
 
@@ -84,7 +84,11 @@ def test_every_id_of_a_page_is_unique_and_every_reference_is_there(page: str) ->
 def test_text_is_escaped_and_markup_kept(page: str) -> None:
     assert "<title>A &amp; B</title>" in page
     assert "&lt;b&gt;not bold" in page
-    assert "<pre>kept</pre>" in page
+    assert "<pre>kept" in page
+
+
+def test_control_characters_are_spelled(page: str) -> None:
+    assert "<pre>kept&lt;U+001B&gt;[31m&lt;U+0085&gt;</pre>" in page
 
 
 def test_a_hint_becomes_the_title_of_what_it_is_for(page: str) -> None:

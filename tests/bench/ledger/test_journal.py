@@ -76,6 +76,9 @@ def test_a_damaged_ledger_is_named_and_left_alone(
 
     with pytest.raises(MachineError, match="--fresh") as refusal, open_ledger():
         pass
+    with pytest.raises(MachineError, match="restore it from a copy; the runs") as reading:
+        Ledger.read(ledger_path)  # by commands that have no such option
+    assert "--fresh" not in str(reading.value)
     assert str(ledger_path) in str(refusal.value)
     assert str(refusal.value).count("\n") == 1
     assert ledger_path.read_bytes() == content

@@ -26,7 +26,7 @@ def saved() -> dict[str, Any]:
 
 
 def page_of(saved: dict[str, Any], folder: Path) -> str:
-    page = folder / "folder" / "page.html"
+    page = folder / "page.html"
     write_report(Results.from_saved(saved), page)
     return page.read_text("utf-8")
 

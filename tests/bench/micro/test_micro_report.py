@@ -80,7 +80,7 @@ def test_a_commit_is_abbreviated_and_its_absence_is_not(saved: dict[str, Any]) -
 
 
 def test_the_command_prints_a_table_and_where_it_drew(path: Path, tmp_path: Path) -> None:
-    output = str(tmp_path / "out" / "page.html")
+    output = str(tmp_path / "page.html")
     shown = CliRunner().invoke(main, ["report", str(path), "--output", output]).output
 
     assert "T = 8" in shown

@@ -147,6 +147,33 @@ def test_a_race_that_dropped_nobody_says_nothing() -> None:
     assert race(story(runs({"a": 2.0, "b": 2.0001}))) is None
 
 
+def test_a_race_in_which_all_stayed_is_one_and_fixed_seeds_are_none() -> None:
+    entries = runs({"a": 2.0, "b": 2.01, "c": 2.02}, noise=0.02)
+    first = standings(of_seeds(entries, a=3, b=3, c=3))
+    assert first.race.dropped == {}
+    later = replace(first, entries=entries)
+    look = later.look_due(5)
+    assert look is not None
+    told = story(replace(later, looks=[*first.looks, look]))
+    picture = race(told)
+
+    assert picture is not None
+    assert picture.title == "15 runs of 3 cells, none of which was dropped early."
+    fixed = replace(told.about, looks=(5,))
+    assert race(replace(told, about=fixed)) is None
+    assert race(replace(story(raced()), about=fixed)) is None
+
+
+def test_a_cell_that_lost_and_was_run_as_often_was_not_dropped_early() -> None:
+    """More seeds were asked for afterwards."""
+    found = raced()
+    all_runs = runs({"good": 1.9, "bad": 1.93, "worst": 2.3})
+    picture = race(story(replace(found, entries=all_runs)))
+
+    assert picture is not None
+    assert picture.title == "15 runs of 3 cells, none of which was dropped early."
+
+
 def on(entries: list[Entry], **train: str) -> list[Entry]:
     return [
         replace(entry, config=entry.config.override(train), facts={**entry.facts})

@@ -7,11 +7,13 @@ import pytest
 from boards import APART, ended, run, runs
 from stories import axes_of, dots, story, with_numbers, words_of
 
+from bench.conclude.stats import Verdict
+from bench.conclude.summary import summarize
 from bench.ledger.ledger import Entry
 from bench.ledger.outcome import Outcome
 from bench.report.figures import cost, curves
 from bench.report.figures.cost import SPEED, front
-from bench.report.figures.curves import ALL_NAMED, coloured, curve_data, lowest_at_the_same
+from bench.report.figures.curves import ALL_NAMED, coloured, curve_data
 
 FALL = (4.0, 3.0, 2.5, 2.25)
 
@@ -76,7 +78,11 @@ def test_the_mean_does_not_jump_where_a_seed_ends_early() -> None:
 
 def test_the_title_says_who_is_lowest_at_the_same_cost() -> None:
     """The slow cell has fewer bits for the same text, but more in the same time."""
-    entries = runs({"slow": 2.0, "quick": 2.1}, seeds=1)
+    seconds = {"slow": 9.0, "quick": 3.0}
+    entries = [
+        with_numbers(entry, train_seconds=seconds[entry.label])
+        for entry in runs({"slow": 2.0, "quick": 2.1}, seeds=2)
+    ]
     given = points(entries, {"slow": (3.0, 2.5, 2.2), "quick": (3.1, 2.6, 2.3)})
     slow = given.cell_key == entries[0].cell
     given.loc[slow, ["train/seconds", "train/flops"]] *= 3.0
@@ -85,13 +91,29 @@ def test_the_title_says_who_is_lowest_at_the_same_cost() -> None:
 
     assert picture is not None
     assert picture.title == (
-        "Fewest bits per byte on average: slow with the same text; quick in the same time and "
-        "with the same computation. Curves are of a part of the validation text; their ends are "
-        "up to 0.203 from the final numbers."
+        "Lowest mean: slow with the same text; quick in the same time and with the same "
+        "computation. Curves are of a part of the validation text; their ends are up to "
+        f"{off_by(entries):.3f} from the final numbers."
     )
-    quick = given[~slow].rename(columns={"val_part/bpb": "mean", "cell_key": "key"})
-    alike = pd.concat([quick, quick.assign(key="other", mean=quick["mean"] * 1.001)])
-    assert lowest_at_the_same(alike, "train/bytes") == [entries[1].cell, "other"]
+
+
+def off_by(entries: Sequence[Entry]) -> float:
+    """How far the ends of the curves above are from the final numbers."""
+    finals = pd.DataFrame({"cell": e.label, **e.summary} for e in entries)
+    means = finals.groupby("cell").val_bits_per_byte.mean()
+    return float(max(abs(2.25 - means["slow"]), abs(2.35 - means["quick"])))
+
+
+def test_the_title_says_nothing_of_times_that_vary_as_much() -> None:
+    entries = [
+        with_numbers(entry, train_seconds=3.0 + 6.0 * (entry.config.train.seed == 1))
+        for entry in runs({"one": 2.0, "two": 2.1}, seeds=2)
+    ]
+    picture = curves(story(entries, curves=points(entries, {"one": FALL, "two": FALL})))
+
+    assert picture is not None
+    assert picture.title.startswith("Lowest mean: one with the same text and with the same comp")
+    assert len(picture.panels) == 3
 
 
 def test_the_title_says_where_the_order_of_all_the_text_is_another() -> None:
@@ -179,13 +201,30 @@ def test_what_costs_the_same_makes_no_panel() -> None:
     assert cost(story(runs({"one": 2.0}))) is None
 
 
-def test_cells_that_are_as_good_are_not_called_best() -> None:
-    picture = cost(story(priced(a=(2.0, 10, 1e6), b=(2.001, 20, 1e6), c=(2.002, 30, 1e6))))
+def test_cells_are_called_as_good_only_where_that_is_the_verdict() -> None:
+    """Not because their means are near to each other."""
+    seconds = {"a": 10.0, "b": 20.0, "c": 30.0}
+    told = [
+        story(
+            [
+                with_numbers(entry, train_seconds=seconds[entry.label])
+                for entry in runs({"a": 2.0, "b": 2.002, "c": 2.004}, noise=noise)
+            ]
+        )
+        for noise in (0.02, 0.0005)
+    ]
+    near, tied = told
+    picture, other = cost(near), cost(tied)
 
+    assert set(near.standings.verdicts.values()) == {Verdict.UNDETERMINED}
     assert picture is not None
+    assert other is not None
+    best = near.names[near.order[0]]
     assert picture.title == (
-        "By their means: all 3 cells have about the same bits per byte; a trains in the least "
-        "time."
+        f"By their means: {best} has the fewest bits per byte; a trains in the least time."
+    )
+    assert other.title == (
+        "By their means: a, b and c tie in bits per byte; a trains in the least time."
     )
     bottom, top = axes_of(picture).get_ylim()
     assert top - bottom > 0.01 * top
@@ -194,11 +233,33 @@ def test_cells_that_are_as_good_are_not_called_best() -> None:
 def test_more_tokens_per_second_is_better() -> None:
     """Where all train for the same time."""
     entries = [
-        with_numbers(run(cell, name, 0, bits), tokens_per_second=speed)
+        with_numbers(run(cell, name, seed, bits), tokens_per_second=speed * (1 + seed / 10))
         for cell, (name, bits, speed) in enumerate([("fast", 2.5, 9e5), ("good", 2.0, 3e5)])
+        for seed in range(2)
     ]
-    picture = cost(story(entries))
+    told = story(entries)
+    picture = cost(told)
 
     assert axes_of(picture).get_xlabel() == f"{SPEED.name} (k)"
     assert picture is not None
     assert "fast trains fastest" in picture.title
+    speeds = summarize(told.standings).set_index("key").tokens_per_second
+    assert dict(zip(picture.data.key, picture.data.tokens_per_second, strict=True)) == dict(speeds)
+
+
+@pytest.mark.parametrize(("seconds", "n_seeds"), [((10.0, 47.0), 2), ((10.0,), 1)])
+def test_of_times_that_vary_as_much_none_is_called_the_least(
+    seconds: Sequence[float], n_seeds: int
+) -> None:
+    entries = [
+        with_numbers(run(cell, name, seed, bits), train_seconds=factor * seconds[seed])
+        for cell, (name, bits, factor) in enumerate([("a", 2.0, 2.0), ("b", 2.1, 1.0)])
+        for seed in range(n_seeds)
+    ]
+    picture = cost(story(entries))
+
+    assert picture is not None
+    assert picture.title == "By their means: a has the fewest bits per byte."
+    level = [line for line in axes_of(picture).lines if len({*line.get_ydata()}) == 1]
+    drawn = {tuple(line.get_xdata()) for line in level if len(line.get_xdata()) == 2}
+    assert drawn >= {(2 * seconds[0], 2 * seconds[-1])} or n_seeds == 1

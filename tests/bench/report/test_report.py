@@ -4,26 +4,40 @@ import html
 import math
 import os
 import re
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from ledgers import SUMMARY, Open, complete
 from workplace import Finished
 
+from bench.ledger.ledger import Ledger
+from bench.ledger.outcome import Outcome
 from bench.report.__main__ import main
+from bench.report.lacking import say_lacking, say_unfinished
 from bench.report.made_with import say_values
-from bench.report.page import Report, say_lead
+from bench.report.page import Report, _failures, _lead, say_lead
 from bench.report.story import Story
 from bench.report.texts import LINE_CHARACTERS, passages, show_passages
 from bench.run.passage import Passage
+from bench.system.controls import spell_controls
 
 MEGABYTE = 1_000_000
 
 
 @pytest.fixture(scope="module")
-def page(swept: Finished, tmp_path_factory: pytest.TempPathFactory) -> str:
+def report(swept: Finished) -> Report:
+    return Report.of("sweep", swept.place.folder)
+
+
+@pytest.fixture(scope="module")
+def page(report: Report, tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("report") / "sweep.html"
-    Report.of("sweep", swept.place.folder).write(path)
+    report.write(path)
     return path.read_text("utf-8")
 
 
@@ -102,7 +116,9 @@ def test_the_same_passage_is_shown_for_every_tokenizer(swept: Finished, page: st
 
 
 def test_the_samples_stand_side_by_side(swept: Finished, page: str) -> None:
-    samples = [path.read_text("utf-8") for path in swept.place.folder.rglob("sample.txt")]
+    samples = [
+        spell_controls(path.read_text("utf-8")) for path in swept.place.folder.rglob("sample.txt")
+    ]
 
     shown = [html.unescape(text) for text in re.findall(r"<pre>(.*?)</pre>", page, re.DOTALL)]
     assert len({*shown} & {*samples}) == 3
@@ -140,6 +156,110 @@ def test_the_command_prints_where_it_is(swept: Finished, tmp_path: Path) -> None
     assert Path(first).is_file()
     assert svg / "leaderboard-1.svg" in {Path(path) for path in pictures}
     assert all(Path(path).read_text("utf-8").startswith("<svg") for path in pictures)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["-o", ""], 2, "--output must name something but got ''"),
+        (["--svg", ""], 2, "--svg must name something but got ''"),
+        (["--folder", ""], 2, "--folder must name something but got ''"),
+        (["-o", "/proc/x.html"], 4, "/proc/x.html must be writable"),
+        (["-o", "file/x.html"], 4, "file/x.html must be writable"),
+        (["-o", "nowhere/x.html"], 4, "nowhere/x.html must be writable"),
+        (["-o", "x" * 300], 4, "must be writable but got: File name too long"),
+        (["--svg", "/proc/foo"], 4, "/proc/foo must be writable"),
+        (["--svg", "nowhere/foo"], 4, "nowhere/foo must be writable"),
+    ],
+)
+def test_what_can_not_be_written_is_said_in_a_line(
+    report: Report,
+    options: list[str],
+    code: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    monkeypatch.setattr(Report, "of", lambda *_: replace(report, sections=report.sections[:1]))
+
+    done = CliRunner().invoke(main, ["sweep", "-o", "page.html", *options], catch_exceptions=False)
+
+    assert done.exit_code == code
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not Path("nowhere").exists()
+
+
+def test_a_report_for_stdout_is_all_that_is_there(
+    report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Report, "of", lambda *_: replace(report, sections=report.sections[:1]))
+
+    done = CliRunner().invoke(main, ["sweep", "-o", "-", "--svg", str(tmp_path)])
+
+    assert done.stdout.startswith("<!doctype html>")
+    assert done.stdout.rstrip().endswith("</html>")
+    assert "leaderboard-1.svg" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        ("mlflow.db", "Of 6 of 6 complete runs nothing is recorded beside the ledger"),
+        ("config.json", "The files of 6 of 6 complete runs are not beside the ledger"),
+    ],
+)
+def test_what_a_copy_lacks_is_said(
+    swept: Finished, gone: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the page and to whoever makes it; the files of runs go all at once or not at all."""
+    copy = tmp_path / "copy"
+    shutil.copytree(swept.place.folder, copy, ignore=shutil.ignore_patterns("cache", "tmp", gone))
+    if gone != "mlflow.db":
+        with closing(sqlite3.connect(copy / "mlflow.db")) as database:
+            database.execute("UPDATE runs SET artifact_uri = replace(artifact_uri, 'swept', 'x')")
+            database.commit()
+    monkeypatch.setattr("bench.report.page._sections", lambda story: [_failures(story)])
+    done = CliRunner().invoke(main, ["sweep", "--folder", str(copy)], catch_exceptions=False)
+
+    assert done.exit_code == 0
+    assert done.stderr.startswith(f"note: {said}")
+    assert done.stderr.count("\n") == 1
+    assert said in text_of(Path(done.stdout.strip()).read_text("utf-8"))
+
+
+def test_a_study_that_has_all_it_needs_lacks_nothing(report: Report, page: str) -> None:
+    assert say_lacking(report.story.complete, report.story.folder) == ""
+    assert report.story.unfinished == ""
+    assert "not finished" not in page
+
+
+def test_a_study_that_was_stopped_says_so(
+    report: Report, open_ledger: Open, ledger_path: Path
+) -> None:
+    """After one of six runs and in the midst of the second; and when it has come to its end."""
+    about, found = replace(report.story.about, looks=(2,)), report.story.standings
+    with open_ledger() as ledger:
+        [first, second] = (ledger.claim(), ledger.claim())
+        assert first is not None
+        assert second is not None
+        ledger.settle(first, Outcome.COMPLETE, summary=SUMMARY)
+        under_way = say_unfinished(about, found, [Ledger.read(ledger_path)])
+        ledger.settle(second, Outcome.INTERRUPTED)
+    stopped = say_unfinished(about, found, [Ledger.read(ledger_path)])
+    with open_ledger() as ledger:
+        complete(ledger)
+
+    for said in (under_way, stopped):
+        assert said.startswith("This study is not finished: 1 run ended and at least 5 are left")
+    assert "The same command goes on" in stopped
+    assert say_unfinished(about, found, [Ledger.read(ledger_path)]) == ""
+    race = replace(about, looks=(2, 3, 4))  # stopped between two looks
+    assert "more are left" in say_unfinished(race, found, [Ledger.read(ledger_path)])
+    told = replace(report.story, unfinished=stopped)
+    assert stopped in _lead(told)
 
 
 def test_an_unknown_study_is_refused(swept: Finished) -> None:

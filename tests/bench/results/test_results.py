@@ -239,6 +239,9 @@ def test_an_unknown_study_is_refused_with_those_that_are_there(home: Path, tmp_p
         load("sweep", folder=tmp_path)
     with pytest.raises(ConfigError, match="at least one study but got none; there are: sweep"):
         load(folder=home)
+    for nowhere in (None, ""):
+        with pytest.raises(ConfigError, match="folder must be that of a study but got"):
+            load("sweep", folder=nowhere)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"no\.journal is not there"):
         load(home / "no.journal")
 

@@ -10,6 +10,7 @@ from workplace import Workplace
 
 from bench.conduct.progress import Progress
 from bench.system.console import open_console
+from bench.system.controls import spell_controls
 
 ROOT = Path(__file__).parents[3] / "bench"
 NAMES = ["data[old].txt", "a[/b].txt", "[bold]x", ":smile:"]
@@ -35,11 +36,17 @@ def test_a_name_is_text_in_a_bar(name: str) -> None:
     assert name in captured.get()
 
 
+def test_control_characters_are_spelled_but_newlines_and_tabs() -> None:
+    written = spell_controls("a\tb\r\n\x1b[2J\x00\x7f\x9bé🙂")
+
+    assert written == "a\tb<U+000D>\n<U+001B>[2J<U+0000><U+007F><U+009B>é🙂"
+
+
 def test_nothing_prints_but_by_it() -> None:
     """The report and the session's summary draw tables of our own words alone."""
     own = {
         ROOT / "system" / "console.py",
-        ROOT / "micro" / "report.py",
+        ROOT / "micro" / "report" / "terminal.py",
         ROOT / "micro" / "conftest.py",
     }
     for path in set(ROOT.rglob("*.py")) - own:
