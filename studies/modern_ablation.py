@@ -8,23 +8,23 @@ from bench.spec import Study, Trial, choose
 from gpt.config import RunConfig
 from gpt.presets import MODERN
 
-WITHOUT: dict[str, dict[str, str]] = {
-    "nothing": {},
-    "rotary": {"position": "learned"},
-    "rmsnorm": {"norm": "layernorm"},
-    "qk_norm": {"qk_norm": "False"},
-    "relu2": {"activation": "gelu"},
-    "zero_projections": {"init": "gpt2"},
-    "untied_head": {"tied_head": "True"},
-    "muon": {"optimizer": "adamw", "learning_rate": "1e-3"},
-    "linear_decay": {"schedule": "cosine"},
-    "bfloat16": {"dtype": "float32"},
+RECIPES: dict[str, dict[str, str]] = {
+    "the whole recipe": {},
+    "without rotary": {"position": "learned"},
+    "without rmsnorm": {"norm": "layernorm"},
+    "without qk_norm": {"qk_norm": "False"},
+    "without relu2": {"activation": "gelu"},
+    "without zero_projections": {"init": "gpt2"},
+    "without untied_head": {"tied_head": "True"},
+    "without muon": {"optimizer": "adamw", "learning_rate": "1e-3"},
+    "without linear_decay": {"schedule": "cosine"},
+    "without bfloat16": {"dtype": "float32"},
 }
-"""What is taken away -> what is set instead, as for `--set`."""
+"""Name -> what is set instead of the recipe's own habit, as for `--set`."""
 
 
 def cell(trial: Trial) -> RunConfig:
-    return MODERN.override(WITHOUT[choose(trial, "without", list(WITHOUT))])
+    return MODERN.override(RECIPES[choose(trial, "recipe", list(RECIPES))])
 
 
 study = Study(cell)

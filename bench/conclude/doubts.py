@@ -46,7 +46,7 @@ def _say_open_of(standings: Standings, cells: Sequence[str]) -> str:
     )
     needed = standings.race.seeds_needed(standings.order[0], cells[0])
     of_whom = f" for {standings.names[cells[0]]}" if len(cells) > 1 else ""
-    takes = f"; that would take {say_seeds(needed)}{of_whom}" if needed is not None else ""
+    takes = f"; to tell would take {say_seeds(needed)}{of_whom}" if needed is not None else ""
     return f"After {first.n} seed{'s' * (first.n != 1)}, {told}{takes}."
 
 

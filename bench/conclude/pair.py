@@ -154,7 +154,7 @@ def _say_needed(metric: Metric, race: Race, pair: tuple[str, str]) -> str:
     if is_ahead(gain):
         told = "they differ, though perhaps by less than matters"
     seeds = f"{gain.n} paired seed{'s' * (gain.n != 1)}"
-    return f"With {seeds} {told}; that would take {say_seeds(needed)}.{shown}"
+    return f"With {seeds} {told}; to tell would take {say_seeds(needed)}.{shown}"
 
 
 def _named(study: str) -> str:

@@ -141,7 +141,7 @@ class Conductor:
         if leader is not None and self._goes_on:
             self._confirm(plan, leader, standings, fresh=request.fresh)
         if self._goes_on:
-            self._report(asked)
+            self._then(partial(self._report, asked))
         self._say(f"\nBrowse it: python -m bench.ui {shlex.quote(name)}", soft_wrap=True)
         for view, address in self._views.items():
             self._say(f"  {view:<12} {address}", soft_wrap=True)
@@ -212,7 +212,7 @@ class Conductor:
         self._say(sentence)
 
     def _report(self, plan: Plan) -> None:
-        """Write the report of a study, and record it, unless it is there and nothing was run."""
+        """Say where a study's report is; write it first, unless it is there and nothing ran."""
         path = report_path(plan.ledger_name)
         if not self._idle or not path.is_file():
             from bench.report.page import Report  # it draws, which takes seconds to import
@@ -221,14 +221,14 @@ class Conductor:
                 with noted_warnings():
                     Report.of(plan.ledger_name).write()
             except Exception as error:  # the study is whole without it
-                self._say(f"\nNo report could be written: {error!r}", soft_wrap=True)
+                self._console.print(f"\nNo report could be written: {error!r}", soft_wrap=True)
                 return
             with self._session.work_on(plan, fresh=False) as work:
                 self._views = work.recorder.attach_report(path)
                 self._missing += work.recorder.missing
                 if record := work.ledger.noted("record"):
                     work.ledger.note("record", {**record, "views": dict(self._views)})
-        self._say(f"\nThe answer on a page: {path}", soft_wrap=True)
+        self._console.print(f"\nThe answer on a page: {path}", soft_wrap=True)
 
     def _close(
         self, plan: Plan, work: "Work | FinishedWork", board: str, words: Words

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from bench.conclude.doubts import say_open
 from bench.conclude.latex import latex
 from bench.conclude.leaderboard import BEHIND, columns_of, say_gaps
-from bench.conclude.limits import say_edges, say_scope, say_sizes
+from bench.conclude.limits import say_edges, say_scope
 from bench.conclude.remarks import remarks, say_answer, say_cost
 from bench.conclude.summary import summarize
 from bench.drawing import Picture, Section, download, standalone, table, write_page
@@ -108,8 +108,8 @@ def say_lead(story: Story) -> str:
 
 
 def _lead(story: Story) -> list[str]:
-    """The answer, what is open or in doubt of it, its cost, and what else may explain it."""
-    more = (say_open, say_cost, say_sizes, say_edges)
+    """The answer, what is open or in doubt of it, its cost, and whether the grid ends there."""
+    more = (say_open, say_cost, say_edges)
     said = (say_lead(story), story.unfinished, *(say(story.standings) for say in more))
     return [sentence for sentence in said if sentence]
 

@@ -105,7 +105,7 @@ def test_a_sure_difference_about_as_large_as_matters_is_said_to_be_one(
 
     text = compare(ledger_path, "n_head 1", "n_head 2")[1]
 
-    assert "With 9 paired seeds they differ, though perhaps by less than matters; that" in text
+    assert "With 9 paired seeds they differ, though perhaps by less than matters; to tell" in text
 
 
 def test_it_says_what_the_board_says(open_ledger: Open, ledger_path: Path) -> None:

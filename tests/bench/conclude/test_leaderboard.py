@@ -111,7 +111,9 @@ def test_a_rival_that_leaves_it_open_is_the_one_whose_evidence_is_shown() -> Non
     )
 
     assert "1.900 bits per byte; whether it is best is undetermined. After 5 seeds, c" in text
-    assert re.search(r"c can't be told from the leader; that would take about \d+ seeds\.", text)
+    assert re.search(
+        r"c can't be told from the leader; to tell would take about \d+ seeds\.", text
+    )
 
 
 def test_seconds_of_a_run_that_never_got_there_are_not_those_to_the_target() -> None:

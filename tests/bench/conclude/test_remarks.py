@@ -172,7 +172,7 @@ def test_what_is_surely_behind_is_not_said_to_be_like_the_leader() -> None:
     answer = remarks.say_answer(found)
     assert answer.endswith("whether it leads by as much as matters is undetermined.")
     assert doubts.say_open(found).startswith(
-        "After 9 seeds, b is behind, though perhaps by less than matters; that would take more"
+        "After 9 seeds, b is behind, though perhaps by less than matters; to tell would take more"
     )
 
 
@@ -181,5 +181,5 @@ def test_rivals_that_are_close_and_those_that_are_behind_have_a_sentence_each() 
     said = doubts.say_open(found)
 
     assert remarks.say_answer(found).endswith("whether it is best is undetermined.")
-    assert "4 seeds, b can't be told from the leader; that would take about " in said
-    assert "4 seeds, c is behind, though perhaps by less than matters; that would take" in said
+    assert "4 seeds, b can't be told from the leader; to tell would take about " in said
+    assert "4 seeds, c is behind, though perhaps by less than matters; to tell would take" in said
