@@ -36,4 +36,6 @@ results: $(RESULTS)
 $(RESULTS):
 	mkdir -p build/results/$@
 	cd build/results/$@ && python -m bench.study $(STUDY) $(OPTIONS)
-	python -m bench.report $(STUDY) --folder build/results/$@ -o docs/results/$@.html
+	python -m bench.report $(STUDY) --folder build/results/$@ -o docs/results/$@.html \
+		--svg build/results/$@/pictures
+	cp build/results/$@/pictures/leaderboard-2.svg docs/results/$@.svg
