@@ -180,8 +180,6 @@ def start_session(request: Request, plan: Plan) -> Iterator[Session]:
         GptBenchError: what was asked can't be done; nothing was trained.
     """
     configs = [cell.config for cell in plan.grid.cells]
-    for sentence in say_lacking(request, plan):
-        click.echo(sentence, err=True)
     progress = Progress(open_console(stderr=True))
     folders = Folders(cache=default_cache(), corpora_dir=request.corpora_dir)
     with (
@@ -189,6 +187,8 @@ def start_session(request: Request, plan: Plan) -> Iterator[Session]:
         Interruption() as interruption,
         scratch_folder() as folder,
     ):
+        for sentence in say_lacking(request, plan):
+            click.echo(sentence, err=True)
         texts = prepare_texts(configs, executor, folders, progress, interruption)
 
         def warn() -> None:

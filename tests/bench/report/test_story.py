@@ -53,7 +53,10 @@ def test_what_failed_in_a_search_is_told_beside_its_finals(hunt: Path) -> None:
     story = Story.of("hunt", hunt)
     assert story.standings.metric == "val_loss"
 
-    with pytest.warns(UserWarning, match="no recorded curve"):
+    with (
+        pytest.warns(UserWarning, match="nothing is recorded beside the ledger"),
+        pytest.warns(UserWarning, match="no recorded curve"),
+    ):
         sections = {section.name: section for section in Report.of("hunt", hunt).sections}
     failed = sections["failed"]
     assert failed.paragraphs == ["What is not complete, and why:"]
