@@ -212,8 +212,9 @@ def _failures(story: Story) -> Section:
     words = ["Every run is complete."] if not gaps else ["What is not complete, and why:"]
     if story.unfinished and not gaps:
         words = ["Every run that ended is complete.", story.unfinished]
-    words += filter(None, [say_lacking(story.complete, story.folder)])
     items = (Markup("<li>{}</li>").format(gap) for gap in gaps)
     content = [Markup("<ul>{}</ul>").format(Markup("").join(items))] if gaps else []
+    if lacking := say_lacking(story.complete, story.folder):
+        content.append(_paragraph(lacking))
     title = "What failed" if gaps else "Failed runs: none"
     return Section(title=title, name="failed", paragraphs=words, content=content)
