@@ -1,6 +1,7 @@
 """What this machine lacks is said before anything trains, and only where cells ask for it."""
 
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -78,10 +79,11 @@ def test_a_compiler_is_missed_where_something_is_compiled(
 def test_a_study_and_its_plan_say_it_once(
     tiny: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_workers(*_: object) -> None:
-        raise MachineError("no workers in this test")
+    def no_texts(*_: object) -> None:
+        raise MachineError("no texts in this test")
 
-    monkeypatch.setattr("bench.conduct.session._start_executor", no_workers)
+    monkeypatch.setattr("bench.conduct.session._start_executor", Mock())
+    monkeypatch.setattr("bench.conduct.session.prepare_texts", no_texts)
     study = tiny.write()
     ran = tiny.run(study, "--set", "dtype=auto")
     planned = tiny.run(study, "--set", "dtype=auto", "--plan")

@@ -77,7 +77,7 @@ def served(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
             yield Served(links, pages, wanted)
         finally:
             ui.send_signal(signal.SIGINT)
-            _, said = ui.communicate(timeout=30)
+            _, said = ui.communicate(timeout=120)
     assert ui.returncode == 130
     assert said.endswith("Stopped.\n")
     assert "Traceback" not in said
@@ -104,10 +104,14 @@ def _dump(links: dict[str, str], profiles: Path) -> dict[str, str]:
         )
         for name, link in links.items()
     }  # fmt: skip
-    return {
-        name: html.unescape(browser.communicate(timeout=120)[0])
-        for name, browser in browsers.items()
-    }
+    try:
+        return {
+            name: html.unescape(browser.communicate(timeout=400)[0])
+            for name, browser in browsers.items()
+        }
+    finally:
+        for browser in browsers.values():
+            browser.kill()
 
 
 @pytest.mark.slow
