@@ -17,7 +17,6 @@ from bench.conclude.summary import summarize
 from bench.drawing import Picture, Section, download, standalone, table, write_page
 from bench.ledger.paths import report_path
 from bench.report import figures
-from bench.report.lacking import say_lacking
 from bench.report.made_with import environment_of, made_with
 from bench.report.story import Story
 from bench.report.texts import SAMPLE_CHARACTERS, passages, samples, show_passages
@@ -52,8 +51,8 @@ class Report:
             MachineError: its ledger, or a store, can't be read.
         """
         story = Story.of(study, folder)
-        if lacking := say_lacking(story.complete, story.folder):
-            warnings.warn(lacking, stacklevel=2)
+        if story.lacking:
+            warnings.warn(story.lacking, stacklevel=2)
         return cls(story=story, sections=list(_sections(story)))
 
     def write(self, path: Path | None = None) -> Path:
@@ -214,7 +213,7 @@ def _failures(story: Story) -> Section:
         words = ["Every run that ended is complete.", story.unfinished]
     items = (Markup("<li>{}</li>").format(gap) for gap in gaps)
     content = [Markup("<ul>{}</ul>").format(Markup("").join(items))] if gaps else []
-    if lacking := say_lacking(story.complete, story.folder):
-        content.append(_paragraph(lacking))
+    if story.lacking:
+        content.append(_paragraph(story.lacking))
     title = "What failed" if gaps else "Failed runs: none"
     return Section(title=title, name="failed", paragraphs=words, content=content)

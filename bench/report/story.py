@@ -19,7 +19,7 @@ from bench.ledger.outcome import Outcome
 from bench.ledger.paths import ledgers_of
 from bench.plan.about import CONFIRMATION_NOTE, About
 from bench.record.reading import artifact
-from bench.report.lacking import say_unfinished
+from bench.report.lacking import say_lacking, say_unfinished
 from bench.results import Runs, load
 from bench.results.board import board_of
 from gpt.errors import ConfigError
@@ -125,6 +125,11 @@ class Story:
         """The runs that have numbers."""
         found: Runs = self.runs[self.runs.outcome == Outcome.COMPLETE.value]
         return found
+
+    @cached_property
+    def lacking(self) -> str:
+        """What of the complete runs is not recorded, or has no files any more; "" if all is."""
+        return say_lacking(self.complete, self.folder)
 
     def text_of(self, runs: Runs, name: str) -> str | None:
         """A text file of the first of some runs that has it."""
