@@ -17,6 +17,7 @@ from urllib.request import url2pathname
 
 TAG_LEDGER = "gpt_bench.ledger"
 TAG_ROLE = "gpt_bench.role"
+TAG_ATTEMPT = "gpt_bench.attempt"
 
 FILES = "mlruns"
 """The folder beside the database that holds the files of all runs, MLflow's default."""
@@ -70,11 +71,11 @@ class RecordedRun:
 Series = Sequence[tuple[str, int, float]]
 """The values of a run's metrics, in the order of time: name, step, value."""
 
-_RUNS = """
+_RUNS = f"""
     SELECT r.run_uuid, r.artifact_uri, attempt.value, restored.value FROM runs r
-    JOIN tags ledger ON ledger.run_uuid = r.run_uuid AND ledger.key = 'gpt_bench.ledger'
-    JOIN tags role ON role.run_uuid = r.run_uuid AND role.key = 'gpt_bench.role'
-    JOIN tags attempt ON attempt.run_uuid = r.run_uuid AND attempt.key = 'gpt_bench.attempt'
+    JOIN tags ledger ON ledger.run_uuid = r.run_uuid AND ledger.key = '{TAG_LEDGER}'
+    JOIN tags role ON role.run_uuid = r.run_uuid AND role.key = '{TAG_ROLE}'
+    JOIN tags attempt ON attempt.run_uuid = r.run_uuid AND attempt.key = '{TAG_ATTEMPT}'
     LEFT JOIN tags restored ON restored.run_uuid = r.run_uuid AND restored.key = 'restored'
     WHERE ledger.value = ? AND role.value = 'run' AND r.lifecycle_stage = 'active'
     ORDER BY r.start_time

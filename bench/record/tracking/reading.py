@@ -12,11 +12,17 @@ from pathlib import Path
 from mlflow.entities import Run, ViewType
 from mlflow.tracking import MlflowClient
 
-from bench.record.database import TAG_LEDGER, TAG_ROLE, RecordedRun, Series, database_file
+from bench.record.database import (
+    TAG_ATTEMPT,
+    TAG_LEDGER,
+    TAG_ROLE,
+    RecordedRun,
+    Series,
+    database_file,
+)
 from bench.record.tracking.outages import is_outage
 from bench.record.tracking.pages import MAX_FOUND
 from bench.record.tracking.store import reach, refusal
-from bench.record.tracking.tracker import TAG_ATTEMPT
 from bench.system.redact import redacted
 from gpt.errors import MachineError
 

@@ -23,7 +23,7 @@ from mlflow.entities import (
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from bench.record.database import FILES, TAG_LEDGER, TAG_ROLE
+from bench.record.database import FILES, TAG_ATTEMPT, TAG_LEDGER, TAG_ROLE
 from bench.record.tracking.metric_points import MetricPoint
 from bench.record.tracking.pages import NOTE, Pages, as_tags, is_tag
 from bench.record.tracking.store import reach, refusal, tidy
@@ -32,7 +32,6 @@ from bench.system.redact import redacted
 MAX_BATCH = 1000
 """Metrics in one call; MLflow accepts no more."""
 
-TAG_ATTEMPT = "gpt_bench.attempt"
 TAG_CELL = "cell"
 """The tag for the cell's label, for people; `TAG_CELL_KEY` is that for filters."""
 
